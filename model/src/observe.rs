@@ -1,0 +1,154 @@
+//! What a checker is told: the vocabulary of [`Platform`](crate::Platform)'s observation group.
+//!
+//! **Invariant: every name here is the one name of the thing**, in code, RON, JSON, reports and documentation.
+
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// What an object is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Kind {
+    /// A pooled task that carries one `write` to the channel's event loop.
+    WriteTask,
+    /// A pooled task that carries one `write_and_flush` to the channel's event loop.
+    WriteAndFlushTask,
+    /// A pooled entry of an outbound buffer.
+    OutboundEntry,
+    /// The pooled shell of a buffer: its indices and count, not its memory.
+    BufferShell,
+    /// A reference-counted buffer: one period from allocation to deallocation.
+    Buffer,
+    /// A message that is not reference-counted.
+    Message,
+    /// A promise of an asynchronous operation.
+    Promise,
+    /// A pooled object of a user's own recycler.
+    Object,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What became of a recycled object.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Fate {
+    /// Stored in the owner's own pool by the owner.
+    StoredByOwner,
+    /// Stored by another thread, in a hand-over queue to the owner.
+    StoredByOther,
+    /// Given up: see the reason.
+    Dropped(DropReason),
+}
+
+/// Why a recycled object was not kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum DropReason {
+    /// The admission ratio let it go.
+    Ratio,
+    /// The owner's pool is at its capacity.
+    PoolFull,
+    /// No room for a further link in the shared capacity of the owner's hand-over queues.
+    NoSharedCapacity,
+    /// The recycling thread serves its maximum number of owners already.
+    DelayedLimit,
+    /// The owner has ended, or its pool has been removed.
+    OwnerDead,
+    /// The object was never poolable: the ratio decided so when it was created, or pooling is off.
+    NotPoolable,
+}
+
+/// What happens to a tracked object.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Event {
+    /// Its owner gave it back to its pool, which decided its fate. Ends the period of ownership.
+    Recycled(Fate),
+    /// It was taken from a hand-over queue into its owner's pool, or dropped there.
+    Transferred(Fate),
+    /// A recycle was refused: the pool saw the double recycle itself.
+    RecycleRefused,
+    /// Its count went up to this.
+    Retained(u32),
+    /// Its count went down to this.
+    Released(u32),
+    /// Its count reached zero and its memory was given back. Ends the period of ownership.
+    Deallocated,
+    /// An operation on it was refused because its count is illegal.
+    IllegalCount,
+    /// It passed this place.
+    Touched(&'static str),
+    /// A promise was completed successfully. Ends the period of ownership.
+    Succeeded,
+    /// A promise was failed. Ends the period of ownership.
+    Failed(&'static str),
+    /// A promise was completed although it was complete: refused.
+    CompletedAgain,
+}
+
+/// A rare place that a scenario may want to prove it reached (`Sometimes`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Reach {
+    /// A pooled object was recycled by another thread than the one that obtained it.
+    RecycledByOtherThread,
+    /// A recycled object was dropped because a recycling thread had its maximum of owners.
+    DelayedLimitHit,
+    /// A recycled object was dropped because the shared capacity was used up.
+    SharedCapacityExhausted,
+    /// A dead thread's hand-over queue was drained by the owner.
+    DeadQueueDrained,
+    /// A write consumed its whole write spin count.
+    WriteSpinExhausted,
+    /// The peer took only a part of what was offered.
+    PartialWrite,
+    /// A channel became unwritable.
+    Unwritable,
+    /// An executor refused a task.
+    TaskRejected,
+    /// A channel was closed with messages in its outbound buffer.
+    ClosedWithPendingMessages,
+    /// A write found its channel closed.
+    WriteAfterClose,
+    /// A channel was closed through the linger executor.
+    ClosedThroughLinger,
+    /// An executor ended with tasks in its queue.
+    TerminatedWithTasks,
+    /// An allocation failed.
+    AllocationFailed,
+}
+
+impl Reach {
+    /// All of them, in declaration order.
+    pub const ALL: [Self; 13] = [
+        Self::RecycledByOtherThread,
+        Self::DelayedLimitHit,
+        Self::SharedCapacityExhausted,
+        Self::DeadQueueDrained,
+        Self::WriteSpinExhausted,
+        Self::PartialWrite,
+        Self::Unwritable,
+        Self::TaskRejected,
+        Self::ClosedWithPendingMessages,
+        Self::WriteAfterClose,
+        Self::ClosedThroughLinger,
+        Self::TerminatedWithTasks,
+        Self::AllocationFailed,
+    ];
+}
+
+/// A defect that can be planted behind [`Platform::planted`](crate::Platform::planted), to test the tester.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Defect {
+    /// A write that failed because its channel is closed forgets to release its message (corpus D3).
+    ForgottenRelease,
+    /// A write that failed because its channel is closed releases its message twice (corpus C1).
+    DuplicateRelease,
+    /// An executor accepts a task while it shuts down and never runs it (corpus D7).
+    LostTask,
+}
+
+impl Defect {
+    /// All of them, in declaration order.
+    pub const ALL: [Self; 3] = [Self::ForgottenRelease, Self::DuplicateRelease, Self::LostTask];
+}
