@@ -1,1 +1,4 @@
-//! Millpond.
+//! Millpond: a deterministic simulation testbed for reference-counted, pooled buffers.
+
+pub mod ledger;
+pub mod scenario;
