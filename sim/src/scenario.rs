@@ -244,9 +244,10 @@ pub struct Phase {
     pub name: String,
     /// The business threads that write; all of them when absent.
     pub threads: Option<Range<u32>>,
-    /// The loops whose channels are written to; all of them when absent. Write j of thread i goes to loop (i + j) mod the
-    /// number of these loops, and to that loop's channels in turn.
+    /// The loops whose channels are written to; all of them when absent.
     pub loops: Option<Range<u32>>,
+    /// To which channel each write goes.
+    pub spread: Spread,
     /// Writes of each thread.
     pub writes: u64,
     /// How fast a thread writes.
@@ -273,6 +274,7 @@ impl Default for Phase {
             name: "phase".to_string(),
             threads: None,
             loops: None,
+            spread: Spread::OverLoops,
             writes: 100,
             clients: Clients::Closed { in_flight: 2, think: Span::ZERO },
             message: Message::Pojo { encoded: Size::b(512) },
@@ -284,6 +286,15 @@ impl Default for Phase {
             sample_at: Vec::new(),
         }
     }
+}
+
+/// To which channel each write of a phase goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Spread {
+    /// Write j of thread i goes to loop (i + j) mod the number of the phase's loops, and to that loop's channels in turn.
+    OverLoops,
+    /// All writes of thread i go to channel i mod the number of channels of the phase's loops.
+    OwnChannel,
 }
 
 /// How fast a thread writes.
@@ -595,11 +606,15 @@ impl Default for Budget {
 pub enum Oracle {
     /// No leak, double release, use after release, two owners, lost task; promises complete once; sums add up.
     Safety,
-    /// A metric is never above a limit at the end of a step.
+    /// A metric is within limits at the end of a step.
     Bounded {
         /// Which.
         metric: Metric,
-        /// The limit.
+        /// The lower limit.
+        #[serde(default)]
+        at_least: u64,
+        /// The upper limit.
+        #[serde(default = "unlimited")]
         at_most: u64,
         /// The step; any when absent.
         #[serde(default)]
@@ -626,6 +641,10 @@ pub enum Oracle {
     Sometimes(Reach),
 }
 
+fn unlimited() -> u64 {
+    u64::MAX
+}
+
 /// A number that is read at the end of each step.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Metric {
@@ -641,6 +660,8 @@ pub enum Metric {
     DeadRetained,
     /// Tasks in the queues of all loops.
     QueuedTasks,
+    /// The most tasks that were in the queue of one loop at any time so far.
+    PeakQueuedTasks,
     /// Bytes pending in all channels.
     PendingBytes,
     /// Buffers that are alive.
@@ -651,13 +672,14 @@ pub enum Metric {
 
 impl Metric {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::RetainedObjects,
         Self::RetainedBytes,
         Self::CrossThreadRetained,
         Self::SameThreadRetained,
         Self::DeadRetained,
         Self::QueuedTasks,
+        Self::PeakQueuedTasks,
         Self::PendingBytes,
         Self::LiveBuffers,
         Self::LostCapacity,
