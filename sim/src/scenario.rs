@@ -264,6 +264,8 @@ pub struct Phase {
     pub order: Order,
     /// What the loops do meanwhile.
     pub loops_are: Loops,
+    /// Whether the step waits until all writes have been called before the next step begins.
+    pub awaits: Awaits,
     /// Retained objects are sampled when the phase's threads have written this many messages each.
     pub sample_at: Vec<u64>,
 }
@@ -283,6 +285,7 @@ impl Default for Phase {
             heeds: Heeds::Nothing,
             order: Order::Together,
             loops_are: Loops::Running,
+            awaits: Awaits::Completion,
             sample_at: Vec::new(),
         }
     }
