@@ -542,9 +542,27 @@ impl Fault {
     }
 }
 
-/// A planted defect.
+/// A planted defect. The variants are those of [`Defect`].
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Plant(pub Defect, pub When);
+pub enum Plant {
+    /// See [`Defect::ForgottenRelease`].
+    ForgottenRelease(When),
+    /// See [`Defect::DuplicateRelease`].
+    DuplicateRelease(When),
+    /// See [`Defect::LostTask`].
+    LostTask(When),
+}
+
+impl Plant {
+    /// Which defect, and when it strikes.
+    pub fn parts(self) -> (Defect, When) {
+        match self {
+            Self::ForgottenRelease(when) => (Defect::ForgottenRelease, when),
+            Self::DuplicateRelease(when) => (Defect::DuplicateRelease, when),
+            Self::LostTask(when) => (Defect::LostTask, when),
+        }
+    }
+}
 
 /// When a fault or a defect strikes.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
