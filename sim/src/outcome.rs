@@ -1,0 +1,104 @@
+//! What one execution of one cell with one seed came to, and what all executions of a cell came to together.
+//!
+//! **Invariant: everything here is a function of scenario, seed and binary.** No time of day, no duration of the host.
+
+use crate::engine::Switch;
+use crate::ledger::{Finding, FindingKind, KindLedger};
+use crate::observed::Samples;
+use millpond_model::observe::{Kind, Reach};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// One execution.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The cell's index in the sweep.
+    pub cell: usize,
+    /// The seed.
+    pub seed: u64,
+    /// What was found, in the order in which it was seen; empty when everything held.
+    pub findings: Vec<Finding>,
+    /// Digest of all scheduling events.
+    pub digest: u64,
+    /// Prefix digests.
+    pub checkpoints: Vec<u64>,
+    /// Scheduling events.
+    pub events: u64,
+    /// Scheduling steps.
+    pub steps: u64,
+    /// The schedule: each switch of the running thread.
+    pub switches: Vec<Switch>,
+    /// Virtual time at the end.
+    pub now: Duration,
+    /// Names of the simulated threads, by number.
+    pub threads: Vec<String>,
+    /// The samples of the steps.
+    pub samples: Samples,
+    /// The ledger's numbers.
+    pub kinds: Vec<(Kind, KindLedger)>,
+    /// How often each reach point was passed, in the order of [`Reach::ALL`].
+    pub reached: [u64; Reach::ALL.len()],
+}
+
+impl Outcome {
+    /// The finding that decides: the first.
+    pub fn finding(&self) -> Option<&Finding> {
+        self.findings.first()
+    }
+
+    /// Name of the thread with this number.
+    pub fn thread(&self, id: u32) -> &str {
+        self.threads.get(id as usize).map_or("?", String::as_str)
+    }
+
+    /// The ledger's numbers about `kind`.
+    pub fn kind(&self, kind: Kind) -> Option<&KindLedger> {
+        self.kinds.iter().find(|(k, _)| *k == kind).map(|(_, l)| l)
+    }
+}
+
+/// All executions of one cell.
+#[derive(Debug, Default)]
+pub struct CellSummary {
+    /// Executions.
+    pub executions: u64,
+    /// Their steps.
+    pub steps: u64,
+    /// Different schedules among them, by digest.
+    pub distinct: BTreeSet<u64>,
+    /// Executions by what they found first.
+    pub found: BTreeMap<FindingKind, u64>,
+    /// How often each reach point was passed, in the order of [`Reach::ALL`].
+    pub reached: [u64; Reach::ALL.len()],
+    /// The first execution: the table is made from it.
+    pub first: Option<Outcome>,
+    /// The execution with the smallest seed that found each kind.
+    pub examples: BTreeMap<FindingKind, Outcome>,
+}
+
+impl CellSummary {
+    /// Adds the next execution, in order of seeds.
+    pub fn add(&mut self, outcome: Outcome) {
+        self.executions += 1;
+        self.steps += outcome.steps;
+        self.distinct.insert(outcome.digest);
+        for (sum, n) in self.reached.iter_mut().zip(outcome.reached) {
+            *sum += n;
+        }
+        if let Some(finding) = outcome.finding() {
+            *self.found.entry(finding.kind).or_default() += 1;
+            let kind = finding.kind;
+            if self.first.is_none() {
+                self.first = Some(outcome.clone());
+            }
+            self.examples.entry(kind).or_insert(outcome);
+        } else if self.first.is_none() {
+            self.first = Some(outcome);
+        }
+    }
+
+    /// Times that `point` was passed.
+    pub fn times(&self, point: Reach) -> u64 {
+        Reach::ALL.iter().position(|p| *p == point).map_or(0, |i| self.reached[i])
+    }
+}

@@ -1,0 +1,178 @@
+//! What a person reads.
+//!
+//! **Invariant: the text is a function of the outcomes.** Times of the host go to standard error, so that the same command
+//! prints the same bytes whatever the number of jobs.
+
+pub mod columns;
+pub mod explain;
+pub mod json;
+pub mod numbers;
+pub mod story;
+
+use crate::outcome::CellSummary;
+use crate::scenario::{Cell, Expect, Oracle, Preempt, Scenario};
+use numbers::{count, plural};
+
+/// Columns of running text.
+const WIDTH: usize = 118;
+
+/// The first lines: what is run.
+pub fn title(scenario: &Scenario, cells: usize, strategy: Option<&str>) -> String {
+    let t = &scenario.topology;
+    let strategy = strategy.map_or_else(|| format!("{:?}", scenario.schedule), str::to_string);
+    let preempt = match scenario.preempt {
+        Preempt::AtOperations => "preempted at operations",
+        Preempt::AtTasks => "preempted at tasks",
+    };
+    let mut facts = vec![
+        plural(u64::from(t.event_loops), "loop", "loops"),
+        plural(u64::from(t.business_threads), "business thread", "business threads"),
+    ];
+    if cells == 1 {
+        facts.push(scenario.pool.preset.to_string());
+    } else {
+        facts.push(plural(cells as u64, "cell", "cells"));
+    }
+    facts.push(strategy);
+    facts.push(preempt.to_string());
+    format!("{}\n  {}\n", scenario.name, facts.join(", "))
+}
+
+/// One line of totals.
+pub fn totals(cells: &[(&Cell, &CellSummary)]) -> String {
+    let sum = |f: fn(&CellSummary) -> u64| cells.iter().map(|(_, s)| f(s)).sum::<u64>();
+    format!(
+        "  {}, {}, {}\n",
+        plural(sum(|s| s.executions), "execution", "executions"),
+        plural(sum(|s| s.steps), "step", "steps"),
+        plural(sum(|s| s.distinct.len() as u64), "distinct schedule", "distinct schedules"),
+    )
+}
+
+/// How a run came out, and the process's exit code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// As expected.
+    AsExpected,
+    /// Not as expected.
+    NotAsExpected,
+    /// Nothing wrong was found, but the run did not show what it claims.
+    Inconclusive,
+    /// The same seed gave two digests.
+    Nondeterministic,
+}
+
+impl Verdict {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::AsExpected => 0,
+            Self::NotAsExpected => 1,
+            Self::Nondeterministic => 3,
+            Self::Inconclusive => 4,
+        }
+    }
+}
+
+/// The verdict over all cells, with the sentences that say why. `complete` is false when the wall-clock budget cut the run.
+pub fn judge(scenario: &Scenario, cells: &[(&Cell, &CellSummary)], complete: bool) -> (Verdict, Vec<String>) {
+    let mut why = Vec::new();
+    let executions: u64 = cells.iter().map(|(_, s)| s.executions).sum();
+    let mut found = 0;
+    let mut other = 0;
+    for (_, summary) in cells {
+        for (kind, n) in &summary.found {
+            if scenario.expect == Expect::MustFind(*kind) {
+                found += n;
+            } else {
+                other += n;
+            }
+        }
+    }
+    match scenario.expect {
+        Expect::MustHold if other > 0 => {
+            why.push(format!("{} of {} executions found something", count(other), count(executions)));
+            return (Verdict::NotAsExpected, why);
+        }
+        Expect::MustFind(kind) if other > 0 => {
+            why.push(format!("{} of {} executions found something else than {kind}", count(other), count(executions)));
+            return (Verdict::NotAsExpected, why);
+        }
+        Expect::MustFind(kind) if found == 0 => {
+            if !complete {
+                why.push(format!("{kind} was not found before the wall-clock budget was used up"));
+                return (Verdict::Inconclusive, why);
+            }
+            why.push(format!("{kind} was not found in {}", plural(executions, "execution", "executions")));
+            return (Verdict::NotAsExpected, why);
+        }
+        Expect::MustFind(kind) => why.push(format!("{kind} in {} of {} executions", count(found), count(executions))),
+        Expect::MustHold => {}
+    }
+    let missed: Vec<String> = cells.iter().flat_map(|(cell, summary)| missed(scenario, cell, summary)).collect();
+    if !missed.is_empty() {
+        why.extend(missed);
+        return (Verdict::Inconclusive, why);
+    }
+    if !complete {
+        why.push(format!("the wall-clock budget ended the run after {}", plural(executions, "execution", "executions")));
+        return (Verdict::Inconclusive, why);
+    }
+    (Verdict::AsExpected, why)
+}
+
+fn missed(scenario: &Scenario, cell: &Cell, summary: &CellSummary) -> Vec<String> {
+    scenario
+        .oracles
+        .iter()
+        .filter_map(|oracle| match oracle {
+            Oracle::Sometimes(point) if summary.times(*point) == 0 => {
+                let n = plural(summary.executions, "execution", "executions");
+                let cell = if cell.label.is_empty() { String::new() } else { format!(" of cell {}", cell.label) };
+                Some(format!("Sometimes({point:?}): reached in 0 of {n}{cell}"))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// The last lines.
+pub fn closing(verdict: Verdict, why: &[String]) -> String {
+    let word = match verdict {
+        Verdict::AsExpected => "ok: verdict as expected",
+        Verdict::NotAsExpected => "FAILED: verdict not as expected",
+        Verdict::Inconclusive => "INCONCLUSIVE",
+        Verdict::Nondeterministic => "NONDETERMINISTIC: the same seed gave two executions",
+    };
+    if why.is_empty() { format!("{word}\n") } else { format!("{word}: {}\n", why.join("; ")) }
+}
+
+/// Breaks running text at [`WIDTH`]; lines that begin with a space are left as they are.
+fn wrap(text: &str, indent: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        if line.starts_with(' ') {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        let mut at = 0;
+        for word in line.split_whitespace() {
+            if at == 0 {
+                out.push_str(indent);
+                at = indent.len();
+            } else if at + 1 + word.chars().count() > WIDTH {
+                out.push('\n');
+                out.push_str(indent);
+                at = indent.len();
+            } else {
+                out.push(' ');
+                at += 1;
+            }
+            out.push_str(word);
+            at += word.chars().count();
+        }
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,74 @@
+//! A finding told: what, where, the object's life by thread and step, and how to see it again.
+
+use super::numbers::{count, time};
+use crate::outcome::Outcome;
+use crate::run::Command;
+use std::fmt::Write;
+
+/// Lines of one story at most: the beginning and the end of a longer one are shown.
+const LINES_MAX: usize = 24;
+
+/// The text of `outcome`'s deciding finding; `None` if it has none.
+pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&str>) -> Option<String> {
+    let finding = outcome.finding()?;
+    let mut out = String::new();
+    let mark = if expected { "expected" } else { "not expected" };
+    let cell = if command.cell.is_empty() { String::new() } else { format!("cell {}, ", command.cell) };
+    let _ = writeln!(
+        out,
+        "FOUND {} ({mark})   {cell}seed {}, step {}, t = {}",
+        finding.kind,
+        outcome.seed,
+        count(finding.step),
+        time(outcome.now)
+    );
+    match finding.object {
+        Some((kind, serial)) => {
+            let _ = writeln!(out, "  {kind} #{serial}: {}", finding.text);
+        }
+        None => {
+            for line in finding.text.lines() {
+                let _ = writeln!(out, "  {line}");
+            }
+        }
+    }
+    out.push_str(&life(outcome));
+    for other in outcome.findings.iter().skip(1).take(4) {
+        let _ = writeln!(out, "  also {}: {}", other.kind, other.text);
+    }
+    if outcome.findings.len() > 5 {
+        let _ = writeln!(out, "  and {} more", outcome.findings.len() - 5);
+    }
+    let _ = writeln!(out, "\n  replay   {}", command.replay(outcome));
+    if let Some(file) = file {
+        let _ = writeln!(out, "  or       {}", command.replay_file(file));
+    }
+    let _ = writeln!(out, "  built    {}, trace digest {:016x}", crate::built(), outcome.digest);
+    Some(out)
+}
+
+fn life(outcome: &Outcome) -> String {
+    let Some(finding) = outcome.finding() else { return String::new() };
+    let story = &finding.story;
+    let names = story.iter().map(|l| outcome.thread(l.thread.0).len()).max().unwrap_or_default();
+    let whats = story.iter().map(|l| l.what.len()).max().unwrap_or_default().min(60);
+    let mut out = String::new();
+    for (i, line) in story.iter().enumerate() {
+        let hidden = story.len().saturating_sub(LINES_MAX);
+        if hidden > 0 && i >= LINES_MAX / 2 && i < LINES_MAX / 2 + hidden {
+            if i == LINES_MAX / 2 {
+                let _ = writeln!(out, "    ... {hidden} more ...");
+            }
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "    {:<whats$}  {:<names$}  step {:>7}  {}",
+            line.what,
+            outcome.thread(line.thread.0),
+            count(line.step),
+            line.site
+        );
+    }
+    out
+}

@@ -1,0 +1,153 @@
+//! One execution of one cell with one seed, and how a person asks for it again.
+//!
+//! **Invariant: (cell, seed, strategy, binary) decide the outcome.** Nothing else reaches [`execute`].
+
+use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Switch, Verdict};
+use crate::ledger::{Finding, FindingKind};
+use crate::observed::Samples;
+use crate::oracle;
+use crate::outcome::Outcome;
+use crate::scenario::{Cell, Fault, Preempt, Schedule};
+use crate::world;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How to execute.
+#[derive(Clone, Default)]
+pub struct How {
+    /// In place of the scenario's schedule.
+    pub schedule: Option<Schedule>,
+    /// Keep stories and the event log.
+    pub rich: bool,
+    /// Follow this schedule instead of choosing one.
+    pub switches: Option<Arc<[Switch]>>,
+}
+
+/// Executes `cell` with `seed`.
+pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
+    let scenario = Arc::new(cell.scenario.clone());
+    let seen: Rc<RefCell<world::Seen>> = Rc::default();
+    let execution = {
+        let (scenario, seen) = (Arc::clone(&scenario), Rc::clone(&seen));
+        engine::execute(&options(cell, seed, how), move || world::play(&scenario, seed, &seen))
+    };
+    let seen = seen.take();
+    let findings = findings(cell, &execution, &seen);
+    let outcome = Outcome {
+        cell: cell.index,
+        seed,
+        findings,
+        digest: execution.digest,
+        checkpoints: execution.checkpoints.clone(),
+        events: execution.events,
+        steps: execution.steps,
+        switches: execution.switches.clone(),
+        now: execution.now,
+        threads: execution.threads.iter().map(|t| t.name.clone()).collect(),
+        samples: Samples(seen.samples),
+        kinds: execution.ledger.kinds().to_vec(),
+        reached: execution.reached,
+    };
+    (outcome, execution)
+}
+
+fn options(cell: &Cell, seed: u64, how: &How) -> Options {
+    let scenario = &cell.scenario;
+    let strategy = match (&how.switches, how.schedule.unwrap_or(scenario.schedule)) {
+        (Some(switches), _) => Strategy::Replay(Arc::clone(switches)),
+        (None, Schedule::Random) => Strategy::Random,
+        (None, Schedule::RoundRobin) => Strategy::RoundRobin,
+        (None, Schedule::RunOn) => Strategy::RunOn,
+        (None, Schedule::Pct { depth }) => Strategy::Pct { depth },
+    };
+    Options {
+        seed,
+        strategy,
+        granularity: match scenario.preempt {
+            Preempt::AtOperations => Granularity::Operation,
+            Preempt::AtTasks => Granularity::Task,
+        },
+        max_steps: scenario.budget.steps,
+        record: if how.rich { Record::Rich } else { Record::Lean },
+        plants: scenario
+            .plant
+            .iter()
+            .map(|p| {
+                let (defect, when) = p.parts();
+                engine::Plant { defect, when: when.into() }
+            })
+            .collect(),
+        alloc_fails: scenario.faults.iter().find_map(|f| match f {
+            Fault::AllocationFails(when) => Some((*when).into()),
+            Fault::PeerReset(_) => None,
+        }),
+        ..Options::default()
+    }
+}
+
+/// The verdict of the engine first: it ended the execution. Then what the world saw at quiescence, then the numbers.
+fn findings(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Vec<Finding> {
+    let step = execution.steps;
+    let plain = |kind, text: String| vec![Finding::plain(kind, step, text)];
+    match &execution.verdict {
+        Verdict::Finished => {
+            let mut findings = seen.findings.clone();
+            findings.extend(oracle::judge(&cell.scenario, &Samples(seen.samples.clone()), step));
+            findings
+        }
+        Verdict::Finding(finding) => vec![finding.clone()],
+        Verdict::StepBudget { steps } => plain(
+            FindingKind::StepBudget,
+            format!("not quiescent after {steps} steps: raise `budget: (steps: ..)`, or let the workload end"),
+        ),
+        Verdict::Deadlock { .. } => plain(FindingKind::Deadlock, execution.verdict.to_string()),
+        Verdict::Livelock { .. } => plain(FindingKind::Livelock, execution.verdict.to_string()),
+        Verdict::Panic { .. } => plain(FindingKind::Panic, execution.verdict.to_string()),
+        Verdict::StackOverflow { .. } => plain(FindingKind::StackOverflow, execution.verdict.to_string()),
+        Verdict::Diverged { .. } | Verdict::Stopped(_) => plain(FindingKind::Stall, execution.verdict.to_string()),
+    }
+}
+
+/// The command that a person typed, as far as it decides the outcome: what a replay line must repeat.
+#[derive(Clone, Debug, Default)]
+pub struct Command {
+    /// The scenario's path as it was given.
+    pub file: String,
+    /// The cell's label; empty when there is only one.
+    pub cell: String,
+    /// `--strategy`, if it was given.
+    pub strategy: Option<String>,
+}
+
+/// What starts the program from the repository's root.
+const PROGRAM: &str = "cargo run -q --release --";
+
+impl Command {
+    /// The line that runs `outcome` again.
+    pub fn replay(&self, outcome: &Outcome) -> String {
+        let mut line = format!("{PROGRAM} replay {} --seed {}", quoted(&self.file), outcome.seed);
+        if !self.cell.is_empty() {
+            line.push_str(&format!(" --cell {}", quoted(&self.cell)));
+        }
+        if let Some(strategy) = &self.strategy {
+            line.push_str(&format!(" --strategy {}", quoted(strategy)));
+        }
+        line.push_str(&format!(" --digest {:016x}", outcome.digest));
+        line
+    }
+
+    /// The line that replays the finding file `file`.
+    pub fn replay_file(&self, file: &str) -> String {
+        format!("{PROGRAM} replay {}", quoted(file))
+    }
+}
+
+/// `text` as one word of a POSIX shell.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_string();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
