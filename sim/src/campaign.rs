@@ -1,0 +1,200 @@
+//! `run`: all cells, all seeds, all cores; then the report.
+//!
+//! **Invariant: standard output is a function of scenario, seeds and binary**, whatever the number of jobs. Progress and
+//! speed go to standard error.
+
+use crate::explore;
+use crate::found::Found;
+use crate::outcome::{CellSummary, Outcome};
+use crate::report::{self, Verdict, explain, json, story};
+use crate::run::{Command, How, execute};
+use crate::scenario::{Cell, Expect, Loaded, Schedule};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{self, Write};
+use std::ops::{ControlFlow, Range};
+use std::time::{Duration, Instant};
+
+/// What `run` was asked for.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Seeds in place of the scenario's.
+    pub seeds: Option<Range<u64>>,
+    /// OS threads.
+    pub jobs: usize,
+    /// A schedule in place of the scenario's, with the word it was given by.
+    pub schedule: Option<(Schedule, String)>,
+    /// JSON lines instead of text.
+    pub json: bool,
+    /// Whether a person is looking: shows a progress bar.
+    pub progress: bool,
+    /// Write finding files.
+    pub files: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { seeds: None, jobs: 1, schedule: None, json: false, progress: false, files: true }
+    }
+}
+
+/// Runs a scenario and writes the report to `out`.
+///
+/// # Errors
+/// What writing says.
+pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Result<Verdict> {
+    let scenario = &loaded.scenario;
+    let seeds = options.seeds.clone().unwrap_or_else(|| scenario.seeds.clone());
+    let per_cell = usize::try_from(seeds.end - seeds.start).expect("the number of seeds was checked");
+    let how = How { schedule: options.schedule.as_ref().map(|(s, _)| *s), ..How::default() };
+    let count = loaded.cells.len() * per_cell;
+    let mut summaries: Vec<CellSummary> = loaded.cells.iter().map(|_| CellSummary::default()).collect();
+    let wall = scenario.budget.wall.map(|w| w.duration());
+    let strategy = options.schedule.as_ref().map(|(_, word)| word.as_str());
+    if !options.json {
+        write!(out, "{}", report::title(scenario, loaded.cells.len(), strategy))?;
+        out.flush()?;
+    }
+    let bar = progress_bar(options, count);
+    let start = Instant::now();
+    let mut done = 0;
+    let mut written = Ok(());
+    let at = |index: usize| (index / per_cell, seeds.start + (index % per_cell) as u64);
+    explore::in_order(
+        count,
+        options.jobs,
+        |index| {
+            let (cell, seed) = at(index);
+            let (lean, _) = execute(&loaded.cells[cell], seed, &how);
+            if lean.finding().is_none() { (lean.digest, lean) } else { rich(&loaded.cells[cell], lean, &how) }
+        },
+        |index, (lean_digest, outcome)| {
+            let cell = &loaded.cells[at(index).0];
+            if outcome.digest != lean_digest {
+                written = Err(Stop::Nondeterministic(outcome.seed, lean_digest, outcome.digest));
+                return ControlFlow::Break(());
+            }
+            let command = command(loaded, cell, options);
+            if options.json {
+                if let Err(e) = writeln!(out, "{}", json::execution(cell, &outcome, &command)) {
+                    written = Err(Stop::Output(e));
+                    return ControlFlow::Break(());
+                }
+            }
+            keep(&outcome, &summaries[cell.index], &command, loaded, options);
+            summaries[cell.index].add(outcome);
+            done += 1;
+            bar.inc(1);
+            // Between executions only: a slow host may see fewer seeds, never another verdict on one of them.
+            if wall.is_some_and(|wall| start.elapsed() > wall) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        },
+    );
+    bar.finish_and_clear();
+    match written {
+        Ok(()) => {}
+        Err(Stop::Output(e)) => return Err(e),
+        Err(Stop::Nondeterministic(seed, a, b)) => {
+            let why = [format!("seed {seed} gave digest {a:016x}, then {b:016x}")];
+            write!(out, "{}", report::closing(Verdict::Nondeterministic, &why))?;
+            return Ok(Verdict::Nondeterministic);
+        }
+    }
+    let cells: Vec<(&Cell, &CellSummary)> = loaded.cells.iter().zip(&summaries).collect();
+    speed(options, &cells, start.elapsed());
+    let (verdict, why) = report::judge(scenario, &cells, done == count);
+    if options.json {
+        for (cell, summary) in &cells {
+            writeln!(out, "{}", json::cell(cell, summary))?;
+        }
+        writeln!(out, "{}", json::summary(scenario, done as u64, verdict, &why))?;
+    } else {
+        text(loaded, options, &cells, out)?;
+        write!(out, "{}", report::closing(verdict, &why))?;
+    }
+    Ok(verdict)
+}
+
+enum Stop {
+    Output(io::Error),
+    Nondeterministic(u64, u64, u64),
+}
+
+/// Runs a failing execution again with stories, and keeps both digests: they must be equal.
+fn rich(cell: &Cell, lean: Outcome, how: &How) -> (u64, Outcome) {
+    let (rich, _) = execute(cell, lean.seed, &How { rich: true, ..how.clone() });
+    (lean.digest, rich)
+}
+
+/// Writes the first finding of each kind and cell to disk, at once.
+fn keep(outcome: &Outcome, before: &CellSummary, command: &Command, loaded: &Loaded, options: &RunOptions) {
+    let Some(finding) = outcome.finding() else { return };
+    if !options.files || before.examples.contains_key(&finding.kind) {
+        return;
+    }
+    if let Err(e) = Found::new(outcome, command, &loaded.text).write() {
+        eprintln!("warning: the finding of seed {} could not be written: {e}", outcome.seed);
+    }
+}
+
+fn command(loaded: &Loaded, cell: &Cell, options: &RunOptions) -> Command {
+    Command {
+        file: loaded.path.display().to_string(),
+        cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },
+        strategy: options.schedule.as_ref().map(|(_, word)| word.clone()),
+    }
+}
+
+fn text(
+    loaded: &Loaded,
+    options: &RunOptions,
+    cells: &[(&Cell, &CellSummary)],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let scenario = &loaded.scenario;
+    writeln!(out, "{}", report::totals(cells))?;
+    for (cell, summary) in cells {
+        for (kind, example) in &summary.examples {
+            let command = command(loaded, cell, options);
+            let file = Found::new(example, &command, "").path().display().to_string();
+            let file = options.files.then_some(file);
+            let expected = scenario.expect == Expect::MustFind(*kind);
+            if let Some(story) = story::tell(example, expected, &command, file.as_deref()) {
+                writeln!(out, "{story}")?;
+            }
+        }
+    }
+    if !scenario.table.is_empty() {
+        writeln!(out, "{}", report::columns::tables(&scenario.table, cells))?;
+    }
+    if explain::is_about_retention(scenario, cells) {
+        writeln!(out, "{}", explain::retention(scenario, cells))?;
+    } else if let Some(first) = cells.first().and_then(|(_, s)| s.first.as_ref()) {
+        let attribution = explain::attribution(first);
+        if !attribution.is_empty() {
+            writeln!(out, "{attribution}")?;
+        }
+    }
+    Ok(())
+}
+
+fn progress_bar(options: &RunOptions, count: usize) -> ProgressBar {
+    if !options.progress || count < 2 {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(count as u64);
+    let style = ProgressStyle::with_template("  {bar:32} {pos}/{len}  {per_sec}  {eta}").expect("the template is valid");
+    bar.set_style(style);
+    bar
+}
+
+fn speed(options: &RunOptions, cells: &[(&Cell, &CellSummary)], took: Duration) {
+    if options.progress {
+        let executions: u64 = cells.iter().map(|(_, s)| s.executions).sum();
+        let steps: u64 = cells.iter().map(|(_, s)| s.steps).sum();
+        let seconds = took.as_secs_f64().max(1e-9);
+        eprintln!(
+            "  {seconds:.2} s, {:.0} seeds/s, {:.1} M steps/s",
+            executions as f64 / seconds,
+            steps as f64 / seconds / 1e6
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Finding files: a failing execution as a file that stands alone.
+//!
+//! **Invariant: a finding file is complete.** It holds the scenario's text, the cell, the seed, the schedule and the prefix
+//! digests, so that it can be replayed without the scenario file and a divergence can be placed. It is written the moment
+//! the finding is made, under another name first, so that there is never half a file.
+
+use crate::engine::{CHECKPOINT_EVERY, Switch};
+use crate::outcome::Outcome;
+use crate::run::Command;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where findings go, from the working directory.
+pub const DIRECTORY: &str = "target/millpond";
+
+/// Switches that a file keeps at most; a longer schedule is replayed by its seed.
+const SWITCHES_MAX: usize = 200_000;
+
+/// The content of a finding file.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Found {
+    /// Version of the format: 1.
+    pub v: u32,
+    /// What was found.
+    pub finding: String,
+    /// The sentence about it.
+    pub text: String,
+    /// The scenario's path as it was given.
+    pub scenario: String,
+    /// The cell's label; empty when there is only one.
+    pub cell: String,
+    /// The seed.
+    pub seed: u64,
+    /// `--strategy`, if it was given.
+    pub strategy: Option<String>,
+    /// The digest of the whole execution.
+    pub digest: String,
+    /// Its steps.
+    pub steps: u64,
+    /// What it was built from.
+    pub built: String,
+    /// Events between two prefix digests.
+    pub checkpoint_every: u64,
+    /// The prefix digests, in hexadecimal, separated by spaces.
+    pub checkpoints: String,
+    /// The schedule, `step:thread` separated by spaces; empty when it is too long to keep.
+    pub switches: String,
+    /// The scenario's text.
+    pub source: String,
+}
+
+impl Found {
+    /// The file of `outcome`'s deciding finding.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn new(outcome: &Outcome, command: &Command, source: &str) -> Self {
+        let finding = outcome.finding().expect("a finding file is written for a finding");
+        let hex: Vec<String> = outcome.checkpoints.iter().map(|c| format!("{c:016x}")).collect();
+        let switches: Vec<String> = if outcome.switches.len() > SWITCHES_MAX {
+            Vec::new()
+        } else {
+            outcome.switches.iter().map(|s| format!("{}:{}", s.step, s.to)).collect()
+        };
+        Self {
+            v: 1,
+            finding: finding.kind.to_string(),
+            text: finding.text.clone(),
+            scenario: command.file.clone(),
+            cell: command.cell.clone(),
+            seed: outcome.seed,
+            strategy: command.strategy.clone(),
+            digest: format!("{:016x}", outcome.digest),
+            steps: outcome.steps,
+            built: crate::built().to_string(),
+            checkpoint_every: CHECKPOINT_EVERY as u64,
+            checkpoints: hex.join(" "),
+            switches: switches.join(" "),
+            source: source.to_string(),
+        }
+    }
+
+    /// Where the file goes.
+    pub fn path(&self) -> PathBuf {
+        let stem = Path::new(&self.scenario).file_stem().map_or("scenario".into(), |s| s.to_string_lossy());
+        let cell: String =
+            self.cell.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
+        let cell = if cell.is_empty() { cell } else { format!("-{cell}") };
+        let name = format!("{stem}{cell}-{}-{}.ron", self.finding.to_lowercase(), self.seed);
+        Path::new(DIRECTORY).join(name)
+    }
+
+    /// Writes the file into [`DIRECTORY`] and gives its path.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn write(&self) -> io::Result<PathBuf> {
+        let path = self.path();
+        let text = ron::ser::to_string_pretty(self, ron::ser::PrettyConfig::default().struct_names(true))
+            .map_err(io::Error::other)?;
+        fs::create_dir_all(DIRECTORY)?;
+        let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
+        fs::write(&unfinished, text)?;
+        fs::rename(&unfinished, &path)?;
+        Ok(path)
+    }
+
+    /// Whether `text` is a finding file rather than a scenario.
+    pub fn is(text: &str) -> bool {
+        text.trim_start().starts_with("Found(")
+    }
+
+    /// Reads a finding file's text.
+    ///
+    /// # Errors
+    /// A sentence with line and column.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let found: Self = ron::from_str(text).map_err(|e| format!("not a finding file: {e}"))?;
+        if found.v != 1 {
+            return Err(format!("finding file of version {}: this program reads version 1", found.v));
+        }
+        Ok(found)
+    }
+
+    /// The prefix digests.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn checkpoints(&self) -> Result<Vec<u64>, String> {
+        let parse = |c: &str| u64::from_str_radix(c, 16).map_err(|_| format!("`{c}` in `checkpoints` is not a digest"));
+        self.checkpoints.split_whitespace().map(parse).collect()
+    }
+
+    /// The schedule; empty when the file doesn't keep it.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn switches(&self) -> Result<Vec<Switch>, String> {
+        let parse = |s: &str| {
+            let (step, to) = s.split_once(':')?;
+            Some(Switch { step: step.parse().ok()?, to: to.parse().ok()? })
+        };
+        self.switches
+            .split_whitespace()
+            .map(|s| parse(s).ok_or_else(|| format!("`{s}` in `switches` is not a step and a thread")))
+            .collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! `replay`: one execution again, and whether it was the same.
+//!
+//! **Invariant: the answer is one of three.** *reproduced*: the digest is that of the original. *no longer fails*: nothing is
+//! found any more. *diverged at step k*: the executions part at step k.
+
+use crate::engine::{CHECKPOINT_EVERY, Execution};
+use crate::found::Found;
+use crate::outcome::Outcome;
+use crate::report::{self, Verdict, story};
+use crate::run::{Command, How, execute};
+use crate::scenario::{Cell, Expect, Loaded, Schedule};
+use std::io::{self, Write};
+
+/// What the original execution left behind.
+#[derive(Clone, Debug, Default)]
+pub struct Original {
+    /// Its digest, if it is known.
+    pub digest: Option<u64>,
+    /// Its prefix digests; empty when they are not known.
+    pub checkpoints: Vec<u64>,
+    /// Whether it is known to have failed.
+    pub failed: bool,
+}
+
+impl Original {
+    /// From a finding file.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn of(found: &Found) -> Result<Self, String> {
+        let digest = u64::from_str_radix(&found.digest, 16).map_err(|_| "`digest` is not a digest".to_string())?;
+        Ok(Self { digest: Some(digest), checkpoints: found.checkpoints()?, failed: true })
+    }
+}
+
+/// Runs `cell` with `seed` twice, compares the two with each other and with the original, and writes the story to `out`.
+///
+/// # Errors
+/// What writing says.
+pub fn replay(
+    loaded: &Loaded,
+    cell: &Cell,
+    seed: u64,
+    schedule: Option<Schedule>,
+    original: &Original,
+    command: &Command,
+    out: &mut dyn Write,
+) -> io::Result<Verdict> {
+    let how = How { schedule, rich: true, switches: None };
+    let (outcome, execution) = execute(cell, seed, &how);
+    let (again, second) = execute(cell, seed, &how);
+    write!(out, "{}", report::title(&cell.scenario, 1, command.strategy.as_deref()))?;
+    writeln!(out)?;
+    let expected = matches!((cell.scenario.expect, outcome.finding()), (Expect::MustFind(k), Some(f)) if f.kind == k);
+    match story::tell(&outcome, expected, command, None) {
+        Some(story) => writeln!(out, "{story}")?,
+        None => writeln!(out, "  nothing found in {} steps, trace digest {:016x}\n", outcome.steps, outcome.digest)?,
+    }
+    if outcome.digest != again.digest {
+        let step = parting(&execution, &second);
+        writeln!(out, "diverged at step {step}: the same seed gave two executions in this process")?;
+        return Ok(Verdict::Nondeterministic);
+    }
+    answer(loaded, &outcome, &execution, original, out)
+}
+
+fn answer(
+    loaded: &Loaded,
+    outcome: &Outcome,
+    execution: &Execution,
+    original: &Original,
+    out: &mut dyn Write,
+) -> io::Result<Verdict> {
+    let as_expected = match (loaded.scenario.expect, outcome.finding()) {
+        (Expect::MustHold, None) => Verdict::AsExpected,
+        (Expect::MustFind(kind), Some(f)) if f.kind == kind => Verdict::AsExpected,
+        _ => Verdict::NotAsExpected,
+    };
+    match original.digest {
+        None => {
+            writeln!(out, "ran twice with the same digest; no original was named to compare with (`--digest`)")?;
+            Ok(as_expected)
+        }
+        Some(digest) if digest == outcome.digest => {
+            writeln!(out, "reproduced: digest {digest:016x}")?;
+            Ok(Verdict::AsExpected)
+        }
+        Some(_) if original.failed && outcome.finding().is_none() => {
+            writeln!(out, "no longer fails: digest {:016x}", outcome.digest)?;
+            Ok(Verdict::NotAsExpected)
+        }
+        Some(digest) => {
+            let place = match differing(&original.checkpoints, &outcome.checkpoints) {
+                Some(window) => {
+                    let step = step_of(execution, window * CHECKPOINT_EVERY);
+                    format!("diverged at step {step} (or up to {CHECKPOINT_EVERY} events later)")
+                }
+                None => "diverged at step 0 or later: only the digest of the whole original is known".to_string(),
+            };
+            writeln!(out, "{place}: digest {:016x}, the original's is {digest:016x}", outcome.digest)?;
+            Ok(Verdict::Nondeterministic)
+        }
+    }
+}
+
+/// Index of the first prefix digest that differs.
+fn differing(a: &[u64], b: &[u64]) -> Option<usize> {
+    if a.is_empty() {
+        return None;
+    }
+    Some(a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(a.len().min(b.len())))
+}
+
+/// The step at which two rich executions of one seed part.
+fn parting(a: &Execution, b: &Execution) -> u64 {
+    let index = a.log.iter().zip(&b.log).position(|(a, b)| a != b).unwrap_or(a.log.len().min(b.log.len()));
+    step_of(a, index)
+}
+
+fn step_of(execution: &Execution, event: usize) -> u64 {
+    execution.log.get(event).map_or(execution.steps, |e| e.step)
+}
