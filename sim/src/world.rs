@@ -1,0 +1,346 @@
+//! The world of a scenario: loops, business threads, channels and peers, over the real pool, on any platform.
+//!
+//! **Invariant: the world only drives and reads.** What is under test is the model's own code; the world adds no
+//! synchronisation to it beyond what a program around it would have, and judges only at quiescence.
+//!
+//! ```text
+//!   main ──orders──> business-0 .. n ──write──> channel 0 .. c ──on──> loop-0 .. m ──> peers
+//!     │                                                                    │
+//!     └── stalls loops, waits for quiescence, samples pools, closes, shuts down, judges
+//! ```
+
+mod business;
+mod peer;
+mod quiescence;
+
+pub use quiescence::Seen;
+
+use crate::engine::{Generator, Stream};
+use crate::observed::Sample;
+use crate::scenario::{
+    Awaits, Close, Collect, Drain, Fault, From as CalledFrom, Loops, Order, Phase, Pool, Renew, Scenario, Shutdown,
+    SideQueueRatio, Step,
+};
+use business::{Business, Job};
+use millpond_model::Platform;
+use millpond_model::channel::Channel;
+use millpond_model::event_loop::{EventLoop, LoopConfig, Stall};
+use millpond_model::observe::Kind;
+use millpond_model::promise::Promise;
+use millpond_model::recycler::{Domain, RecyclerConfig, WoqRatio};
+use millpond_model::write_path::{Pools, PoolsConfig, WritePathConfig};
+use peer::{Peers, SimPeer};
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Everything of one execution.
+pub(crate) struct World<'a, P: Platform> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) pools: Arc<Pools<P>>,
+    pub(crate) loops: Vec<EventLoop<P>>,
+    pub(crate) linger: EventLoop<P>,
+    pub(crate) channels: Vec<Channel<P>>,
+    business: Vec<Business<P>>,
+    peers: Peers<P>,
+    stalls: Vec<Option<Stall<P>>>,
+    closing: Vec<Promise<P>>,
+    seed: u64,
+    seen: &'a RefCell<Seen>,
+}
+
+/// Plays `scenario` from its first step to the end of every thread, and leaves in `seen` what was to be seen. Runs as the
+/// main thread of an execution.
+pub fn play<P: Platform>(scenario: &Scenario, seed: u64, seen: &RefCell<Seen>) {
+    let mut world: World<'_, P> = World::build(scenario, seed, seen);
+    for step in &scenario.workload {
+        world.take(step);
+        let sample = world.sample(step.name(), None, &[]);
+        seen.borrow_mut().samples.push(sample);
+    }
+    world.end();
+}
+
+/// The stream of numbers for part `index` of the world: depends on nothing but the seed and the part.
+pub(crate) fn stream(seed: u64, index: u64) -> Generator {
+    Generator::new(seed, index + 1, Stream::Workload)
+}
+
+impl<'a, P: Platform> World<'a, P> {
+    fn build(scenario: &'a Scenario, seed: u64, seen: &'a RefCell<Seen>) -> Self {
+        let preset = scenario.pool.preset;
+        let path = write_path(scenario);
+        let domain = Domain::new_with(match scenario.pool.collect {
+            Collect::Eager => millpond_model::recycler::Collect::Eager,
+            Collect::Withheld => millpond_model::recycler::Collect::Withheld,
+        });
+        let pools = Arc::new(Pools::new_in(&domain, &pools_config(&scenario.pool), path.one_task_pool));
+        let loops: Vec<EventLoop<P>> = (0..scenario.topology.event_loops)
+            .map(|i| EventLoop::new(format!("loop-{i}"), LoopConfig::from(preset)))
+            .collect();
+        for event_loop in &loops {
+            // Starts the thread, so that loops have the lowest numbers, in index order.
+            event_loop.execute_fn(|| ()).expect("a new loop accepts");
+        }
+        let linger = EventLoop::new("linger-0".to_string(), LoopConfig::from(preset));
+        let peers = Peers::new();
+        let resets = scenario.faults.iter().find_map(|f| match f {
+            Fault::PeerReset(when) => Some(*when),
+            Fault::AllocationFails(_) => None,
+        });
+        let count = match scenario.topology.channels {
+            0 => scenario.topology.event_loops,
+            n => n,
+        };
+        let linger_time = linger_of(scenario);
+        let channels = (0..count)
+            .map(|c| {
+                let peer = SimPeer::new(&scenario.socket, resets, linger_time, stream(seed, 1 << 32 | u64::from(c)), &peers);
+                let event_loop = &loops[(c % scenario.topology.event_loops) as usize];
+                Channel::new(event_loop, &linger, &pools, path.clone(), Box::new(peer))
+            })
+            .collect();
+        let mut world = Self {
+            scenario,
+            pools,
+            stalls: loops.iter().map(|_| None).collect(),
+            loops,
+            linger,
+            channels,
+            business: Vec::new(),
+            peers,
+            closing: Vec::new(),
+            seed,
+            seen,
+        };
+        for channel in &world.channels {
+            channel.register();
+        }
+        world.settle();
+        for i in 0..scenario.topology.business_threads {
+            world.business.push(Business::start(i, 1, seed));
+        }
+        world
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Phase(phase) => self.phase(phase),
+            Step::Drain(drain) => self.drain(drain),
+            Step::Idle(idle) => P::sleep(idle.lasts.duration()),
+            Step::Collect(_) => {
+                self.pools.domain.collect();
+            }
+            Step::Renew(renew) => self.renew(renew),
+            Step::Close(close) => self.close(close),
+            Step::Shutdown(shutdown) => self.shutdown(shutdown),
+        }
+    }
+
+    fn phase(&mut self, phase: &Phase) {
+        let threads = range(phase.threads.as_ref(), self.business.len());
+        let loops = range(phase.loops.as_ref(), self.loops.len());
+        let channels = self.channels_of(&loops);
+        if phase.loops_are == Loops::Stalled {
+            self.stall(&loops);
+        }
+        let shared = Arc::new((phase.clone(), channels, self.loops[loops.clone()].to_vec()));
+        let mut from = 0;
+        for k in phase.sample_at.iter().copied().chain([phase.writes]) {
+            self.write(&threads, &shared, from..k);
+            from = k;
+            if phase.sample_at.contains(&k) {
+                self.settle();
+                let writers: Vec<u32> = threads.clone().map(|t| self.business[t].thread().0).collect();
+                let sample = self.sample(&phase.name, Some(k), &writers);
+                self.seen.borrow_mut().samples.push(sample);
+            }
+        }
+    }
+
+    /// Lets the threads write their messages number `writes`.
+    fn write(&mut self, threads: &Range<usize>, shared: &Arc<business::PhaseOf<P>>, writes: Range<u64>) {
+        if writes.is_empty() {
+            return;
+        }
+        let first = threads.start;
+        let awaits = shared.0.awaits == Awaits::Completion;
+        for t in threads.clone() {
+            let index = (t - first) as u64;
+            let job = Job { shared: Arc::clone(shared), index, writes: writes.clone(), pools: Arc::clone(&self.pools) };
+            self.business[t].order(job);
+            if shared.0.order == Order::InTurn && awaits {
+                self.business[t].await_idle();
+            }
+        }
+        if awaits {
+            for t in threads.clone() {
+                self.business[t].await_idle();
+            }
+        }
+    }
+
+    fn channels_of(&self, loops: &Range<usize>) -> Vec<Vec<Channel<P>>> {
+        loops
+            .clone()
+            .map(|l| self.channels.iter().skip(l).step_by(self.loops.len()).cloned().collect())
+            .collect()
+    }
+
+    fn stall(&mut self, loops: &Range<usize>) {
+        for l in loops.clone() {
+            if self.stalls[l].is_none() {
+                let stall = Stall::hold(&self.loops[l]).expect("`check` lets no phase come after a shutdown");
+                stall.wait_until_reached();
+                self.stalls[l] = Some(stall);
+            }
+        }
+    }
+
+    fn drain(&mut self, drain: &Drain) {
+        match drain.order {
+            Order::Together => {
+                for stall in &mut self.stalls {
+                    drop(stall.take());
+                }
+            }
+            Order::InTurn => {
+                for l in 0..self.stalls.len() {
+                    if self.stalls[l].take().is_some() {
+                        self.settle_loop(l);
+                    }
+                }
+            }
+        }
+        self.settle();
+    }
+
+    fn renew(&mut self, renew: &Renew) {
+        for t in range(renew.threads.as_ref(), self.business.len()) {
+            let (index, age) = (self.business[t].index, self.business[t].age);
+            self.business[t].end();
+            self.business[t] = Business::start(index, age + 1, self.seed);
+        }
+    }
+
+    fn close(&mut self, close: &Close) {
+        let promises: Vec<Promise<P>> = self.channels.iter().map(|_| Promise::new()).collect();
+        for (channel, promise) in self.channels.iter().zip(&promises) {
+            match close.from {
+                CalledFrom::Business => channel.close(promise.clone()),
+                CalledFrom::Loop => {
+                    let (closed, done) = (channel.clone(), promise.clone());
+                    if channel.event_loop().execute_fn(move || closed.close(done)).is_err() {
+                        channel.close(promise.clone());
+                    }
+                }
+            }
+        }
+        match close.awaits {
+            Awaits::Completion => {
+                for promise in &promises {
+                    drop(promise.wait());
+                }
+                self.settle();
+            }
+            Awaits::Nothing => self.closing.extend(promises),
+        }
+    }
+
+    fn shutdown(&mut self, shutdown: &Shutdown) {
+        for stall in &mut self.stalls {
+            drop(stall.take());
+        }
+        for event_loop in &self.loops {
+            event_loop.shutdown_gracefully(shutdown.quiet.duration(), shutdown.timeout.duration());
+        }
+        for event_loop in &self.loops {
+            event_loop.await_termination();
+        }
+    }
+
+    /// Ends what still runs, in the order in which a program would, and judges.
+    fn end(mut self) {
+        for business in &mut self.business {
+            business.end();
+        }
+        self.shutdown(&Shutdown::default());
+        self.linger.shutdown_gracefully(std::time::Duration::ZERO, Shutdown::default().timeout.duration());
+        self.linger.await_termination();
+        self.peers.end();
+        for event_loop in self.loops.iter().chain([&self.linger]) {
+            event_loop.join().expect("a loop catches the panics of its tasks");
+        }
+        self.judge(self.seen);
+    }
+
+    fn sample(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
+        self.read(step, at_write, writers)
+    }
+}
+
+/// The indices that `wanted` names, or all `len` of them.
+fn range(wanted: Option<&Range<u32>>, len: usize) -> Range<usize> {
+    match wanted {
+        Some(r) => r.start as usize..r.end as usize,
+        None => 0..len,
+    }
+}
+
+/// SO_LINGER is an option of the socket: the largest that any `Close` step wants.
+fn linger_of(scenario: &Scenario) -> Option<std::time::Duration> {
+    let longest = scenario
+        .workload
+        .iter()
+        .filter_map(|s| match s {
+            Step::Close(close) => Some(close.linger.duration()),
+            _ => None,
+        })
+        .max()?;
+    (!longest.is_zero()).then_some(longest)
+}
+
+fn write_path(scenario: &Scenario) -> WritePathConfig {
+    let mut path = WritePathConfig::from(scenario.pool.preset);
+    let socket = &scenario.socket;
+    if let Some(spin) = socket.write_spin {
+        path.write_spin_count = spin;
+    }
+    if let Some(high) = socket.high_water {
+        path.high_water_mark = high.bytes();
+    }
+    if let Some(low) = socket.low_water {
+        path.low_water_mark = low.bytes();
+    }
+    path
+}
+
+/// The preset's parameters, with what the scenario changes.
+fn pools_config(pool: &Pool) -> PoolsConfig {
+    let mut config = RecyclerConfig::from(pool.preset);
+    if let Some(n) = pool.max_capacity {
+        config.max_capacity = n;
+    }
+    if let Some(n) = pool.max_shared_capacity_factor {
+        config.max_shared_capacity_factor = n;
+    }
+    if let Some(n) = pool.max_delayed_queues {
+        config.max_delayed_queues_per_thread = Some(n);
+    }
+    if let Some(n) = pool.ratio {
+        config.ratio = n;
+    }
+    match pool.side_queue_ratio {
+        None => {}
+        Some(SideQueueRatio::Off) => config.woq_ratio = WoqRatio::None,
+        Some(SideQueueRatio::EveryObject) => config.woq_ratio = WoqRatio::AllHandles,
+        Some(SideQueueRatio::NeverPooled) => config.woq_ratio = WoqRatio::NeverRecycledOnly,
+    }
+    let of = |kind| if pool.unpooled.contains(&kind) { RecyclerConfig::off() } else { config };
+    PoolsConfig {
+        write_task: of(Kind::WriteTask),
+        write_and_flush_task: of(Kind::WriteAndFlushTask),
+        entry: of(Kind::OutboundEntry),
+        buffer_shell: of(Kind::BufferShell),
+    }
+}

@@ -1,0 +1,211 @@
+//! Peers: what is at the other end of a channel.
+//!
+//! **Invariant: after it refused a write for lack of room, a peer that reads says when there is room again**; one that
+//! never reads never does.
+
+use crate::engine::{Generator, When};
+use crate::scenario::{Peer, Socket};
+use millpond_model::Platform;
+use millpond_model::observe::Reach;
+use millpond_model::platform::{JoinOps, Lock, ThreadOps};
+use millpond_model::transport::{Transport, Writable, WriteOutcome};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The room in a peer's window, shared with the thread that empties it.
+struct Window<P: Platform> {
+    room: usize,
+    writable: Option<Writable<P>>,
+    emptying: bool,
+}
+
+/// The transport of a channel.
+pub(super) struct SimPeer<P: Platform> {
+    window: Arc<P::Mutex<Window<P>>>,
+    size: usize,
+    reads: Peer,
+    partial: When,
+    reset: Option<crate::scenario::When>,
+    writes: u64,
+    linger: Option<Duration>,
+    draws: Generator,
+    reset_done: bool,
+    readers: Peers<P>,
+}
+
+impl<P: Platform> SimPeer<P> {
+    pub(super) fn new(
+        socket: &Socket,
+        reset: Option<crate::scenario::When>,
+        linger: Option<Duration>,
+        draws: Generator,
+        readers: &Peers<P>,
+    ) -> Self {
+        let size = usize::try_from(socket.send_window.bytes()).expect("`check` limits sizes");
+        Self {
+            window: Arc::new(P::Mutex::new(Window { room: size, writable: None, emptying: false })),
+            size,
+            reads: socket.peer,
+            partial: When::rate(socket.partial_write),
+            reset,
+            writes: 0,
+            linger,
+            draws,
+            reset_done: false,
+            readers: readers.clone(),
+        }
+    }
+
+    fn resets(&mut self) -> bool {
+        use crate::scenario::When;
+        self.writes += 1;
+        let strikes = match self.reset {
+            None => false,
+            Some(When::Always) => true,
+            Some(When::Nth(n)) => self.writes == n,
+            Some(When::At(span)) => P::now() >= span.duration(),
+            Some(When::Rate(p)) => match crate::engine::When::rate(p) {
+                crate::engine::When::Rate(threshold) => self.draws.chance(threshold),
+                _ => unreachable!("a rate is a rate"),
+            },
+        };
+        self.reset_done |= strikes;
+        self.reset_done
+    }
+
+    fn partial(&mut self, offered: usize) -> usize {
+        match self.partial {
+            When::Rate(threshold) if offered > 1 && self.draws.chance(threshold) => {
+                P::reach(Reach::PartialWrite);
+                1 + self.draws.below_u64(offered as u64 - 1) as usize
+            }
+            _ => offered,
+        }
+    }
+}
+
+impl<P: Platform> Transport<P> for SimPeer<P> {
+    fn open(&mut self, writable: Writable<P>) {
+        self.window.lock().writable = Some(writable);
+    }
+
+    fn write(&mut self, chunks: &[&[u8]]) -> WriteOutcome {
+        if self.resets() {
+            return WriteOutcome::Reset;
+        }
+        let offered: usize = chunks.iter().map(|c| c.len()).sum();
+        let offered = self.partial(offered);
+        if self.reads == Peer::ReadsAtOnce {
+            return WriteOutcome::Wrote(offered);
+        }
+        let mut window = self.window.lock();
+        let taken = offered.min(window.room);
+        window.room -= taken;
+        if window.room == 0 && !window.emptying {
+            if let Peer::ReadsAfter(span) = self.reads {
+                window.emptying = true;
+                drop(window);
+                self.readers.read_at(P::now() + span.duration(), &self.window, self.size);
+            }
+        }
+        if taken == 0 { WriteOutcome::WouldBlock } else { WriteOutcome::Wrote(taken) }
+    }
+
+    fn linger(&self) -> Option<Duration> {
+        self.linger
+    }
+
+    fn close(&mut self) {
+        if let Some(linger) = self.linger {
+            P::sleep(linger);
+        }
+        self.window.lock().writable = None;
+    }
+}
+
+struct Reading<P: Platform> {
+    window: Arc<P::Mutex<Window<P>>>,
+    size: usize,
+}
+
+struct Agenda<P: Platform> {
+    /// By time and number.
+    due: BTreeMap<(Duration, u64), Reading<P>>,
+    next: u64,
+    ended: bool,
+    thread: Option<P::Join>,
+}
+
+/// The thread that empties windows, started when the first peer needs it.
+pub(super) struct Peers<P: Platform>(Arc<P::Mutex<Agenda<P>>>);
+
+impl<P: Platform> Clone for Peers<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P: Platform> Peers<P> {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(P::Mutex::new(Agenda { due: BTreeMap::new(), next: 0, ended: false, thread: None })))
+    }
+
+    fn read_at(&self, time: Duration, window: &Arc<P::Mutex<Window<P>>>, size: usize) {
+        let mut agenda = self.0.lock();
+        let number = agenda.next;
+        agenda.next += 1;
+        agenda.due.insert((time, number), Reading { window: Arc::clone(window), size });
+        match &agenda.thread {
+            Some(thread) => thread.thread().unpark(),
+            None => {
+                let peers = self.clone();
+                let join = P::spawn("peers-0".to_string(), move || peers.read());
+                agenda.thread = Some(join.expect("`check` limits the number of threads"));
+            }
+        }
+    }
+
+    fn read(&self) {
+        loop {
+            let mut agenda = self.0.lock();
+            if agenda.ended {
+                return;
+            }
+            let Some(first) = agenda.due.first_entry() else {
+                drop(agenda);
+                P::park();
+                continue;
+            };
+            let (time, now) = (first.key().0, P::now());
+            if time > now {
+                drop(agenda);
+                P::park_timeout(time - now);
+                continue;
+            }
+            let reading = first.remove();
+            drop(agenda);
+            let mut window = reading.window.lock();
+            window.room = reading.size;
+            window.emptying = false;
+            let writable = window.writable.clone();
+            drop(window);
+            if let Some(writable) = writable {
+                writable.notify();
+            }
+        }
+    }
+
+    /// Ends the thread and waits for it.
+    pub(super) fn end(&self) {
+        let mut agenda = self.0.lock();
+        agenda.ended = true;
+        let thread = agenda.thread.take();
+        agenda.due.clear();
+        drop(agenda);
+        if let Some(join) = thread {
+            join.thread().unpark();
+            join.join().expect("the reader does not panic");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Waiting until nothing moves, reading, and judging at the end.
+//!
+//! **Invariant: a loop is at rest when a task that was given to it after everything else has run and its queue is empty.**
+//! Virtual time moves only when no thread can run, so that a nap after that lets everything else come to rest too.
+
+use super::World;
+use crate::ledger::{Finding, FindingKind};
+use crate::observed::{CROSSING, Sample};
+use crate::scenario::{Metric, Peer};
+use millpond_model::Platform;
+use millpond_model::event_loop::EventLoop;
+use millpond_model::observe::Kind;
+use millpond_model::promise::Promise;
+use millpond_model::recycler::{PoolStats, RecyclerConfig, RecyclerStats};
+use std::time::Duration;
+
+/// What an execution showed besides its schedule.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// A sample for each step, and those inside phases.
+    pub samples: Vec<Sample>,
+    /// What the safety oracles found at the end.
+    pub findings: Vec<Finding>,
+}
+
+/// Naps until the world gives up waiting: with the longest nap of a second, hours of virtual time.
+const NAPS_MAX: u32 = 20_000;
+
+impl<P: Platform> World<'_, P> {
+    /// Waits until all loops that aren't stalled are at rest and what can be written is written.
+    pub(super) fn settle(&self) {
+        let mut nap = Duration::from_micros(1);
+        for _ in 0..NAPS_MAX {
+            for (event_loop, stall) in self.loops.iter().zip(&self.stalls) {
+                if stall.is_none() {
+                    pass(event_loop);
+                }
+            }
+            P::sleep(nap);
+            if self.at_rest() {
+                return;
+            }
+            nap = (nap * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Waits until loop `l` is at rest.
+    pub(super) fn settle_loop(&self, l: usize) {
+        for _ in 0..NAPS_MAX {
+            pass(&self.loops[l]);
+            if self.loops[l].stats().queue_length == 0 {
+                return;
+            }
+        }
+    }
+
+    fn at_rest(&self) -> bool {
+        let running = self.loops.iter().zip(&self.stalls).filter(|(_, stall)| stall.is_none());
+        let queued: u64 = running.map(|(event_loop, _)| event_loop.stats().queue_length).sum();
+        let stalled = self.stalls.iter().any(Option::is_some);
+        let written = stalled
+            || self.scenario.socket.peer == Peer::NeverReads
+            || self.channels.iter().all(|c| c.total_pending() == 0);
+        queued == 0 && written
+    }
+
+    /// Reads everything.
+    pub(super) fn read(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
+        let pools = self.pools.stats();
+        let loops: Vec<_> = self.loops.iter().map(EventLoop::stats).collect();
+        let sum = |kinds: &[Kind], f: fn(&PoolStats) -> u64| -> u64 {
+            pools.iter().filter(|r| kinds.contains(&r.kind)).flat_map(|r| &r.pools).map(f).sum()
+        };
+        let all: Vec<Kind> = pools.iter().map(|r| r.kind).collect();
+        let same = [Kind::OutboundEntry, Kind::BufferShell];
+        let metrics = Metric::ALL.map(|metric| match metric {
+            Metric::RetainedObjects => sum(&all, |p| p.retained),
+            Metric::RetainedBytes => pools.iter().map(RecyclerStats::retained_bytes).sum(),
+            Metric::CrossThreadRetained => sum(&CROSSING, |p| p.retained),
+            Metric::SameThreadRetained => sum(&same, |p| p.retained),
+            Metric::DeadRetained => sum(&CROSSING, |p| if p.dead { p.retained } else { 0 }),
+            Metric::QueuedTasks => loops.iter().map(|l| l.queue_length).sum(),
+            Metric::PeakQueuedTasks => loops.iter().map(|l| l.peak_queue_length).max().unwrap_or_default(),
+            Metric::PendingBytes => self.channels.iter().map(|c| c.total_pending()).sum(),
+            Metric::LiveBuffers => sum(&[Kind::BufferShell], |p| u64::try_from(p.in_use).unwrap_or_default()),
+            Metric::LostCapacity => sum(&all, |p| u64::try_from(p.drift()).unwrap_or_default()),
+        });
+        Sample { step: step.to_string(), at_write, writers: writers.to_vec(), metrics, pools }
+    }
+
+    /// The safety oracles that need the world, after the last thread has ended.
+    pub(super) fn judge(&self, seen: &std::cell::RefCell<Seen>) {
+        let mut found = |kind, text: String| seen.borrow_mut().findings.push(Finding::plain(kind, 0, text));
+        for event_loop in &self.loops {
+            let abandoned = event_loop.stats().tasks_abandoned;
+            if abandoned > 0 {
+                let name = event_loop.name();
+                found(FindingKind::LostTask, format!("{name} accepted {abandoned} tasks, never ran them, never refused them"));
+            }
+        }
+        let keeps_capacity = RecyclerConfig::from(self.scenario.pool.preset).keeps_shared_capacity();
+        for stats in self.pools.stats() {
+            if let Err(e) = stats.check() {
+                found(FindingKind::Conservation, format!("{}: {e}", stats.kind));
+            }
+            if keeps_capacity && let Err(e) = stats.check_shared() {
+                found(FindingKind::SharedCapacity, format!("{}: {e}", stats.kind));
+            }
+        }
+        for (c, channel) in self.channels.iter().enumerate() {
+            let pending = channel.total_pending();
+            if pending != 0 {
+                found(FindingKind::PendingBytes, format!("channel {c} counts {pending} pending bytes after its close"));
+            }
+        }
+    }
+}
+
+/// Waits until the loop has run everything that it was given before.
+fn pass<P: Platform>(event_loop: &EventLoop<P>) {
+    let passed = Promise::<P>::untracked();
+    let theirs = passed.clone();
+    if event_loop.execute_fn(move || drop(theirs.try_complete(Ok(())))).is_ok() {
+        drop(passed.wait());
+    }
+}
