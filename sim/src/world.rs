@@ -23,7 +23,7 @@ use crate::scenario::{
 };
 use business::{Business, Job};
 use millpond_model::Platform;
-use millpond_model::channel::Channel;
+use millpond_model::channel::{Channel, ChannelSetup, FillEncoder};
 use millpond_model::event_loop::{EventLoop, LoopConfig, Stall};
 use millpond_model::observe::Kind;
 use millpond_model::promise::Promise;
@@ -33,6 +33,9 @@ use peer::{Peers, SimPeer};
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
+
+/// The byte that encoded messages are made of.
+const FILLING: u8 = 0x5a;
 
 /// Everything of one execution.
 pub(crate) struct World<'a, P: Platform> {
@@ -93,13 +96,20 @@ impl<'a, P: Platform> World<'a, P> {
             n => n,
         };
         let linger_time = linger_of(scenario);
-        let channels = (0..count)
-            .map(|c| {
-                let peer = SimPeer::new(&scenario.socket, resets, linger_time, stream(seed, 1 << 32 | u64::from(c)), &peers);
-                let event_loop = &loops[(c % scenario.topology.event_loops) as usize];
-                Channel::new(event_loop, &linger, &pools, path.clone(), Box::new(peer))
+        let config = Arc::new(path);
+        let open = |c: u32| {
+            let peer = SimPeer::new(&scenario.socket, resets, linger_time, stream(seed, 1 << 32 | u64::from(c)), &peers);
+            Channel::open(ChannelSetup {
+                event_loop: loops[(c % scenario.topology.event_loops) as usize].clone(),
+                linger_executor: Some(linger.clone()),
+                pools: Arc::clone(&pools),
+                config: Arc::clone(&config),
+                transport: Box::new(peer),
+                encoder: Box::new(FillEncoder(FILLING)),
+                handler: Box::new(()),
             })
-            .collect();
+        };
+        let channels = (0..count).map(|c| open(c).expect("a new loop accepts")).collect();
         let mut world = Self {
             scenario,
             pools,
@@ -113,9 +123,6 @@ impl<'a, P: Platform> World<'a, P> {
             seed,
             seen,
         };
-        for channel in &world.channels {
-            channel.register();
-        }
         world.settle();
         for i in 0..scenario.topology.business_threads {
             world.business.push(Business::start(i, 1, seed));

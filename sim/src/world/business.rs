@@ -242,7 +242,7 @@ impl<P: Platform> Writer<'_, P> {
             Wanted::Buffer(payload) => {
                 let size = size(payload, self.draws) as usize;
                 let mut buffer = self.job.pools.buffers.allocate(size).ok()?;
-                buffer.put_repeated(0x5a, size).expect("a new buffer has room for its capacity");
+                buffer.put_repeated(super::FILLING, size).expect("a new buffer has room for its capacity");
                 Some(Message::Buffer(buffer))
             }
         }
@@ -253,14 +253,13 @@ impl<P: Platform> Writer<'_, P> {
 const WRITABILITY_POLL: Duration = Duration::from_micros(10);
 
 fn call<P: Platform>(channel: &Channel<P>, message: Message<P>, promise: Promise<P>, flush: Option<bool>) {
-    match flush {
+    let written = match flush {
         None => channel.write_and_flush(message, promise),
-        Some(flush) => {
-            channel.write(message, promise);
-            if flush {
-                channel.flush();
-            }
-        }
+        Some(_) => channel.write(message, promise),
+    };
+    written.expect("a new promise can be completed");
+    if flush == Some(true) {
+        channel.flush();
     }
 }
 

@@ -60,7 +60,7 @@ impl<P: Platform> World<'_, P> {
         let stalled = self.stalls.iter().any(Option::is_some);
         let written = stalled
             || self.scenario.socket.peer == Peer::NeverReads
-            || self.channels.iter().all(|c| c.total_pending() == 0);
+            || self.channels.iter().all(|c| c.pending_bytes() == 0);
         queued == 0 && written
     }
 
@@ -81,7 +81,7 @@ impl<P: Platform> World<'_, P> {
             Metric::DeadRetained => sum(&CROSSING, |p| if p.dead { p.retained } else { 0 }),
             Metric::QueuedTasks => loops.iter().map(|l| l.queue_length).sum(),
             Metric::PeakQueuedTasks => loops.iter().map(|l| l.peak_queue_length).max().unwrap_or_default(),
-            Metric::PendingBytes => self.channels.iter().map(|c| c.total_pending()).sum(),
+            Metric::PendingBytes => self.channels.iter().map(|c| c.pending_bytes()).sum(),
             Metric::LiveBuffers => sum(&[Kind::BufferShell], |p| u64::try_from(p.in_use).unwrap_or_default()),
             Metric::LostCapacity => sum(&all, |p| u64::try_from(p.drift()).unwrap_or_default()),
         });
@@ -108,7 +108,7 @@ impl<P: Platform> World<'_, P> {
             }
         }
         for (c, channel) in self.channels.iter().enumerate() {
-            let pending = channel.total_pending();
+            let pending = channel.pending_bytes();
             if pending != 0 {
                 found(FindingKind::PendingBytes, format!("channel {c} counts {pending} pending bytes after its close"));
             }
