@@ -4,10 +4,21 @@
 
 extern crate alloc;
 
+pub mod buffer;
+pub mod channel;
+pub mod event_loop;
+pub mod message;
 pub mod observe;
+mod outbound;
 pub mod platform;
 pub mod preset;
+pub mod promise;
 pub mod recycler;
+pub mod refcnt;
+pub mod task_queue;
+pub mod transport;
+pub mod write_path;
+mod write_task;
 
 pub use platform::{Platform, Std};
 pub use preset::Preset;

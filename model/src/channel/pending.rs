@@ -1,0 +1,140 @@
+//! The bytes pending in a channel, and its writability.
+//!
+//! **Invariant: `total` is the sum of what the queued write tasks and the entries of the outbound buffer have counted**, at
+//! every moment when no thread is between counting and queueing. And writability has hysteresis: it is lost above the high
+//! water mark and comes back below the low one.
+//!
+//! Netty keeps the total in the outbound buffer and forgets the queued tasks when a close detaches it. Here it stays with
+//! the channel, so that a task gives back what it counted, closed or not.
+
+use super::Channel;
+use crate::Platform;
+use crate::event_loop::Task;
+use crate::observe::Reach;
+use crate::platform::{AtomicOps, CounterOps};
+use core::sync::atomic::Ordering;
+use serde::{Deserialize, Serialize};
+
+/// The two sides of the identity of pending bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PendingIdentity {
+    /// The total that decides about writability.
+    pub total: u64,
+    /// What the entries of the outbound buffer count.
+    pub entries: u64,
+    /// What the queued write tasks count.
+    pub tasks: u64,
+}
+
+impl PendingIdentity {
+    /// Whether nothing is lost and nothing is counted twice. Meaningful at rest.
+    pub fn holds(self) -> bool {
+        self.total == self.entries + self.tasks
+    }
+}
+
+/// The field that other threads read to know whether the channel can be written to.
+pub(super) struct Pending<P: Platform> {
+    total: P::Atomic<u64>,
+    unwritable: P::Atomic<bool>,
+    has_outbound: P::Atomic<bool>,
+    pub(super) task_bytes: P::Counter,
+    pub(super) entry_bytes: P::Counter,
+    pub(super) became_unwritable: P::Counter,
+    pub(super) became_writable: P::Counter,
+}
+
+impl<P: Platform> Pending<P> {
+    pub(super) fn new() -> Self {
+        Self {
+            total: P::Atomic::new(0),
+            unwritable: P::Atomic::new(false),
+            has_outbound: P::Atomic::new(true),
+            task_bytes: P::Counter::default(),
+            entry_bytes: P::Counter::default(),
+            became_unwritable: P::Counter::default(),
+            became_writable: P::Counter::default(),
+        }
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        // Relaxed: nothing else is read on the strength of it.
+        self.total.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        // Relaxed: as above.
+        !self.unwritable.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_outbound(&self) -> bool {
+        // Acquire: pairs with `detach`. Netty before 4.1.3 read it plainly and counted for closed channels.
+        self.has_outbound.load(Ordering::Acquire)
+    }
+
+    pub(super) fn detach(&self) {
+        // Release: pairs with `has_outbound`.
+        self.has_outbound.store(false, Ordering::Release);
+    }
+}
+
+impl<P: Platform> Channel<P> {
+    /// The identity of pending bytes. Exact at rest.
+    pub fn pending_identity(&self) -> PendingIdentity {
+        let pending = &self.0.pending;
+        let entries = pending.entry_bytes.get();
+        if let Some(on) = self.here() {
+            let outbound = self.private(on, |p| p.outbound.as_ref().map(|o| o.pending()));
+            assert!(outbound.is_none_or(|sum| sum == entries), "entries count {entries}, and are {outbound:?}");
+        }
+        PendingIdentity { total: pending.total(), entries, tasks: pending.task_bytes.get() }
+    }
+
+    /// Counts `size` bytes as pending.
+    pub(super) fn add_pending(&self, size: u64) {
+        let pending = &self.0.pending;
+        // AcqRel: with `subtract_pending`; who crosses a mark sees the writability that earlier crossings left.
+        let total = pending.total.fetch_add(size, Ordering::AcqRel) + size;
+        if total > self.config().high_water_mark
+            && pending.is_writable()
+            // AcqRel: one of several that cross the mark tells.
+            && !pending.unwritable.swap(true, Ordering::AcqRel)
+        {
+            P::reach(Reach::Unwritable);
+            pending.became_unwritable.add(1);
+            self.tell_writability();
+        }
+    }
+
+    /// Gives `size` bytes back; `notify` is false where a channel is being closed.
+    pub(super) fn subtract_pending(&self, size: u64, notify: bool) {
+        let pending = &self.0.pending;
+        // AcqRel: as in `add_pending`.
+        let before = pending.total.fetch_sub(size, Ordering::AcqRel);
+        assert!(P::unwinding() || before >= size, "{size} bytes given back of {before}");
+        if notify
+            && before - size < self.config().low_water_mark
+            && !pending.is_writable()
+            // AcqRel: as in `add_pending`.
+            && pending.unwritable.swap(false, Ordering::AcqRel)
+        {
+            pending.became_writable.add(1);
+            self.tell_writability();
+        }
+    }
+
+    /// On the loop now; from elsewhere as soon as the loop comes to it. A loop that has shut down has nobody to tell.
+    fn tell_writability(&self) {
+        if self.here().is_some() {
+            self.writability_changed();
+        } else {
+            drop(self.event_loop().execute(Task::WritabilityChanged(self.clone())));
+        }
+    }
+
+    pub(crate) fn writability_changed(&self) {
+        if self.0.pending.has_outbound() {
+            self.tell(|handler| handler.writability_changed(self, self.is_writable()));
+        }
+    }
+}

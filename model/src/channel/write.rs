@@ -1,0 +1,189 @@
+//! The way in: from `write`, on any thread, to an entry of the outbound buffer.
+//!
+//! **Invariant: from the moment `write` is called the message belongs to the channel**, which keeps it, or releases it and
+//! completes its promise.
+
+use super::Channel;
+use crate::buffer::{Buffer, BufferPool, Owned};
+use crate::event_loop::{OnLoop, Task};
+use crate::message::{Message, Pojo};
+use crate::observe::{Defect, Reach};
+use crate::platform::CounterOps;
+use crate::promise::{Cause, Outcome, Promise};
+use crate::write_task::Write;
+use crate::{Platform, Std};
+
+/// The promise of a write was complete already. The message has been released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the promise is complete already")]
+pub struct IllegalPromise;
+
+/// Makes bytes of a message, on the event loop.
+pub trait Encoder<P: Platform = Std>: Send + Sync {
+    /// Appends the bytes of `message` to `out`, which has room for [`Pojo::encoded_size`] bytes.
+    ///
+    /// # Errors
+    /// Any failure; it becomes the outcome of the write.
+    fn encode(&self, message: &Pojo<P>, out: &mut Buffer<P>) -> Result<(), Cause>;
+}
+
+/// Encodes a message as this byte, repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct FillEncoder(pub u8);
+
+impl<P: Platform> Encoder<P> for FillEncoder {
+    fn encode(&self, message: &Pojo<P>, out: &mut Buffer<P>) -> Result<(), Cause> {
+        out.put_repeated(self.0, message.encoded_size() as usize).map_err(|_| Cause::EncoderFailed)
+    }
+}
+
+impl<P: Platform> Channel<P> {
+    /// Writes a message: it goes to the outbound buffer and waits for a flush.
+    ///
+    /// # Errors
+    /// [`IllegalPromise`] when `promise` is complete but for a cancellation, which is legal and means that there is nothing to
+    /// do.
+    pub fn write(&self, message: Message<P>, promise: Promise<P>) -> Result<(), IllegalPromise> {
+        self.submit(message, promise, false)
+    }
+
+    /// Writes a message and flushes everything written so far.
+    ///
+    /// # Errors
+    /// As [`Channel::write`].
+    pub fn write_and_flush(&self, message: Message<P>, promise: Promise<P>) -> Result<(), IllegalPromise> {
+        self.submit(message, promise, true)
+    }
+
+    fn submit(&self, message: Message<P>, promise: Promise<P>, flush: bool) -> Result<(), IllegalPromise> {
+        self.0.counters.accepted();
+        if let Some(outcome) = promise.outcome() {
+            message.release();
+            self.0.counters.released(outcome.and(Err(Cause::Cancelled)));
+            return if promise.is_cancelled() { Ok(()) } else { Err(IllegalPromise) };
+        }
+        message.touch("Channel::write");
+        if let Some(on) = self.here() {
+            self.write_here(on, message, promise);
+            if flush {
+                self.flush_here(on);
+            }
+            return Ok(());
+        }
+        self.submit_task(message, promise, flush);
+        Ok(())
+    }
+
+    fn submit_task(&self, message: Message<P>, promise: Promise<P>, flush: bool) {
+        let pools = &self.0.pools;
+        let mut task = if flush { &pools.write_and_flush_task } else { &pools.write_task }.get();
+        let size = u64::from(message.estimated_size()) + u64::from(self.config().task_overhead);
+        let counted = (self.config().estimate_on_submit && self.0.pending.has_outbound()).then_some(size);
+        assert!(task.0.is_none(), "a pooled task refers to nothing");
+        task.0 = Some(Write { channel: self.clone(), message, promise, counted, flush });
+        if counted.is_some() {
+            self.0.pending.task_bytes.add(size);
+            self.add_pending(size);
+        }
+        if let Err(rejected) = self.event_loop().execute(Task::Write(task)) {
+            rejected.task.refuse();
+        }
+    }
+
+    /// The end of a write that the loop refused.
+    pub(crate) fn reject_write(&self, write: Write<P>) {
+        if let Some(size) = write.counted.filter(|_| self.config().cancel_on_rejection) {
+            self.0.pending.task_bytes.sub(size);
+            self.subtract_pending(size, true);
+        }
+        self.fail(write.message, &write.promise, Cause::Rejected);
+    }
+
+    /// A queued write has reached the loop.
+    pub(crate) fn run_write(&self, write: Write<P>) {
+        let on = self.on_loop();
+        if let Some(size) = write.counted {
+            self.0.pending.task_bytes.sub(size);
+            // An event in between would say what the entry's own count takes back at once; Netty has it, and so do we.
+            self.subtract_pending(size, self.0.pending.has_outbound());
+        }
+        self.write_here(on, write.message, write.promise);
+        if write.flush {
+            self.flush_here(on);
+        }
+    }
+
+    fn write_here(&self, on: OnLoop<'_, P>, message: Message<P>, promise: Promise<P>) {
+        match message {
+            Message::Buffer(buffer) => self.add_to_outbound(on, buffer, promise),
+            Message::Pojo(pojo) => {
+                let encoded = self.encode(&pojo);
+                drop(pojo); // Netty releases the source whether or not the encoding succeeded
+                match encoded {
+                    Ok(buffer) => self.add_to_outbound(on, buffer, promise),
+                    Err(cause) => {
+                        self.0.counters.released(Err(cause));
+                        promise.complete(Err(cause));
+                    }
+                }
+            }
+        }
+    }
+
+    fn encode(&self, message: &Pojo<P>) -> Result<Buffer<P>, Cause> {
+        let buffers: &BufferPool<P> = &self.0.pools.buffers;
+        let buffer = buffers.allocate(message.encoded_size() as usize).map_err(|_| Cause::OutOfMemory)?;
+        let mut out = Owned::from(buffer); // released if the encoder fails or panics
+        let encoded = P::catch(|| self.0.encoder.encode(message, &mut out)).unwrap_or_else(|_| {
+            self.0.counters.handler_panicked();
+            Err(Cause::EncoderFailed)
+        });
+        encoded.map(|()| out.into_buffer())
+    }
+
+    fn add_to_outbound(&self, on: OnLoop<'_, P>, buffer: Buffer<P>, promise: Promise<P>) {
+        if self.private(on, |p| p.outbound.is_none()) {
+            P::reach(Reach::WriteAfterClose);
+            self.fail_closed(Message::Buffer(buffer), &promise);
+            return;
+        }
+        let mut entry = self.0.pools.entry.get();
+        assert!(entry.content.is_none(), "a pooled entry refers to nothing");
+        let size = buffer.readable() as u64 + u64::from(self.config().entry_overhead);
+        entry.pending = size;
+        entry.content = Some((buffer, promise));
+        self.private(on, |p| p.outbound.as_mut().expect("seen above").add(entry));
+        self.0.pending.entry_bytes.add(size);
+        self.add_pending(size);
+    }
+
+    /// The one place where a write that finds its channel closed gives its message up.
+    fn fail_closed(&self, message: Message<P>, promise: &Promise<P>) {
+        if P::planted(Defect::ForgottenRelease) {
+            promise.complete(Err(Cause::ClosedChannel));
+            return;
+        }
+        if P::planted(Defect::DuplicateRelease)
+            && let Message::Buffer(buffer) = &message
+        {
+            drop(buffer.release());
+        }
+        self.fail(message, promise, Cause::ClosedChannel);
+    }
+
+    /// Releases the message and fails its promise, in the order of the configured release.
+    pub(super) fn fail(&self, message: Message<P>, promise: &Promise<P>, cause: Cause) {
+        if self.config().release_before_notify {
+            self.release(message, Err(cause));
+            promise.complete(Err(cause));
+        } else {
+            promise.complete(Err(cause));
+            self.release(message, Err(cause));
+        }
+    }
+
+    pub(super) fn release(&self, message: Message<P>, outcome: Outcome) {
+        message.release();
+        self.0.counters.released(outcome);
+    }
+}

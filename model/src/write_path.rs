@@ -1,0 +1,151 @@
+//! The parameters of the outbound write path, and what each preset sets them to.
+//!
+//! **Invariant: each field names the release that changed it**; no other code knows releases.
+
+use crate::buffer::BufferPool;
+use crate::observe::Kind;
+use crate::outbound::Entry;
+use crate::preset::Preset;
+use crate::recycler::{Domain, Recycler, RecyclerConfig, RecyclerStats};
+use crate::write_task::WriteTask;
+use crate::{Platform, Std};
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// The rules of the write path. Sizes in bytes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WritePathConfig {
+    /// Whether a write from outside the loop counts as pending from its submission (`io.netty.transport.estimateSizeOnSubmit`,
+    /// default true).
+    pub estimate_on_submit: bool,
+    /// What a queued write task counts beyond its message: 48 through 4.1.43, 32 from 4.1.44.
+    pub task_overhead: u32,
+    /// Whether writes with and without a flush share one pool of tasks: from 4.1.44.
+    pub one_task_pool: bool,
+    /// Whether a rejected write gives its pending bytes and its task back: from 4.1.31.
+    pub cancel_on_rejection: bool,
+    /// Whether a failed write releases its message before it fails its promise: from 4.1.54.
+    pub release_before_notify: bool,
+    /// What an entry of the outbound buffer counts beyond its message: 96 from 4.1.7, nothing before.
+    pub entry_overhead: u32,
+    /// Pending bytes above which a channel becomes unwritable: 64 KiB.
+    pub high_water_mark: u64,
+    /// Pending bytes below which it becomes writable again: 32 KiB.
+    pub low_water_mark: u64,
+    /// Writes to the transport in one flush: 16.
+    pub write_spin_count: u32,
+    /// Whether the spin count bounds the flush, from 4.1.18, or only each gathered batch, before.
+    pub spin_bounds_flush: bool,
+    /// Buffers gathered into one write: 1,024 from 4.1.18, all before.
+    pub max_gather: u32,
+    /// Whether the task that continues a flush also flushes what was written since, through 4.1.22.
+    pub flush_task_flushes_new: bool,
+    /// Whether `bytes_before_unwritable` counts the byte that crosses the mark: from 4.1.93.
+    pub exact_bytes_before: bool,
+    /// Whether the end of a close that the loop rejects is done where it is (Millpond), or lost (Netty through 4.2.7).
+    pub inline_when_rejected: bool,
+}
+
+impl Default for WritePathConfig {
+    fn default() -> Self {
+        Preset::default().into()
+    }
+}
+
+impl From<Preset> for WritePathConfig {
+    fn from(preset: Preset) -> Self {
+        // The presets stand in order of age, but for 4.0.43, which was released together with 4.1.7.
+        let from = |first: Preset| preset >= first;
+        Self {
+            estimate_on_submit: true,
+            task_overhead: if from(Preset::Netty4_1_44) { 32 } else { 48 },
+            one_task_pool: from(Preset::Netty4_1_44),
+            cancel_on_rejection: from(Preset::Netty4_1_38),
+            release_before_notify: from(Preset::Netty4_1_66),
+            entry_overhead: if from(Preset::Netty4_1_8) || preset == Preset::Netty4_0_43 { 96 } else { 0 },
+            high_water_mark: 64 * 1024,
+            low_water_mark: 32 * 1024,
+            write_spin_count: 16,
+            spin_bounds_flush: from(Preset::Netty4_1_22),
+            max_gather: if from(Preset::Netty4_1_22) { 1024 } else { u32::MAX },
+            flush_task_flushes_new: !from(Preset::Netty4_1_38),
+            exact_bytes_before: from(Preset::Netty4_2_7),
+            inline_when_rejected: preset == Preset::Millpond,
+        }
+    }
+}
+
+/// The recyclers' parameters for each kind of pooled object, so that one kind's pooling can be turned off.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolsConfig {
+    /// Of [`Kind::WriteTask`].
+    pub write_task: RecyclerConfig,
+    /// Of [`Kind::WriteAndFlushTask`]; unused when there is one pool for both.
+    pub write_and_flush_task: RecyclerConfig,
+    /// Of [`Kind::OutboundEntry`].
+    pub entry: RecyclerConfig,
+    /// Of [`Kind::BufferShell`].
+    pub buffer_shell: RecyclerConfig,
+}
+
+impl Default for PoolsConfig {
+    fn default() -> Self {
+        Preset::default().into()
+    }
+}
+
+impl From<Preset> for PoolsConfig {
+    fn from(preset: Preset) -> Self {
+        Self {
+            write_task: preset.into(),
+            write_and_flush_task: preset.into(),
+            entry: preset.into(),
+            buffer_shell: preset.into(),
+        }
+    }
+}
+
+/// The pools that the channels of an application share.
+pub struct Pools<P: Platform = Std> {
+    /// Where they recycle.
+    pub domain: Domain<P>,
+    /// Buffers.
+    pub buffers: BufferPool<P>,
+    pub(crate) write_task: Recycler<WriteTask<P>, P>,
+    pub(crate) write_and_flush_task: Recycler<WriteTask<P>, P>,
+    pub(crate) entry: Recycler<Entry<P>, P>,
+    one_task_pool: bool,
+}
+
+impl<P: Platform> Pools<P> {
+    /// Pools in `domain`; `one_task_pool` as in [`WritePathConfig`].
+    pub fn new_in(domain: &Domain<P>, config: &PoolsConfig, one_task_pool: bool) -> Self {
+        let tasks = |kind, config: &RecyclerConfig| Recycler::new_in(domain, kind, config.clone(), WriteTask::default);
+        let write_task = tasks(Kind::WriteTask, &config.write_task);
+        let write_and_flush_task = if one_task_pool {
+            write_task.clone()
+        } else {
+            tasks(Kind::WriteAndFlushTask, &config.write_and_flush_task)
+        };
+        Self {
+            domain: domain.clone(),
+            buffers: BufferPool::new_in(domain, config.buffer_shell.clone()),
+            write_task,
+            write_and_flush_task,
+            entry: Recycler::new_in(domain, Kind::OutboundEntry, config.entry.clone(), Entry::default),
+            one_task_pool,
+        }
+    }
+
+    /// The statistics of each pool.
+    pub fn stats(&self) -> Vec<RecyclerStats> {
+        let mut all = Vec::from([self.write_task.stats()]);
+        if !self.one_task_pool {
+            all.push(self.write_and_flush_task.stats());
+        }
+        all.extend([self.entry.stats(), self.buffers.stats()]);
+        all
+    }
+}
