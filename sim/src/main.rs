@@ -1,2 +1,126 @@
 //! The `millpond` command.
-fn main() {}
+//!
+//! ```text
+//!   arguments ──cli──> verb ──> one function each ──> Exit
+//! ```
+//!
+//! Reports go to standard output, complaints about input to standard error.
+
+use clap::Parser;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use millpond::cli::{CheckArgs, Cli, ListArgs, NewArgs, ReplayArgs, RunArgs, Verb};
+use millpond::commands;
+use millpond::exit::Exit;
+use millpond::list::list;
+use millpond::new::scaffold;
+use millpond::scenario::{Cell, Colour, LoadError, Loaded, load, printable};
+use millpond::suggest::nearest;
+
+fn main() -> ExitCode {
+    let verb = Cli::parse().verb;
+    let reader_left = verb.when_nobody_reads();
+    let out = &mut io::stdout().lock();
+    let done = match verb {
+        Verb::Run(args) => run(&args, out),
+        Verb::Replay(args) => replay(&args, out),
+        Verb::Check(args) => check(&args, out),
+        Verb::New(args) => new(&args, out),
+        Verb::List(args) => list_all(&args, out),
+    };
+    match done.and_then(|exit| out.flush().map(|()| exit)) {
+        Ok(exit) => exit.into(),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => reader_left.into(),
+        Err(error) => complain(&format!("error: standard output: {error}")).into(),
+    }
+}
+
+fn run(args: &RunArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    match open(&args.file) {
+        Ok(loaded) => commands::run(&loaded, &args.options(), out),
+        Err(exit) => Ok(exit),
+    }
+}
+
+fn replay(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    let loaded = match open(&args.file) {
+        Ok(loaded) => loaded,
+        Err(exit) => return Ok(exit),
+    };
+    match cell(&loaded, args.cell.as_deref()) {
+        Ok(cell) => commands::replay(&loaded, cell, &args.options(&loaded.scenario), out),
+        Err(message) => Ok(complain(&message)),
+    }
+}
+
+/// Looks at every file, also after a bad one.
+fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    let mut exit = Exit::Expected;
+    for file in &args.files {
+        match open(file) {
+            Ok(loaded) => writeln!(out, "{}", ok_line(&loaded))?,
+            Err(bad) => exit = bad,
+        }
+    }
+    Ok(exit)
+}
+
+fn new(args: &NewArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    match scaffold(&args.name, &args.dir) {
+        Ok(path) => {
+            let path = printable(&path);
+            writeln!(out, "wrote {path}\n\n  check it  millpond check {path}\n  run it    millpond run {path}")?;
+            Ok(Exit::Expected)
+        }
+        Err(error) => Ok(complain(&format!("error: {error}"))),
+    }
+}
+
+fn list_all(args: &ListArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    list(args.topic, args.json, out).map(|()| Exit::Expected)
+}
+
+/// The scenario in a file; what is wrong with it goes to standard error.
+fn open(file: &Path) -> Result<Loaded, Exit> {
+    load(file).map_err(|error: LoadError| complain(error.render(colour()).trim_end()))
+}
+
+/// The cell of a sweep that a label names; the only one needs no label.
+fn cell<'a>(loaded: &'a Loaded, label: Option<&str>) -> Result<&'a Cell, String> {
+    let labels = || loaded.cells.iter().map(|c| c.label.as_str());
+    let file = printable(&loaded.path);
+    match label {
+        None if loaded.cells.len() == 1 => Ok(&loaded.cells[0]),
+        None => Err(format!(
+            "error: {file} has {} cells; name one: --cell \"{}\"",
+            loaded.cells.len(),
+            loaded.cells[0].label
+        )),
+        Some(label) => loaded.cells.iter().find(|c| c.label == label).ok_or_else(|| {
+            let other = nearest(label, labels()).unwrap_or(&loaded.cells[0].label);
+            format!("error: {file} has no cell \"{label}\"; did you mean --cell \"{other}\"?")
+        }),
+    }
+}
+
+/// `ok FILE: 1 cell x 16 seeds`.
+fn ok_line(loaded: &Loaded) -> String {
+    let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let seeds = loaded.scenario.seeds.end - loaded.scenario.seeds.start;
+    let cells = plural(loaded.cells.len() as u64, "cell");
+    format!("ok {}: {cells} x {}", printable(&loaded.path), plural(seeds, "seed"))
+}
+
+/// Says on standard error what is wrong with the input.
+fn complain(message: &str) -> Exit {
+    // If nobody can read it, the exit code still tells.
+    let _ = writeln!(io::stderr(), "{message}");
+    Exit::BadInput
+}
+
+fn colour() -> Colour {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted && io::stderr().is_terminal() { Colour::Ansi } else { Colour::None }
+}

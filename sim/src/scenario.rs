@@ -10,8 +10,22 @@
 //! Names are states of the world, not methods; units are spelled (`KiB(64)`, `Ms(5)`); two-variant enums stand where
 //! other languages have booleans.
 
+mod check;
+mod diagnose;
+mod explain;
+pub mod limits;
+mod load;
+mod locate;
+mod sweep;
+mod tokens;
 mod units;
 
+pub use check::{Flaw, check};
+pub use diagnose::{Colour, LoadError, Problem, printable};
+pub use load::{Loaded, dialect, load, parse};
+pub use locate::locate;
+pub use sweep::{Cell, cells};
+pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
 
 use millpond_model::observe::{Defect, Kind, Reach};
@@ -368,6 +382,7 @@ pub enum Payload {
 
 /// Which method a writer calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Call {
     /// `write_and_flush`: wakes the loop.
     WriteAndFlush,

@@ -1,0 +1,249 @@
+//! The command line.
+//!
+//! **Invariant: what a verb's arguments say is checked here**, before any file is opened; usage errors exit with 2.
+
+use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::thread;
+
+use crate::commands::{Format, ReplayOptions, RunOptions};
+use crate::exit::Exit;
+use crate::list::Topic;
+use crate::scenario::{Scenario, Schedule, limits};
+use crate::suggest::{grouped, nearest};
+
+/// Deterministic simulation of pooled buffers: a scenario and a seed decide everything
+#[derive(Parser, Debug)]
+#[command(name = "millpond", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 verdict as expected, 1 not as expected, 2 bad input, 3 nondeterminism detected, 4 inconclusive,
+101 the harness itself panicked.
+
+Start with:  millpond new my-scenario";
+
+/// A verb and its arguments.
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Run a scenario with all its seeds
+    Run(RunArgs),
+    /// Run one seed again, and say whether it is the same execution
+    Replay(ReplayArgs),
+    /// Say what is wrong with scenario files, without running them
+    Check(CheckArgs),
+    /// Write a new scenario file to start from
+    New(NewArgs),
+    /// Show what there is to choose from
+    List(ListArgs),
+}
+
+impl Verb {
+    /// How the command ends when nobody reads its output to the end: without a verdict, if there was one to tell.
+    pub fn when_nobody_reads(&self) -> Exit {
+        match self {
+            Self::Run(_) | Self::Replay(_) | Self::Check(_) => Exit::Inconclusive,
+            Self::New(_) | Self::List(_) => Exit::Expected,
+        }
+    }
+}
+
+/// `millpond run`
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The scenario file
+    pub file: PathBuf,
+    /// Run this seed only
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = clap::value_parser!(u64).range(..u64::MAX))]
+    seed: Option<u64>,
+    /// Run these seeds instead of the file's: A..B (without B), A..=B, or one
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    seeds: Option<Range<u64>>,
+    /// Executions at the same time [default: the number of cores]; results do not depend on it
+    #[arg(long, short, value_name = "J", value_parser = parse_jobs)]
+    jobs: Option<NonZeroUsize>,
+    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, pct:DEPTH
+    #[arg(long, value_name = "S", value_parser = parse_strategy)]
+    strategy: Option<Schedule>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Write the events of the first execution to this file
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Leave out the table that compares the cells of a sweep
+    #[arg(long)]
+    no_table: bool,
+}
+
+impl RunArgs {
+    /// What they mean.
+    pub fn options(&self) -> RunOptions {
+        let one = |seed: u64| seed..seed + 1;
+        RunOptions {
+            seeds: self.seeds.clone().or(self.seed.map(one)),
+            jobs: self.jobs.unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+            strategy: self.strategy,
+            format: format(self.json, self.no_table),
+            trace: self.trace.clone(),
+        }
+    }
+}
+
+fn format(json: bool, brief: bool) -> Format {
+    match (json, brief) {
+        (true, _) => Format::Json,
+        (false, true) => Format::Brief,
+        (false, false) => Format::Text,
+    }
+}
+
+/// `millpond replay`
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// The scenario file
+    pub file: PathBuf,
+    /// The seed [default: the file's first]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// The cell of a sweep, by its label
+    #[arg(long, value_name = "LABEL")]
+    pub cell: Option<String>,
+    /// Choose threads in another way than the file says, as the run did
+    #[arg(long, value_name = "S", value_parser = parse_strategy)]
+    strategy: Option<Schedule>,
+    /// The digest that the execution should have, in hexadecimal
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    digest: Option<u128>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl ReplayArgs {
+    /// What they mean for a scenario.
+    pub fn options(&self, scenario: &Scenario) -> ReplayOptions {
+        ReplayOptions {
+            seed: self.seed.unwrap_or(scenario.seeds.start),
+            strategy: self.strategy,
+            digest: self.digest,
+            format: format(self.json, false),
+        }
+    }
+}
+
+/// `millpond check`
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The scenario files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `millpond new`
+#[derive(Args, Debug)]
+pub struct NewArgs {
+    /// The file's name without its ending: small letters, digits, `-` and `_`
+    pub name: String,
+    /// The folder to write it to
+    #[arg(long, default_value = "scenarios")]
+    pub dir: PathBuf,
+}
+
+/// `millpond list`
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// What to show [default: everything]
+    #[arg(value_name = "TOPIC")]
+    pub topic: Option<Topic>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Seeds as `A..B`, `A..=B` or a single number.
+///
+/// # Errors
+/// If they are none of these, none at all, or more than the limit.
+pub fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |part: &str| {
+        let digits = part.trim().replace('_', "");
+        digits.parse::<u64>().map_err(|_| match digits.bytes().all(|b| b.is_ascii_digit()) && !digits.is_empty() {
+            true => format!("{part} is too large for a seed: seeds have 64 bits"),
+            false => "write 0..100, 0..=99, or a single seed".to_string(),
+        })
+    };
+    let after =
+        |last: u64| last.checked_add(1).ok_or("the last seed is too large: a range ends before 2^64".to_string());
+    let range = match text.split_once("..") {
+        None => number(text).and_then(|seed| Ok(seed..after(seed)?))?,
+        Some((first, last)) => match last.strip_prefix('=') {
+            Some(last) => number(first)?..after(number(last)?)?,
+            None => number(first)?..number(last)?,
+        },
+    };
+    if range.is_empty() {
+        return Err("there is no seed in this range: A..B ends before B".to_string());
+    }
+    let count = range.end - range.start;
+    if count > limits::EXECUTIONS {
+        return Err(format!("{} seeds; at most {}", grouped(count.into()), grouped(limits::EXECUTIONS.into())));
+    }
+    Ok(range)
+}
+
+fn parse_jobs(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<usize>() {
+        Ok(jobs @ 1..=1024) => Ok(NonZeroUsize::MIN.saturating_add(jobs - 1)),
+        _ => Err("write a number between 1 and 1024".to_string()),
+    }
+}
+
+/// A strategy as the command line spells it: a name of the scenario language in any case, `pct:3` for `Pct(depth: 3)`.
+///
+/// # Errors
+/// If there is no such strategy, or its depth is out of range.
+pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
+    let plain: String = text.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    match plain.as_str() {
+        "random" => return Ok(Schedule::Random),
+        "roundrobin" => return Ok(Schedule::RoundRobin),
+        "runon" => return Ok(Schedule::RunOn),
+        "pct" => return Err("say how deep: pct:3".to_string()),
+        _ => {}
+    }
+    if let Some(depth) = plain.strip_prefix("pctdepth").or(plain.strip_prefix("pct")).and_then(|d| d.parse().ok()) {
+        let fits = (1..=limits::PCT_DEPTH).contains(&u64::from(depth));
+        return if fits {
+            Ok(Schedule::Pct { depth })
+        } else {
+            Err(format!("a depth is between 1 and {}", limits::PCT_DEPTH))
+        };
+    }
+    match nearest(text, ["Random", "RoundRobin", "RunOn"]) {
+        Some(name) => Err(format!("did you mean {name}?")),
+        None => Err("there are Random, RoundRobin, RunOn and pct:DEPTH".to_string()),
+    }
+}
+
+/// A strategy as a replay line spells it: [`parse_strategy`] reads it, and no shell minds it.
+pub fn strategy_argument(schedule: Schedule) -> String {
+    match schedule {
+        Schedule::Random => "Random".to_string(),
+        Schedule::RoundRobin => "RoundRobin".to_string(),
+        Schedule::RunOn => "RunOn".to_string(),
+        Schedule::Pct { depth } => format!("pct:{depth}"),
+    }
+}
+
+fn parse_digest(text: &str) -> Result<u128, String> {
+    let is_hex = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let number = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+    number.ok_or_else(|| "a digest has at most 32 hexadecimal digits".to_string())
+}

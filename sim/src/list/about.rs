@@ -1,0 +1,167 @@
+//! One line about each name.
+//!
+//! **Invariant: every name that `list` shows has one**; a test asks for all of them.
+
+use super::Topic;
+
+/// What is to be said about a name of a topic.
+pub fn about(topic: Topic, name: &str) -> &'static str {
+    match topic {
+        Topic::Scenarios => "",
+        Topic::Presets => preset(name),
+        Topic::Strategies => strategy(name),
+        Topic::Oracles => oracle(name),
+        Topic::Metrics => metric(name),
+        Topic::Faults => fault(name),
+        Topic::Defects => defect(name),
+        Topic::Reach => reach(name),
+        Topic::Columns => column(name),
+        Topic::Kinds => kind(name),
+        Topic::Findings => finding(name),
+    }
+}
+
+fn preset(name: &str) -> &'static str {
+    match name {
+        "Netty4_0_43" => "the policy of 4.1.5 to 4.1.21, on the old branch",
+        "Netty4_1_2" => "the side queues have no bound at all",
+        "Netty4_1_3" => "bounded by 131_072, but the queues hold the pools of dead threads",
+        "Netty4_1_4" => "bounded by 16_384, no ratio",
+        "Netty4_1_8" => "ratio 8 on the owner's side, at most 2 x cores queues a thread",
+        "Netty4_1_22" => "capacity 4_096",
+        "Netty4_1_38" => "a link that is skipped gives its capacity back",
+        "Netty4_1_44" => "the ratio applies to every object that another thread recycles",
+        "Netty4_1_66" => "... only to those never pooled before",
+        "Netty4_1_71" => "the rewrite: one queue a thread",
+        "Netty4_1_88" => "with a batch in front of the queue",
+        "Netty4_2_7" => "the batch is not refilled from the queue",
+        "Millpond" => "ours, the default: bounded, and it gives memory back",
+        _ => "",
+    }
+}
+
+fn strategy(name: &str) -> &'static str {
+    match name {
+        "Random" => "uniformly among the runnable threads; the default",
+        "RoundRobin" => "in turn",
+        "RunOn" => "the running thread until it waits, then the one that came first",
+        "Pct" => "random priorities with depth - 1 change points: `Pct(depth: 3)`, `--strategy pct:3`",
+        _ => "",
+    }
+}
+
+fn oracle(name: &str) -> &'static str {
+    match name {
+        "Safety" => "no leak, double release, use after release, lost task; sums add up; the default",
+        "Bounded" => "a metric is never above a limit: `Bounded(metric: RetainedObjects, at_most: 4_096)`",
+        "Drains" => "a metric comes down: `Drains(metric: QueuedTasks, to: 0, after: \"drain\")`",
+        "Unchanged" => {
+            "a metric is the same before and after a step: `Unchanged(metric: LiveBuffers, during: \"idle\")`"
+        }
+        "Sometimes" => "at least one execution reaches a place: `Sometimes(PartialWrite)`",
+        _ => "",
+    }
+}
+
+fn metric(name: &str) -> &'static str {
+    match name {
+        "RetainedObjects" => "objects in all pools",
+        "RetainedBytes" => "estimated bytes of the objects in all pools",
+        "CrossThreadRetained" => "objects in pools whose type crosses threads: the write tasks",
+        "SameThreadRetained" => "outbound entries and buffer shells in the loops' own pools",
+        "DeadRetained" => "objects in pools of threads that have ended",
+        "QueuedTasks" => "tasks in the queues of all loops",
+        "PendingBytes" => "bytes pending in all channels",
+        "LiveBuffers" => "buffers that are alive",
+        "LostCapacity" => "shared capacity that no link holds and no pool can use",
+        _ => "",
+    }
+}
+
+fn fault(name: &str) -> &'static str {
+    match name {
+        "PeerReset" => "a write to the socket finds the connection reset: `PeerReset(Rate(0.02))`",
+        "AllocationFails" => "an allocation of buffer memory fails: `AllocationFails(Nth(5_000))`",
+        _ => "",
+    }
+}
+
+fn defect(name: &str) -> &'static str {
+    match name {
+        "ForgottenRelease" => "a write that fails on a closed channel forgets to release its message",
+        "DuplicateRelease" => "a write that fails on a closed channel releases its message twice",
+        "LostTask" => "an executor that shuts down accepts a task and never runs it",
+        _ => "",
+    }
+}
+
+fn reach(name: &str) -> &'static str {
+    match name {
+        "RecycledByOtherThread" => "an object is recycled by another thread than the one that obtained it",
+        "DelayedLimitHit" => "an object is dropped: the recycling thread serves its maximum of owners",
+        "SharedCapacityExhausted" => "an object is dropped: the shared capacity is used up",
+        "DeadQueueDrained" => "the owner drains a dead thread's queue",
+        "WriteSpinExhausted" => "a write uses its whole spin count",
+        "PartialWrite" => "the peer takes only a part of what is offered",
+        "Unwritable" => "a channel becomes unwritable",
+        "TaskRejected" => "an executor refuses a task",
+        "ClosedWithPendingMessages" => "a channel is closed with messages in its outbound buffer",
+        "WriteAfterClose" => "a write finds its channel closed",
+        "ClosedThroughLinger" => "a channel is closed through the linger executor",
+        "TerminatedWithTasks" => "an executor ends with tasks in its queue",
+        "AllocationFailed" => "an allocation fails",
+        _ => "",
+    }
+}
+
+fn column(name: &str) -> &'static str {
+    match name {
+        "Retained" => "objects retained at the end of a step: `Retained(after: \"burst\")`",
+        "Bytes" => "their estimated bytes",
+        "PerThread" => "the most objects retained for one thread",
+        "Queues" => "side queues and their links",
+        "Created" => "objects created during a step: `Created(during: \"burst\")`",
+        "StoppedBy" => "why most recycled objects were not kept during a step",
+        "Curve" => "objects retained at the sampling points of a phase",
+        "Queued" => "tasks queued at the end of a step",
+        "Value" => "a metric at the end of a step: `Value(metric: LiveBuffers, after: \"drain\")`",
+        _ => "",
+    }
+}
+
+fn kind(name: &str) -> &'static str {
+    match name {
+        "WriteTask" => "a pooled task that carries one `write` to the channel's loop",
+        "WriteAndFlushTask" => "a pooled task that carries one `write_and_flush` to the channel's loop",
+        "OutboundEntry" => "a pooled entry of an outbound buffer",
+        "BufferShell" => "the pooled shell of a buffer: its indices and count, not its memory",
+        "Buffer" => "a reference-counted buffer, from allocation to deallocation",
+        "Message" => "a message that is not reference-counted",
+        "Promise" => "a promise of an asynchronous operation",
+        "Object" => "a pooled object of a user's own recycler",
+        _ => "",
+    }
+}
+
+fn finding(name: &str) -> &'static str {
+    match name {
+        "Leak" => "an object has no owner and was never released",
+        "DoubleRelease" => "an object is released again after its release",
+        "UseAfterRelease" => "an object is used after its release",
+        "TwoOwners" => "one pooled object is given to two owners",
+        "LostTask" => "an accepted task is neither run nor refused",
+        "PromiseLost" => "a promise is never completed",
+        "PromiseTwice" => "a promise is completed twice",
+        "PendingBytes" => "a channel's pending bytes are not the sum of its entries and queued tasks",
+        "Conservation" => "objects created are not the sum of those retained, in use and dropped",
+        "SharedCapacity" => "shared capacity and links don't add up",
+        "Bloat" => "a metric went above its bound: memory that stays",
+        "Stall" => "a metric did not drain, or changed where it must not",
+        "Panic" => "a thread panicked",
+        "Deadlock" => "every thread waits for another",
+        "Livelock" => "threads spin without progress",
+        "StackOverflow" => "a thread ran out of stack",
+        "StepBudget" => "the step budget was used up",
+        _ => "",
+    }
+}

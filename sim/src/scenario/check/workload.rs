@@ -1,0 +1,243 @@
+//! The steps of a workload: their numbers, their names, and that each can end.
+
+use std::ops::Range;
+
+use super::{Flaws, Shape, plural};
+use crate::scenario::{
+    Arrival, Call, Clients, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, limits,
+};
+use crate::suggest::{grouped, quoted};
+
+pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
+    let steps = &scenario.workload;
+    flaws.count("workload", "steps", steps.len(), limits::STEPS);
+    let samples = steps.iter().map(|s| if let Step::Phase(p) = s { p.sample_at.len() } else { 0 }).sum();
+    flaws.count("workload", "sampling points", samples, limits::SAMPLES);
+    for (i, step) in steps.iter().enumerate().take(limits::STEPS) {
+        let at = format!("workload[{i}].{}", kind(step));
+        flaws.name(&format!("{at}.name"), "the step's name", step.name());
+        if steps[..i].iter().any(|other| other.name() == step.name()) {
+            let message = format!("two steps are called {}", quoted(step.name()));
+            let flaw = flaws.add(format!("{at}.name"), message, "the second");
+            flaw.help = Some(format!("give it another: `{}(name: \"...\")`", kind(step)));
+        }
+        match step {
+            Step::Phase(p) => phase(flaws, &at, p, shape),
+            Step::Idle(s) => flaws.span(&format!("{at}.lasts"), s.lasts),
+            Step::Close(s) => flaws.span(&format!("{at}.linger"), s.linger),
+            Step::Renew(s) => {
+                within_topology(flaws, &format!("{at}.threads"), &s.threads, shape.fewest_threads(), THREADS)
+            }
+            Step::Shutdown(s) => shutdown(flaws, &at, s.quiet, s.timeout),
+            Step::Drain(_) | Step::Collect(_) => {}
+        }
+    }
+    order(flaws, &steps[..steps.len().min(limits::STEPS)]);
+}
+
+/// What a step is called in the file.
+fn kind(step: &Step) -> &'static str {
+    match step {
+        Step::Phase(_) => "Phase",
+        Step::Drain(_) => "Drain",
+        Step::Idle(_) => "Idle",
+        Step::Collect(_) => "Collect",
+        Step::Renew(_) => "Renew",
+        Step::Close(_) => "Close",
+        Step::Shutdown(_) => "Shutdown",
+    }
+}
+
+const THREADS: &str = "business thread";
+const LOOPS: &str = "event loop";
+
+fn within_topology(flaws: &mut Flaws, path: &str, range: &Option<Range<u32>>, there: u32, what: &str) {
+    let Some(range) = range else { return };
+    if range.is_empty() {
+        flaws.add(path, format!("there is no {what} in this range"), "empty").help =
+            Some("a range ends before its second number: `0..1` is one".to_string());
+    } else if range.end > there {
+        let message = format!("there are only {} (`0..{there}`)", plural(there.into(), what));
+        flaws.add(path, message, "outside").help = Some("in a sweep the smallest cell counts".to_string());
+    }
+}
+
+fn shutdown(flaws: &mut Flaws, at: &str, quiet: Span, timeout: Span) {
+    flaws.span(&format!("{at}.quiet"), quiet);
+    flaws.span(&format!("{at}.timeout"), timeout);
+    if quiet.duration() > timeout.duration() {
+        flaws.add(format!("{at}.quiet"), "the quiet period is longer than the timeout", "too long");
+    }
+}
+
+fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape) {
+    within_topology(flaws, &format!("{at}.threads"), &phase.threads, shape.fewest_threads(), THREADS);
+    within_topology(flaws, &format!("{at}.loops"), &phase.loops, shape.fewest_loops(), LOOPS);
+    clients(flaws, at, phase);
+    message(flaws, at, &phase.message);
+    if let Call::Write { flush_every } = phase.call {
+        flaws.within(&format!("{at}.call.Write.flush_every"), "`flush_every`", flush_every.into(), 1..=u64::MAX);
+    }
+    if phase.loops_are == Loops::Stalled {
+        stalled(flaws, at, phase);
+    }
+    samples(flaws, at, phase);
+    let threads = shape.threads.iter().map(|&n| writers(phase, n)).max().unwrap_or(0);
+    let writes = u128::from(threads) * u128::from(phase.writes);
+    if writes > limits::WRITES.into() {
+        let product =
+            format!("{} x {} writes = {}", plural(threads, "thread"), grouped(phase.writes.into()), grouped(writes));
+        let message = format!("{product}; a phase writes at most {}", grouped(limits::WRITES.into()));
+        flaws.add(format!("{at}.writes"), message, "too many");
+    } else if shape.fewest_threads() == 0 && phase.writes > 0 {
+        let message = "no business thread is there to write in this phase";
+        flaws.add("topology.business_threads", message, "none").help =
+            Some("`from: Loop` only says where a write is called; a business thread begins it".to_string());
+    }
+}
+
+/// Threads that write in a phase if there are `threads` business threads.
+fn writers(phase: &Phase, threads: u32) -> u64 {
+    phase.threads.as_ref().map_or(threads.into(), |range| range.end.saturating_sub(range.start).into())
+}
+
+fn clients(flaws: &mut Flaws, at: &str, phase: &Phase) {
+    let at = format!("{at}.clients");
+    match &phase.clients {
+        Clients::Flood => {}
+        Clients::Closed { in_flight, think } => {
+            flaws.within(&format!("{at}.Closed.in_flight"), "`in_flight`", (*in_flight).into(), 1..=limits::IN_FLIGHT);
+            flaws.span(&format!("{at}.Closed.think"), *think);
+        }
+        Clients::Open { per_s, arrival } => {
+            flaws.within(&format!("{at}.Open.per_s"), "`per_s`", (*per_s).into(), 1..=limits::PER_SECOND);
+            if phase.writes / u64::from((*per_s).max(1)) > limits::SPAN.as_secs() {
+                flaws.add(format!("{at}.Open.per_s"), "at this rate the phase lasts more than a year", "too slow");
+            }
+            if let Arrival::Burst { every, size } = arrival {
+                let at = format!("{at}.Open.arrival.Burst");
+                flaws.span(&format!("{at}.every"), *every);
+                if every.duration().is_zero() {
+                    flaws.add(format!("{at}.every"), "bursts need a distance", "zero");
+                }
+                flaws.within(&format!("{at}.size"), "`size`", (*size).into(), 1..=limits::IN_FLIGHT);
+            }
+        }
+    }
+}
+
+fn message(flaws: &mut Flaws, at: &str, message: &Message) {
+    match message {
+        Message::Pojo { encoded } => flaws.size(&format!("{at}.message.Pojo.encoded"), *encoded),
+        Message::Buffer(Payload::Exactly(size)) => flaws.size(&format!("{at}.message.Buffer[0].Exactly[0]"), *size),
+        Message::Buffer(Payload::Uniform(low, high)) => {
+            let at = format!("{at}.message.Buffer[0].Uniform");
+            flaws.size(&format!("{at}[0]"), *low);
+            flaws.size(&format!("{at}[1]"), *high);
+            if low.checked_bytes() > high.checked_bytes() && high.checked_bytes().is_some() {
+                flaws.add(at, "the smaller size comes first", "the wrong way round");
+            }
+        }
+        Message::Buffer(Payload::Mix(sizes)) => {
+            let at = format!("{at}.message.Buffer[0].Mix[0]");
+            flaws.count(&at, "sizes in a mix", sizes.len(), limits::MIX);
+            if sizes.is_empty() {
+                flaws.add(&at, "a mix needs at least one size", "empty").help =
+                    Some("list weights and sizes: `Mix([(9, B(256)), (1, KiB(48))])`".to_string());
+            }
+            for (i, (weight, size)) in sizes.iter().enumerate().take(limits::MIX) {
+                flaws.within(&format!("{at}[{i}][0]"), "a weight", (*weight).into(), 1..=1_000_000);
+                flaws.size(&format!("{at}[{i}][1]"), *size);
+            }
+        }
+    }
+}
+
+/// A stalled loop completes nothing: whoever waits for it would wait for ever.
+fn stalled(flaws: &mut Flaws, at: &str, phase: &Phase) {
+    let repair = "use `Flood` or `Open(...)`: they don't wait for what they wrote";
+    if let Clients::Closed { .. } = phase.clients {
+        let message = "`Closed` clients wait for their writes, and a stalled loop completes none";
+        flaws.add(format!("{at}.clients"), message, "would wait for ever").help = Some(repair.to_string());
+    }
+    if phase.heeds == Heeds::Writability {
+        let message = "a thread that heeds writability waits, and a stalled loop makes no channel writable again";
+        flaws.add(format!("{at}.heeds"), message, "would wait for ever").help = Some("use `Nothing`".to_string());
+    }
+    if phase.from == From::Loop {
+        let message = "a stalled loop cannot write";
+        flaws.add(format!("{at}.from"), message, "would wait for the loop").help = Some("use `Business`".to_string());
+    }
+}
+
+fn samples(flaws: &mut Flaws, at: &str, phase: &Phase) {
+    let points = &phase.sample_at[..phase.sample_at.len().min(limits::SAMPLES)];
+    let mut last = 0;
+    for (i, &point) in points.iter().enumerate() {
+        if point <= last {
+            let message =
+                if i == 0 { "sampling points count from 1" } else { "sampling points are strictly ascending" };
+            flaws.add(format!("{at}.sample_at[{i}]"), message, "out of order");
+            break;
+        }
+        last = point;
+    }
+    if last > phase.writes {
+        let message = format!("each thread writes only {} times in this phase", grouped(phase.writes.into()));
+        flaws.add(format!("{at}.sample_at"), message, "beyond the end");
+    }
+}
+
+/// What needs the loops comes before the shutdown, and not between a stall and its drain.
+fn order(flaws: &mut Flaws, steps: &[Step]) {
+    let mut stall: Option<&str> = None;
+    let mut over: Option<&str> = None;
+    for (i, step) in steps.iter().enumerate() {
+        let at = format!("workload[{i}]");
+        let needs_loops = match step {
+            Step::Phase(p) => p.loops_are == Loops::Running,
+            Step::Close(_) | Step::Shutdown(_) => true,
+            Step::Drain(_) | Step::Idle(_) | Step::Collect(_) | Step::Renew(_) => false,
+        };
+        let (Step::Phase(_) | Step::Close(_) | Step::Shutdown(_)) = step else {
+            if let Step::Drain(_) = step {
+                stall = None;
+            }
+            continue;
+        };
+        if let Some(shutdown) = over {
+            let message =
+                format!("{} comes after {}, when no loop runs any more", quoted(step.name()), quoted(shutdown));
+            flaws.add(&at, message, "needs the loops");
+        } else if let (true, Some(phase)) = (needs_loops, stall) {
+            let message = format!("{} needs the loops, which are stalled since {}", quoted(step.name()), quoted(phase));
+            flaws.add(&at, message, "would wait for ever").help = Some("put `Drain()` before it".to_string());
+        }
+        match step {
+            Step::Phase(p) if p.loops_are == Loops::Stalled => stall = Some(&p.name),
+            Step::Shutdown(s) => over = Some(&s.name),
+            _ => {}
+        }
+    }
+    if let (Some(phase), None) = (stall, over) {
+        let message = format!("the loops are stalled since {} and never drained", quoted(phase));
+        flaws.add("workload", message, "no `Drain` at the end").help = Some("add `Drain()` to it".to_string());
+    }
+}
+
+/// The writes of the whole run.
+pub fn total_writes(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape, seeds: u64) {
+    let phases = || scenario.workload.iter().filter_map(|s| if let Step::Phase(p) = s { Some(p) } else { None });
+    let of = |threads: u32| phases().map(|p| u128::from(writers(p, threads)) * u128::from(p.writes)).sum::<u128>();
+    // One execution of each cell.
+    let once = shape.threads.iter().map(|&n| of(n)).sum::<u128>() * u128::from(shape.cells_per_threads());
+    let total = once.saturating_mul(seeds.into());
+    let one_phase_is_too_much = phases().any(|p| {
+        shape.threads.iter().any(|&n| u128::from(writers(p, n)) * u128::from(p.writes) > limits::WRITES.into())
+    });
+    if total > limits::WRITES.into() && !one_phase_is_too_much {
+        let cells = if shape.cells > 1 { format!(" in {}", plural(shape.cells, "cell")) } else { String::new() };
+        let product = format!("{} writes{cells} x {} = {}", grouped(once), plural(seeds, "seed"), grouped(total));
+        flaws.add("seeds", format!("{product}; a run writes at most {}", grouped(limits::WRITES.into())), "too many");
+    }
+}

@@ -1,0 +1,57 @@
+//! What a scenario file may ask for.
+//!
+//! **Invariant: a file within these limits can neither crash, hang nor exhaust the host while it is loaded.** A scenario
+//! file is untrusted input; each limit is named in the error of the file that exceeds it.
+
+use std::time::Duration;
+
+/// Bytes of a file.
+pub const FILE_BYTES: u64 = 1 << 20;
+/// Brackets inside brackets. The deepest useful scenario needs nine.
+pub const NESTING: usize = 64;
+/// Characters of a name.
+pub const NAME_CHARS: usize = 200;
+/// Steps of a workload.
+pub const STEPS: usize = 100;
+/// Faults, and planted defects.
+pub const FAULTS: usize = 100;
+/// Oracles.
+pub const ORACLES: usize = 100;
+/// Columns of the table.
+pub const COLUMNS: usize = 50;
+/// Sizes in a `Mix`.
+pub const MIX: usize = 64;
+/// Sampling points of all phases together.
+pub const SAMPLES: usize = 1_000;
+
+/// Event loops.
+pub const EVENT_LOOPS: u32 = 256;
+/// Business threads.
+pub const BUSINESS_THREADS: u32 = 512;
+/// Channels.
+pub const CHANNELS: u32 = 100_000;
+// A simulated thread has a stack of its own: a thousand of them is what a small machine can carry.
+const _: () = assert!(EVENT_LOOPS + BUSINESS_THREADS <= 1_000);
+
+/// Writes of one phase, and writes of all phases, cells and seeds together.
+pub const WRITES: u64 = 1_000_000_000;
+/// Writes in flight of one thread.
+pub const IN_FLIGHT: u64 = 1_000_000;
+/// Writes a second and thread of an open system: one a nanosecond.
+pub const PER_SECOND: u64 = 1_000_000_000;
+/// Bytes of one size.
+pub const SIZE_BYTES: u64 = 1 << 30;
+/// A span of virtual time: one year.
+pub const SPAN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Numbers of a pool's configuration.
+pub const POOL: u64 = 1 << 30;
+/// Attempts to write in one flush.
+pub const WRITE_SPIN: u64 = 1_000_000;
+/// Depth of a PCT schedule.
+pub const PCT_DEPTH: u64 = 64;
+/// Cells of a sweep.
+pub const CELLS: u64 = 1_000;
+/// Seeds, and cells times seeds.
+pub const EXECUTIONS: u64 = 10_000_000;
+/// Errors reported for one file.
+pub const ERRORS: usize = 10;
