@@ -22,8 +22,8 @@ mod worker;
 pub(crate) use bound::{LoopBound, LoopThread, OnLoop};
 pub use config::{LazyRule, LoopConfig, ShutdownRule};
 pub use stall::Stall;
-pub(crate) use stats::bump;
 pub use stats::LoopStats;
+pub(crate) use stats::bump;
 pub use task::Task;
 
 use crate::channel::Channel;

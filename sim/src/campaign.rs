@@ -3,38 +3,63 @@
 //! **Invariant: standard output is a function of scenario, seeds and binary**, whatever the number of jobs. Progress and
 //! speed go to standard error.
 
+use crate::cli::strategy_argument;
 use crate::explore;
 use crate::found::Found;
 use crate::outcome::{CellSummary, Outcome};
-use crate::report::{self, Verdict, explain, json, story};
+use crate::report::{self, Verdict, chrome, explain, json, story};
 use crate::run::{Command, How, execute};
-use crate::scenario::{Cell, Expect, Loaded, Schedule};
+use crate::scenario::{Cell, Expect, Loaded, Schedule, printable};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What `run` was asked for.
-#[derive(Clone, Debug)]
+/// What `run` was asked for beyond the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunOptions {
-    /// Seeds in place of the scenario's.
+    /// Other seeds than the file's.
     pub seeds: Option<Range<u64>>,
-    /// OS threads.
-    pub jobs: usize,
-    /// A schedule in place of the scenario's, with the word it was given by.
-    pub schedule: Option<(Schedule, String)>,
-    /// JSON lines instead of text.
-    pub json: bool,
-    /// Whether a person is looking: shows a progress bar.
+    /// Executions at the same time.
+    pub jobs: NonZeroUsize,
+    /// Another strategy than the file's.
+    pub strategy: Option<Schedule>,
+    /// How results are printed.
+    pub format: Format,
+    /// Where the events of the first execution go.
+    pub trace: Option<PathBuf>,
+    /// Whether a person is looking: shows a progress bar and the speed on standard error.
     pub progress: bool,
-    /// Write finding files.
+    /// Whether finding files are written.
     pub files: bool,
 }
 
 impl Default for RunOptions {
+    /// One job, text, nothing written but the report.
     fn default() -> Self {
-        Self { seeds: None, jobs: 1, schedule: None, json: false, progress: false, files: true }
+        Self {
+            seeds: None,
+            jobs: NonZeroUsize::MIN,
+            strategy: None,
+            format: Format::Text,
+            trace: None,
+            progress: false,
+            files: false,
+        }
     }
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// Text for a person, without the sweep's table.
+    Brief,
+    /// Text for a person.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// Runs a scenario and writes the report to `out`.
@@ -45,13 +70,13 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
     let scenario = &loaded.scenario;
     let seeds = options.seeds.clone().unwrap_or_else(|| scenario.seeds.clone());
     let per_cell = usize::try_from(seeds.end - seeds.start).expect("the number of seeds was checked");
-    let how = How { schedule: options.schedule.as_ref().map(|(s, _)| *s), ..How::default() };
+    let how = How { schedule: options.strategy, ..How::default() };
     let count = loaded.cells.len() * per_cell;
     let mut summaries: Vec<CellSummary> = loaded.cells.iter().map(|_| CellSummary::default()).collect();
     let wall = scenario.budget.wall.map(|w| w.duration());
-    let strategy = options.schedule.as_ref().map(|(_, word)| word.as_str());
-    if !options.json {
-        write!(out, "{}", report::title(scenario, loaded.cells.len(), strategy))?;
+    let strategy = options.strategy.map(strategy_argument);
+    if options.format != Format::Json {
+        write!(out, "{}", report::title(scenario, loaded.cells.len(), strategy.as_deref()))?;
         out.flush()?;
     }
     let bar = progress_bar(options, count);
@@ -61,7 +86,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
     let at = |index: usize| (index / per_cell, seeds.start + (index % per_cell) as u64);
     explore::in_order(
         count,
-        options.jobs,
+        options.jobs.get(),
         |index| {
             let (cell, seed) = at(index);
             let (lean, _) = execute(&loaded.cells[cell], seed, &how);
@@ -74,7 +99,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
                 return ControlFlow::Break(());
             }
             let command = command(loaded, cell, options);
-            if options.json {
+            if options.format == Format::Json {
                 if let Err(e) = writeln!(out, "{}", json::execution(cell, &outcome, &command)) {
                     written = Err(Stop::Output(e));
                     return ControlFlow::Break(());
@@ -100,8 +125,11 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
     }
     let cells: Vec<(&Cell, &CellSummary)> = loaded.cells.iter().zip(&summaries).collect();
     speed(options, &cells, start.elapsed());
+    if let Some(path) = &options.trace {
+        write_trace(path, loaded, seeds.start, &how)?;
+    }
     let (verdict, why) = report::judge(scenario, &cells, done == count);
-    if options.json {
+    if options.format == Format::Json {
         for (cell, summary) in &cells {
             writeln!(out, "{}", json::cell(cell, summary))?;
         }
@@ -135,11 +163,19 @@ fn keep(outcome: &Outcome, before: &CellSummary, command: &Command, loaded: &Loa
     }
 }
 
+/// Writes the events of the first execution, for Perfetto and other viewers of Chrome traces.
+fn write_trace(path: &Path, loaded: &Loaded, seed: u64, how: &How) -> io::Result<()> {
+    let (_, execution) = execute(&loaded.cells[0], seed, &How { rich: true, ..how.clone() });
+    let mut file = io::BufWriter::new(std::fs::File::create(path)?);
+    chrome::write(&execution, &mut file)?;
+    file.flush()
+}
+
 fn command(loaded: &Loaded, cell: &Cell, options: &RunOptions) -> Command {
     Command {
-        file: loaded.path.display().to_string(),
+        file: printable(&loaded.path),
         cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },
-        strategy: options.schedule.as_ref().map(|(_, word)| word.clone()),
+        strategy: options.strategy.map(strategy_argument),
     }
 }
 
@@ -162,7 +198,7 @@ fn text(
             }
         }
     }
-    if !scenario.table.is_empty() {
+    if !scenario.table.is_empty() && options.format == Format::Text {
         writeln!(out, "{}", report::columns::tables(&scenario.table, cells))?;
     }
     if explain::is_about_retention(scenario, cells) {

@@ -3,14 +3,16 @@
 //! **Invariant: what a verb's arguments say is checked here**, before any file is opened; usage errors exit with 2.
 
 use clap::{Args, Parser, Subcommand};
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::thread;
 
-use crate::commands::{Format, ReplayOptions, RunOptions};
+use crate::campaign::{Format, RunOptions};
 use crate::exit::Exit;
 use crate::list::Topic;
+use crate::replay::ReplayOptions;
 use crate::scenario::{Scenario, Schedule, limits};
 use crate::suggest::{grouped, nearest};
 
@@ -92,6 +94,8 @@ impl RunArgs {
             strategy: self.strategy,
             format: format(self.json, self.no_table),
             trace: self.trace.clone(),
+            progress: std::io::stderr().is_terminal(),
+            files: true,
         }
     }
 }
@@ -120,7 +124,7 @@ pub struct ReplayArgs {
     strategy: Option<Schedule>,
     /// The digest that the execution should have, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
-    digest: Option<u128>,
+    digest: Option<u64>,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -242,8 +246,8 @@ pub fn strategy_argument(schedule: Schedule) -> String {
     }
 }
 
-fn parse_digest(text: &str) -> Result<u128, String> {
+fn parse_digest(text: &str) -> Result<u64, String> {
     let is_hex = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let number = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten();
+    let number = is_hex.then(|| u64::from_str_radix(text, 16).ok()).flatten();
     number.ok_or_else(|| "a digest has at most 32 hexadecimal digits".to_string())
 }

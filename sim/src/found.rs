@@ -76,7 +76,7 @@ impl Found {
             digest: format!("{:016x}", outcome.digest),
             steps: outcome.steps,
             built: crate::built().to_string(),
-            checkpoint_every: CHECKPOINT_EVERY as u64,
+            checkpoint_every: CHECKPOINT_EVERY,
             checkpoints: hex.join(" "),
             switches: switches.join(" "),
             source: source.to_string(),

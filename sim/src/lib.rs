@@ -1,10 +1,25 @@
 //! Millpond: a deterministic simulation testbed for reference-counted, pooled buffers.
 
+pub mod campaign;
 pub mod cli;
-pub mod commands;
+pub mod engine;
 pub mod exit;
+pub mod explore;
+pub mod found;
 pub mod ledger;
 pub mod list;
 pub mod new;
+pub mod observed;
+pub mod oracle;
+pub mod outcome;
+pub mod replay;
+pub mod report;
+pub mod run;
 pub mod scenario;
 pub mod suggest;
+pub mod world;
+
+/// What the program was built from: commit, whether the sources differ from it, compiler, version.
+pub fn built() -> &'static str {
+    concat!(env!("MILLPOND_BUILT"), ", millpond ", env!("CARGO_PKG_VERSION"))
+}

@@ -11,11 +11,13 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use millpond::campaign;
 use millpond::cli::{CheckArgs, Cli, ListArgs, NewArgs, ReplayArgs, RunArgs, Verb};
-use millpond::commands;
 use millpond::exit::Exit;
+use millpond::found::Found;
 use millpond::list::list;
 use millpond::new::scaffold;
+use millpond::replay::{self, Original};
 use millpond::scenario::{Cell, Colour, LoadError, Loaded, load, printable};
 use millpond::suggest::nearest;
 
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
 
 fn run(args: &RunArgs, out: &mut dyn Write) -> io::Result<Exit> {
     match open(&args.file) {
-        Ok(loaded) => commands::run(&loaded, &args.options(), out),
+        Ok(loaded) => campaign::run(&loaded, &args.options(), out).map(Exit::from),
         Err(exit) => Ok(exit),
     }
 }

@@ -6,10 +6,25 @@
 use crate::engine::{CHECKPOINT_EVERY, Execution};
 use crate::found::Found;
 use crate::outcome::Outcome;
-use crate::report::{self, Verdict, story};
+use crate::campaign::Format;
+use crate::cli::strategy_argument;
+use crate::report::{self, Verdict, json, story};
 use crate::run::{Command, How, execute};
-use crate::scenario::{Cell, Expect, Loaded, Schedule};
+use crate::scenario::{Cell, Expect, Loaded, Schedule, printable};
 use std::io::{self, Write};
+
+/// What `replay` was asked for beyond the file and the cell.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplayOptions {
+    /// The seed.
+    pub seed: u64,
+    /// Another strategy than the file's.
+    pub strategy: Option<Schedule>,
+    /// The digest that the execution is expected to have.
+    pub digest: Option<u64>,
+    /// How results are printed.
+    pub format: Format,
+}
 
 /// What the original execution left behind.
 #[derive(Clone, Debug, Default)]
@@ -40,28 +55,59 @@ impl Original {
 pub fn replay(
     loaded: &Loaded,
     cell: &Cell,
-    seed: u64,
-    schedule: Option<Schedule>,
+    options: &ReplayOptions,
     original: &Original,
-    command: &Command,
     out: &mut dyn Write,
 ) -> io::Result<Verdict> {
-    let how = How { schedule, rich: true, switches: None };
-    let (outcome, execution) = execute(cell, seed, &how);
-    let (again, second) = execute(cell, seed, &how);
+    let how = How { schedule: options.strategy, rich: true, switches: None };
+    let command = Command {
+        file: printable(&loaded.path),
+        cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },
+        strategy: options.strategy.map(strategy_argument),
+    };
+    let (outcome, execution) = execute(cell, options.seed, &how);
+    let (again, second) = execute(cell, options.seed, &how);
+    if options.format == Format::Json {
+        writeln!(out, "{}", json::execution(cell, &outcome, &command))?;
+        let quiet = &mut io::sink();
+        let verdict = compare(loaded, (&outcome, &execution), (&again, &second), original, quiet)?;
+        let why = [answer_word(verdict, original).to_string()];
+        writeln!(out, "{}", json::summary(&cell.scenario, 1, verdict, &why))?;
+        return Ok(verdict);
+    }
     write!(out, "{}", report::title(&cell.scenario, 1, command.strategy.as_deref()))?;
     writeln!(out)?;
     let expected = matches!((cell.scenario.expect, outcome.finding()), (Expect::MustFind(k), Some(f)) if f.kind == k);
-    match story::tell(&outcome, expected, command, None) {
+    match story::tell(&outcome, expected, &command, None) {
         Some(story) => writeln!(out, "{story}")?,
         None => writeln!(out, "  nothing found in {} steps, trace digest {:016x}\n", outcome.steps, outcome.digest)?,
     }
+    compare(loaded, (&outcome, &execution), (&again, &second), original, out)
+}
+
+/// What the JSON summary says about the comparison.
+fn answer_word(verdict: Verdict, original: &Original) -> &'static str {
+    match verdict {
+        Verdict::Nondeterministic => "diverged",
+        Verdict::NotAsExpected if original.failed => "no longer fails",
+        _ if original.digest.is_some() => "reproduced",
+        _ => "ran twice with the same digest",
+    }
+}
+
+fn compare(
+    loaded: &Loaded,
+    (outcome, execution): (&Outcome, &Execution),
+    (again, second): (&Outcome, &Execution),
+    original: &Original,
+    out: &mut dyn Write,
+) -> io::Result<Verdict> {
     if outcome.digest != again.digest {
-        let step = parting(&execution, &second);
+        let step = parting(execution, second);
         writeln!(out, "diverged at step {step}: the same seed gave two executions in this process")?;
         return Ok(Verdict::Nondeterministic);
     }
-    answer(loaded, &outcome, &execution, original, out)
+    answer(loaded, outcome, execution, original, out)
 }
 
 fn answer(
@@ -92,7 +138,7 @@ fn answer(
         Some(digest) => {
             let place = match differing(&original.checkpoints, &outcome.checkpoints) {
                 Some(window) => {
-                    let step = step_of(execution, window * CHECKPOINT_EVERY);
+                    let step = step_of(execution, window * CHECKPOINT_EVERY as usize);
                     format!("diverged at step {step} (or up to {CHECKPOINT_EVERY} events later)")
                 }
                 None => "diverged at step 0 or later: only the digest of the whole original is known".to_string(),

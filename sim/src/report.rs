@@ -3,12 +3,14 @@
 //! **Invariant: the text is a function of the outcomes.** Times of the host go to standard error, so that the same command
 //! prints the same bytes whatever the number of jobs.
 
+pub mod chrome;
 pub mod columns;
 pub mod explain;
 pub mod json;
 pub mod numbers;
 pub mod story;
 
+use crate::exit::Exit;
 use crate::outcome::CellSummary;
 use crate::scenario::{Cell, Expect, Oracle, Preempt, Scenario};
 use numbers::{count, plural};
@@ -49,7 +51,7 @@ pub fn totals(cells: &[(&Cell, &CellSummary)]) -> String {
     )
 }
 
-/// How a run came out, and the process's exit code.
+/// How a run came out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// As expected.
@@ -62,14 +64,13 @@ pub enum Verdict {
     Nondeterministic,
 }
 
-impl Verdict {
-    /// The exit code.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::AsExpected => 0,
-            Self::NotAsExpected => 1,
-            Self::Nondeterministic => 3,
-            Self::Inconclusive => 4,
+impl From<Verdict> for Exit {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::AsExpected => Self::Expected,
+            Verdict::NotAsExpected => Self::Unexpected,
+            Verdict::Inconclusive => Self::Inconclusive,
+            Verdict::Nondeterministic => Self::Nondeterminism,
         }
     }
 }

@@ -26,8 +26,7 @@ impl<P: Platform> Channel<P> {
 
     pub(super) fn flush_here(&self, on: OnLoop<'_, P>) {
         // One entry at a time: the release of a cancelled one may call back in.
-        while let Some(hollowed) =
-            self.private(on, |p| p.outbound.as_mut().and_then(|outbound| outbound.flush_next()))
+        while let Some(hollowed) = self.private(on, |p| p.outbound.as_mut().and_then(|outbound| outbound.flush_next()))
         {
             if let Some((buffer, size)) = hollowed {
                 self.release(Message::Buffer(buffer), Err(Cause::Cancelled));

@@ -4,6 +4,7 @@
 //! a `summary`.
 
 use super::Verdict;
+use crate::exit::Exit;
 use crate::observed::Sample;
 use crate::outcome::{CellSummary, Outcome};
 use crate::run::Command;
@@ -69,6 +70,6 @@ fn sample(sample: &Sample) -> Value {
 pub fn summary(scenario: &Scenario, executions: u64, verdict: Verdict, why: &[String]) -> Value {
     json!({
         "v": 1, "kind": "summary", "name": scenario.name, "expect": format!("{:?}", scenario.expect),
-        "executions": executions, "verdict": format!("{verdict:?}"), "why": why, "exit": verdict.code(),
+        "executions": executions, "verdict": format!("{verdict:?}"), "why": why, "exit": Exit::from(verdict) as u8,
     })
 }
