@@ -23,7 +23,7 @@ pub use pending::PendingIdentity;
 pub use stats::ChannelStats;
 pub use write::{Encoder, FillEncoder, IllegalPromise};
 
-use crate::event_loop::{EventLoop, LoopBound, OnLoop, Rejected, Task};
+use crate::event_loop::{EventLoop, LoopBound, OnLoop, RejectReason, Task};
 use crate::outbound::OutboundBuffer;
 use crate::platform::AtomicOps;
 use crate::promise::Promise;
@@ -110,8 +110,8 @@ impl<P: Platform> Channel<P> {
     /// Opens a connected channel and registers it at its loop.
     ///
     /// # Errors
-    /// [`Rejected`] when the loop has shut down; the transport is closed then.
-    pub fn open(setup: ChannelSetup<P>) -> Result<Self, Rejected<P>> {
+    /// Why the loop refused the channel, when it has shut down; the transport is closed then.
+    pub fn open(setup: ChannelSetup<P>) -> Result<Self, RejectReason> {
         let thread = setup.event_loop.thread().clone();
         let mut transport = setup.transport;
         let inner = Arc::new_cyclic(|weak| {
@@ -132,7 +132,7 @@ impl<P: Platform> Channel<P> {
                     thread,
                     Private {
                         outbound: Some(OutboundBuffer::new()),
-                        transport: Some(transport),
+                        transport: None,
                         is_flushing: false,
                         awaits_writable: false,
                         continues: false,
@@ -144,10 +144,11 @@ impl<P: Platform> Channel<P> {
         });
         let this = Self(inner);
         if this.event_loop().in_loop() {
-            this.registered();
-        } else if let Err(rejected) = this.event_loop().execute(Task::Register(this.clone())) {
+            this.registered(transport);
+        } else if let Err(rejected) = this.event_loop().execute(Task::Register(this.clone(), transport)) {
+            rejected.task.refuse();
             this.abort_open();
-            return Err(rejected);
+            return Err(rejected.reason);
         }
         Ok(this)
     }

@@ -89,6 +89,11 @@ impl<P: Platform> core::fmt::Debug for Rejected<P> {
     }
 }
 
+/// Saturating: five hundred years are for ever.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// The loop isn't asleep, or is being woken.
 const AWAKE: u32 = 0;
 /// The loop sleeps, or is about to.
@@ -184,13 +189,13 @@ impl<P: Platform> EventLoop<P> {
     pub fn execute(&self, task: Task<P>) -> Result<(), Rejected<P>> {
         let shared = &*self.0;
         let in_loop = self.in_loop();
-        if !in_loop && self.state() == LoopState::NotStarted {
+        let state = self.state();
+        if state == LoopState::NotStarted && !in_loop {
             // Before the task is in the queue, out of which it could not come back.
             if let Err(error) = self.start() {
                 return Err(self.rejected(task, error.into()));
             }
         }
-        let state = self.state();
         if state >= LoopState::Shutdown {
             return Err(self.rejected(task, RejectReason::ShutDown));
         }
@@ -222,7 +227,7 @@ impl<P: Platform> EventLoop<P> {
     /// # Errors
     /// As [`EventLoop::execute`].
     pub fn schedule(&self, delay: Duration, f: impl FnOnce() + Send + 'static) -> Result<(), Rejected<P>> {
-        let deadline = P::now() + delay;
+        let deadline = P::now().saturating_add(delay);
         let task = Box::new(f);
         if let Some(on) = self.here() {
             self.0.private.with(on, |p| p.schedule(deadline, task));
@@ -242,8 +247,8 @@ impl<P: Platform> EventLoop<P> {
         for from in [LoopState::NotStarted, LoopState::Started] {
             if self.state() == from {
                 // Relaxed: published by the exchange of the state below. Two callers may mix their values; both are valid.
-                shared.quiet_period.store(quiet_period.as_nanos() as u64, Ordering::Relaxed);
-                shared.timeout.store(timeout.max(quiet_period).as_nanos() as u64, Ordering::Relaxed);
+                shared.quiet_period.store(nanoseconds(quiet_period), Ordering::Relaxed);
+                shared.timeout.store(nanoseconds(timeout.max(quiet_period)), Ordering::Relaxed);
                 if self.advance(from, LoopState::ShuttingDown) {
                     if from == LoopState::NotStarted && self.spawn().is_err() {
                         // Nobody has seen a thread, so that nothing can have been accepted but by a racing `execute`,
@@ -343,8 +348,8 @@ impl<P: Platform> EventLoop<P> {
 
     fn spawn(&self) -> Result<(), SpawnError> {
         let this = self.clone();
-        let join = P::spawn(self.0.name.clone(), move || Worker::new(this).run())?;
-        *self.0.join.lock() = Some(join);
+        let mut join = self.0.join.lock(); // so that `join` finds it as soon as the thread can have ended
+        *join = Some(P::spawn(self.0.name.clone(), move || Worker::new(this).run())?);
         Ok(())
     }
 

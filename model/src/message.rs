@@ -57,7 +57,9 @@ impl<P: Platform> Message<P> {
     /// Netty's `safeRelease`.
     pub fn release(self) {
         match self {
-            Self::Buffer(buffer) => drop(buffer.release()),
+            Self::Buffer(buffer) => {
+                let _refused = buffer.release();
+            }
             Self::Pojo(pojo) => drop(pojo),
         }
     }

@@ -57,7 +57,8 @@ impl<P: Platform> WriteTask<P> {
 
     /// The write was accepted and will never run.
     pub(crate) fn abandon(mut task: Pooled<Self, P>) {
-        drop(task.take()); // which releases nothing
+        let write = task.take();
+        write.channel.clone().abandon_write(write);
         core::mem::forget(task);
     }
 }

@@ -12,6 +12,7 @@
 //! Millpond goes on where it is: the buffer is owned by the close, not by the loop.
 
 use super::Channel;
+use super::pending::Notice;
 use crate::Platform;
 use crate::event_loop::{OnLoop, Task};
 use crate::observe::Reach;
@@ -67,7 +68,9 @@ impl<P: Platform> Channel<P> {
         }
         if self.private(on, |p| core::mem::replace(&mut p.close_initiated, true)) {
             if let Some(promise) = promise {
-                self.closed().add_listener(move |outcome| drop(promise.complete(outcome)));
+                self.closed().add_listener(move |outcome| {
+                    promise.complete(outcome);
+                });
             }
             return;
         }
@@ -114,13 +117,15 @@ impl<P: Platform> Channel<P> {
     /// The registration was refused.
     pub(super) fn abort_open(&self) {
         self.0.pending.detach();
-        // Release: pairs with the acquire in `is_active`. The transport goes with the channel.
+        // Release: pairs with the acquire in `is_active`.
         self.0.is_active.store(false, Ordering::Release);
         self.closed().complete(Ok(()));
     }
 
-    pub(crate) fn registered(&self) {
-        self.event_loop().register(self.on_loop(), self);
+    pub(crate) fn registered(&self, transport: Box<dyn Transport<P>>) {
+        let on = self.on_loop();
+        self.private(on, |p| p.transport = Some(transport));
+        self.event_loop().register(on, self);
     }
 
     pub(crate) fn deregistered(&self) {
@@ -158,7 +163,7 @@ impl<P: Platform> Closing<P> {
             loop {
                 let cause = if outbound.flushed() > 0 { self.cause } else { Cause::ClosedChannel };
                 let Some(entry) = outbound.pop_any() else { break };
-                channel.end_entry(entry, Err(cause), false);
+                channel.end_entry(entry, Err(cause), Notice::Never);
             }
         }
         channel.become_inactive();

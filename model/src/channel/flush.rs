@@ -4,6 +4,7 @@
 //! continue is queued, or the flush is going on.** So flushed data gets on.
 
 use super::Channel;
+use super::pending::Notice;
 use crate::Platform;
 use crate::event_loop::{OnLoop, Task};
 use crate::message::Message;
@@ -31,7 +32,7 @@ impl<P: Platform> Channel<P> {
             if let Some((buffer, size)) = hollowed {
                 self.release(Message::Buffer(buffer), Err(Cause::Cancelled));
                 self.0.pending.entry_bytes.sub(size);
-                self.subtract_pending(size, true);
+                self.subtract_pending(size, Notice::Now);
             }
         }
         // A flush that waits for the transport is continued when the transport says so.
@@ -93,7 +94,8 @@ impl<P: Platform> Channel<P> {
 
     fn do_write(&self, on: OnLoop<'_, P>) {
         let config = self.config();
-        let mut spin = config.write_spin_count;
+        let full = config.write_spin_count.max(1);
+        let mut spin = full;
         self.private(on, |p| p.continues = false);
         while spin > 0 {
             match self.write_step(on) {
@@ -109,7 +111,7 @@ impl<P: Platform> Channel<P> {
                 Step::Dead => self.fail_dead(on),
                 Step::Wrote { taken, offered } => {
                     let whole = taken == offered && !config.spin_bounds_flush;
-                    spin = if whole { config.write_spin_count } else { spin - u32::from(offered > 0) };
+                    spin = if whole { full } else { spin - u32::from(offered > 0) };
                     self.remove_bytes(on, taken);
                 }
             }
@@ -139,7 +141,7 @@ impl<P: Platform> Channel<P> {
         while let Some(entry) =
             self.private(on, |p| p.outbound.as_mut().and_then(|outbound| outbound.pop_written(&mut taken)))
         {
-            self.end_entry(entry, Ok(()), true);
+            self.end_entry(entry, Ok(()), Notice::Now);
         }
     }
 
@@ -147,7 +149,7 @@ impl<P: Platform> Channel<P> {
     fn fail_dead(&self, on: OnLoop<'_, P>) {
         self.remove_bytes(on, 0);
         if let Some(entry) = self.private(on, |p| p.outbound.as_mut().and_then(|outbound| outbound.pop_flushed())) {
-            self.end_entry(entry, Err(Cause::IllegalCount), true);
+            self.end_entry(entry, Err(Cause::IllegalCount), Notice::Now);
         }
     }
 
@@ -160,7 +162,7 @@ impl<P: Platform> Channel<P> {
             return;
         }
         while let Some(entry) = self.private(on, |p| p.outbound.as_mut().and_then(|outbound| outbound.pop_flushed())) {
-            self.end_entry(entry, Err(cause), false);
+            self.end_entry(entry, Err(cause), Notice::Never);
         }
         self.private(on, |p| {
             if let Some(outbound) = &mut p.outbound {
@@ -170,13 +172,13 @@ impl<P: Platform> Channel<P> {
     }
 
     /// The end of one entry that is in no list any more: message, promise, pending bytes, and then the entry itself.
-    pub(super) fn end_entry(&self, mut entry: Pooled<Entry<P>, P>, outcome: Outcome, notify: bool) {
+    pub(super) fn end_entry(&self, mut entry: Pooled<Entry<P>, P>, outcome: Outcome, notice: Notice) {
         let size = core::mem::take(&mut entry.pending);
         if let Some((buffer, promise)) = entry.content.take() {
             self.release(Message::Buffer(buffer), outcome);
             self.0.pending.entry_bytes.sub(size);
             promise.complete(outcome);
-            self.subtract_pending(size, notify);
+            self.subtract_pending(size, notice);
         }
         assert!(entry.content.is_none() && entry.pending == 0, "a pooled entry refers to nothing");
     }

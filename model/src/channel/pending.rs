@@ -33,7 +33,18 @@ impl PendingIdentity {
     }
 }
 
-/// The field that other threads read to know whether the channel can be written to.
+/// When a channel that became writable again says so.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Notice {
+    /// At once, or as soon as the loop comes to it.
+    Now,
+    /// By a task of its own: the caller is in the middle of a write.
+    Later,
+    /// It isn't even marked writable: it is being closed, or its output is broken.
+    Never,
+}
+
+/// What other threads read to know whether the channel can be written to.
 pub(super) struct Pending<P: Platform> {
     total: P::Atomic<u64>,
     unwritable: P::Atomic<bool>,
@@ -102,30 +113,30 @@ impl<P: Platform> Channel<P> {
         {
             P::reach(Reach::Unwritable);
             pending.became_unwritable.add(1);
-            self.tell_writability();
+            self.tell_writability(false);
         }
     }
 
-    /// Gives `size` bytes back; `notify` is false where a channel is being closed.
-    pub(super) fn subtract_pending(&self, size: u64, notify: bool) {
+    /// Gives `size` bytes back.
+    pub(super) fn subtract_pending(&self, size: u64, notice: Notice) {
         let pending = &self.0.pending;
         // AcqRel: as in `add_pending`.
         let before = pending.total.fetch_sub(size, Ordering::AcqRel);
         assert!(P::unwinding() || before >= size, "{size} bytes given back of {before}");
-        if notify
+        if notice != Notice::Never
             && before - size < self.config().low_water_mark
             && !pending.is_writable()
             // AcqRel: as in `add_pending`.
             && pending.unwritable.swap(false, Ordering::AcqRel)
         {
             pending.became_writable.add(1);
-            self.tell_writability();
+            self.tell_writability(notice == Notice::Later);
         }
     }
 
-    /// On the loop now; from elsewhere as soon as the loop comes to it. A loop that has shut down has nobody to tell.
-    fn tell_writability(&self) {
-        if self.here().is_some() {
+    /// On the loop, unless `later`, now; from elsewhere as soon as the loop comes to it. A loop that has shut down has nobody to tell.
+    fn tell_writability(&self, later: bool) {
+        if !later && self.here().is_some() {
             self.writability_changed();
         } else {
             drop(self.event_loop().execute(Task::WritabilityChanged(self.clone())));

@@ -4,6 +4,7 @@
 //! completes its promise.
 
 use super::Channel;
+use super::pending::Notice;
 use crate::buffer::{Buffer, BufferPool, Owned};
 use crate::event_loop::{OnLoop, Task};
 use crate::message::{Message, Pojo};
@@ -57,9 +58,8 @@ impl<P: Platform> Channel<P> {
 
     fn submit(&self, message: Message<P>, promise: Promise<P>, flush: bool) -> Result<(), IllegalPromise> {
         self.0.counters.accepted();
-        if let Some(outcome) = promise.outcome() {
-            message.release();
-            self.0.counters.released(outcome.and(Err(Cause::Cancelled)));
+        if promise.is_done() {
+            self.release(message, Err(Cause::Cancelled));
             return if promise.is_cancelled() { Ok(()) } else { Err(IllegalPromise) };
         }
         message.touch("Channel::write");
@@ -92,11 +92,19 @@ impl<P: Platform> Channel<P> {
 
     /// The end of a write that the loop refused.
     pub(crate) fn reject_write(&self, write: Write<P>) {
-        if let Some(size) = write.counted.filter(|_| self.config().cancel_on_rejection) {
+        if let Some(size) = write.counted {
             self.0.pending.task_bytes.sub(size);
-            self.subtract_pending(size, true);
+            if self.config().cancel_on_rejection {
+                self.subtract_pending(size, Notice::Later);
+            }
         }
         self.fail(write.message, &write.promise, Cause::Rejected);
+    }
+
+    /// A queued write will never run: what it counted stays counted, as in Netty.
+    pub(crate) fn abandon_write(&self, write: Write<P>) {
+        self.0.pending.task_bytes.sub(write.counted.unwrap_or(0));
+        drop(write); // which releases nothing
     }
 
     /// A queued write has reached the loop.
@@ -104,8 +112,7 @@ impl<P: Platform> Channel<P> {
         let on = self.on_loop();
         if let Some(size) = write.counted {
             self.0.pending.task_bytes.sub(size);
-            // An event in between would say what the entry's own count takes back at once; Netty has it, and so do we.
-            self.subtract_pending(size, self.0.pending.has_outbound());
+            self.subtract_pending(size, Notice::Later);
         }
         self.write_here(on, write.message, write.promise);
         if write.flush {
@@ -166,7 +173,7 @@ impl<P: Platform> Channel<P> {
         if P::planted(Defect::DuplicateRelease)
             && let Message::Buffer(buffer) = &message
         {
-            drop(buffer.release());
+            let _planted = buffer.release();
         }
         self.fail(message, promise, Cause::ClosedChannel);
     }

@@ -52,6 +52,6 @@ impl<P: Platform> Default for Counters<P> {
 }
 
 /// Adds to a counter that only the running thread writes.
-pub(crate) fn bump(counter: &impl CounterOps, n: u64) {
+pub(super) fn bump(counter: &impl CounterOps, n: u64) {
     counter.set(counter.get() + n);
 }

@@ -3,6 +3,7 @@
 use crate::channel::Channel;
 use crate::promise::{Cause, Promise};
 use crate::recycler::Pooled;
+use crate::transport::Transport;
 use crate::write_task::WriteTask;
 use crate::{Platform, Std};
 use alloc::boxed::Box;
@@ -19,8 +20,8 @@ pub enum Task<P: Platform = Std> {
     Close(Channel<P>, Promise<P>),
     /// As [`Task::Close`], but only the transport.
     CloseForcibly(Channel<P>),
-    /// A channel's registration.
-    Register(Channel<P>),
+    /// A channel's registration, with its transport.
+    Register(Channel<P>, Box<dyn Transport<P>>),
     /// A channel's deregistration.
     Deregister(Channel<P>),
     /// A change of writability that another thread caused.
@@ -43,7 +44,7 @@ impl<P: Platform> Task<P> {
             Self::FlushMore(channel) => channel.flush_more(),
             Self::Close(channel, promise) => channel.close(promise),
             Self::CloseForcibly(channel) => channel.close_forcibly(),
-            Self::Register(channel) => channel.registered(),
+            Self::Register(channel, transport) => channel.registered(transport),
             Self::Deregister(channel) => channel.deregistered(),
             Self::WritabilityChanged(channel) => channel.writability_changed(),
             Self::Closure(f) => f(),
@@ -68,7 +69,10 @@ impl<P: Platform> Task<P> {
     pub(crate) fn refuse(self) {
         match self {
             Self::Write(task) => WriteTask::reject(task),
-            Self::Close(_, promise) => drop(promise.complete(Err(Cause::Rejected))),
+            Self::Close(_, promise) => {
+                promise.complete(Err(Cause::Rejected));
+            }
+            Self::Register(_, mut transport) => transport.close(),
             _ => (),
         }
     }

@@ -91,7 +91,7 @@ impl<P: Platform> Worker<P> {
         }
         self.serve_channels();
         let mut any = self.run_scheduled();
-        for _ in 0..self.event_loop.0.config.tasks_per_turn {
+        for _ in 0..self.event_loop.0.config.tasks_per_turn.max(1) {
             if !self.run_one() {
                 break;
             }
@@ -131,7 +131,7 @@ impl<P: Platform> Worker<P> {
                 match shared.sleep.load(Ordering::Acquire) {
                     AWAKE => break,
                     ASLEEP_LAZY => {
-                        let last = began + shared.config.lazy_wait;
+                        let last = began.saturating_add(shared.config.lazy_wait);
                         deadline = Some(deadline.map_or(last, |d| d.min(last)));
                     }
                     _ => (),
