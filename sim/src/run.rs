@@ -30,7 +30,7 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
     let seen: Rc<RefCell<world::Seen>> = Rc::default();
     let execution = {
         let (scenario, seen) = (Arc::clone(&scenario), Rc::clone(&seen));
-        engine::execute(&options(cell, seed, how), move || world::play(&scenario, seed, &seen))
+        engine::execute(&options(cell, seed, how), move || world::play::<engine::Sim>(&scenario, seed, &seen))
     };
     let seen = seen.take();
     let findings = findings(cell, &execution, &seen);
