@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod mpsc;
 pub mod observe;
 pub mod platform;
 pub mod preset;

@@ -1,1 +1,4 @@
 //! Millpond.
+
+pub mod conform;
+pub mod crew;
