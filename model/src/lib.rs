@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod channel;
 pub mod event_loop;
 pub mod message;
+pub mod mpsc;
 pub mod observe;
 mod outbound;
 pub mod platform;

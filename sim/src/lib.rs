@@ -2,6 +2,8 @@
 
 pub mod campaign;
 pub mod cli;
+pub mod conform;
+pub mod crew;
 pub mod engine;
 pub mod exit;
 pub mod explore;

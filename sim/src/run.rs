@@ -47,7 +47,7 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
         threads: execution.threads.iter().map(|t| t.name.clone()).collect(),
         samples: Samples(seen.samples),
         kinds: execution.ledger.kinds().to_vec(),
-        reached: execution.reached,
+        reached: execution.reach_counts,
     };
     (outcome, execution)
 }

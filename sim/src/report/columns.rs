@@ -4,7 +4,7 @@
 //! reached.
 
 use super::numbers::{bytes, count, table};
-use crate::observed::{Sample, Samples};
+use crate::observed::{CROSSING, Sample, Samples, retained_bytes};
 use crate::outcome::CellSummary;
 use crate::scenario::{Cell, Column, Metric};
 use millpond_model::observe::DropReason;
@@ -62,7 +62,7 @@ pub fn value(column: &Column, samples: &Samples) -> Option<String> {
         Column::Queues { after } => {
             let sample = samples.after(after)?;
             let (queues, links) =
-                sample.crossing().fold((0, 0), |(q, l), p| (q + p.side_queues, l + p.links_live));
+                sample.crossing().fold((0, 0), |(q, l), p| (q + p.queues, l + p.links));
             if queues == 0 { "none".to_string() } else { format!("{}/{}", count(queues), count(links)) }
         }
         Column::Created { during } => count(created(samples, during)?),
@@ -75,7 +75,7 @@ pub fn value(column: &Column, samples: &Samples) -> Option<String> {
 
 /// Estimated bytes of the crossing types in a sample.
 pub fn crossing_bytes(sample: &Sample) -> u64 {
-    sample.pools.iter().filter(|r| crate::observed::CROSSING.contains(&r.kind)).map(|r| r.retained_bytes()).sum()
+    sample.pools.iter().filter(|r| CROSSING.contains(&r.kind)).map(retained_bytes).sum()
 }
 
 /// Objects of the crossing types created during a step.
@@ -87,11 +87,13 @@ pub fn created(samples: &Samples, during: &str) -> Option<u64> {
 /// Recycled objects of the crossing types that were not kept during a step, by reason.
 pub fn drops(samples: &Samples, during: &str) -> Option<Vec<(DropReason, u64)>> {
     let sums = |s: &Sample| {
-        let mut sum = Drops::default();
+        let mut sums: Vec<(DropReason, u64)> = by_reason(&Drops::default()).to_vec();
         for pool in s.crossing() {
-            sum.add(&pool.dropped);
+            for (sum, (_, n)) in sums.iter_mut().zip(by_reason(&pool.dropped)) {
+                sum.1 += n;
+            }
         }
-        sum.by_reason()
+        sums
     };
     let after = sums(samples.after(during)?);
     let before = samples.before(during).map(sums);
@@ -102,6 +104,17 @@ pub fn drops(samples: &Samples, during: &str) -> Option<Vec<(DropReason, u64)>> 
             .map(|(i, (reason, n))| (*reason, n - before.as_ref().map_or(0, |b| b[i].1)))
             .collect(),
     )
+}
+
+fn by_reason(drops: &Drops) -> [(DropReason, u64); 6] {
+    [
+        (DropReason::Ratio, drops.ratio),
+        (DropReason::PoolFull, drops.pool_full),
+        (DropReason::NoSharedCapacity, drops.no_shared_capacity),
+        (DropReason::DelayedLimit, drops.delayed_limit),
+        (DropReason::OwnerDead, drops.owner_dead),
+        (DropReason::NotPoolable, drops.not_poolable),
+    ]
 }
 
 /// The reason that stopped most, in words.

@@ -41,8 +41,9 @@ pub fn check(scenario: &Scenario) -> Vec<Flaw> {
         };
         flaws.when(&format!("faults[{i}].{name}[0]"), fault.when());
     }
-    for (i, Plant(_, when)) in scenario.plant.iter().enumerate() {
-        flaws.when(&format!("plant[{i}][1]"), *when);
+    for (i, plant) in scenario.plant.iter().enumerate() {
+        let (defect, when) = plant.parts();
+        flaws.when(&format!("plant[{i}].{defect:?}[0]"), when);
     }
     flaws.count("faults", "faults", scenario.faults.len(), limits::FAULTS);
     flaws.count("plant", "planted defects", scenario.plant.len(), limits::FAULTS);

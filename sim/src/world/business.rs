@@ -8,7 +8,7 @@ use crate::engine::Generator;
 use crate::scenario::{Arrival, Call, Clients, From as CalledFrom, Heeds, Message as Wanted, Payload, Phase, Spread};
 use millpond_model::Platform;
 use millpond_model::channel::Channel;
-use millpond_model::event_loop::EventLoop;
+use millpond_model::event_loop::{EventLoop, Task};
 use millpond_model::message::{Message, Pojo};
 use millpond_model::platform::{AtomicOps, JoinOps, Lock, ThreadId, ThreadOps};
 use millpond_model::promise::Promise;
@@ -230,7 +230,9 @@ impl<P: Platform> Writer<'_, P> {
                 let event_loop = &self.job.shared.2[l];
                 if let Err(refused) = event_loop.execute_fn(move || call(&theirs, message, promise, flush)) {
                     // The closure holds the message: it is run here, where the channel refuses it and releases it.
-                    refused.run_here();
+                    if let Task::Closure(write) = refused.task {
+                        write();
+                    }
                 }
             }
         }

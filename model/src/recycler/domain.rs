@@ -1,0 +1,367 @@
+//! What recyclers share: the registry of threads, each thread's map of hand-over queues, and the substitute for a
+//! garbage collector.
+//!
+//! **Invariant: a thread's map is touched by that thread only**, until the thread has ended; an entry of a pool that is gone
+//! is removed when the thread touches the map next (as a `WeakHashMap` does).
+//!
+//! ```text
+//!   Domain ── registry ── thread records ── map: pool -> its queue | dummy     (weak in the pool, 4.1.3: strong)
+//!     │           └─ recyclers (weak) ── pools (strong while the collection is withheld)
+//!     └─ thread-local slot: its destructor tells that the thread ended
+//! ```
+//!
+//! Three things that Java leaves to the collector are events here: a pool becomes unreachable, a dead thread is seen as
+//! gone, an unlinked queue is finalised. See [`Collect`] for when they happen.
+
+use super::weak_order_queue::SharedCapacity;
+use crate::Platform;
+use crate::platform::{AtomicOps, CellOps, CounterOps, LocalKey, Lock, ThreadId};
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// When what nobody refers to any more is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Collect {
+    /// At once.
+    #[default]
+    Eager,
+    /// In [`Domain::collect`], as between two garbage collections.
+    Withheld,
+}
+
+/// What one [`Domain::collect`] did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Collected {
+    /// Pools that were given up.
+    pub pools: u64,
+    /// Threads that have ended but are held by a pool that isn't given up (corpus E1), ascending.
+    pub uncollected: Vec<ThreadId>,
+}
+
+/// What recyclers share. See the [module](self).
+pub struct Domain<P: Platform = crate::Std>(pub(super) Arc<Inner<P>>);
+
+pub(super) struct Inner<P: Platform> {
+    pub(super) policy: Collect,
+    /// Counts pools that went away, so that a map knows when to look for stale entries.
+    pub(super) epoch: P::Atomic<u64>,
+    /// Numbers side queues in order of creation (`WeakOrderQueue.ID_GENERATOR`).
+    queue_ids: P::Atomic<u32>,
+    registry: P::Mutex<Registry<P>>,
+    local: P::Local<ThreadSlot<P>>,
+}
+
+struct Registry<P: Platform> {
+    next_pool: u64,
+    threads: Vec<Arc<ThreadRecord<P>>>,
+    recyclers: Vec<Weak<dyn Collectable>>,
+    finalizers: Vec<Finalizer<P>>,
+}
+
+/// Capacity that an unlinked queue gives back when it is finalised.
+pub(super) struct Finalizer<P: Platform> {
+    pub(super) shared: Arc<SharedCapacity<P>>,
+    pub(super) units: i32,
+}
+
+/// A recycler as the collection sees it.
+pub(super) trait Collectable: Send + Sync {
+    /// Gives up the pools of dead threads that nobody refers to; adds the threads that the others hold.
+    fn collect(&self, result: &mut Collected);
+}
+
+/// What is known about a thread.
+pub(super) struct ThreadRecord<P: Platform> {
+    pub(super) id: ThreadId,
+    eager: bool,
+    dead: P::Atomic<bool>,
+    gone: P::Atomic<bool>,
+    /// A pool that holds its thread has a clone.
+    pub(super) pin: Arc<()>,
+    delayed: P::Cell<DelayedMap<P>>,
+}
+
+/// `DELAYED_RECYCLED`: pool number -> where this thread puts that pool's objects.
+struct DelayedMap<P: Platform> {
+    /// The thread has looked something up.
+    used: bool,
+    seen_epoch: u64,
+    entries: BTreeMap<u64, Entry<P>>,
+}
+
+impl<P: Platform> DelayedMap<P> {
+    /// What is there, and the stale entries, taken out.
+    fn look_up(&mut self, pool: u64, epoch: u64) -> (Found, Vec<(u64, Entry<P>)>) {
+        self.used = true;
+        match self.entries.get(&pool) {
+            Some(Entry { target: Target::Queue(queue), .. }) => (Found::Queue(Arc::as_ptr(queue)), Vec::new()),
+            Some(Entry { target: Target::Dummy { .. }, .. }) => (Found::Dummy, Vec::new()),
+            None if self.seen_epoch == epoch => (Found::Absent(self.entries.len()), Vec::new()),
+            None => {
+                self.seen_epoch = epoch;
+                let stale = self.entries.extract_if(.., |_, e| e.pool.strong_count() == 0).collect();
+                (Found::Absent(self.entries.len()), stale)
+            }
+        }
+    }
+}
+
+/// A thread's relation to one pool.
+pub(super) struct Entry<P: Platform> {
+    pub(super) pool: Weak<dyn Any + Send + Sync>,
+    /// 4.1.3: the queue holds the pool.
+    pub(super) _pin: Option<Arc<dyn Any + Send + Sync>>,
+    pub(super) target: Target<P>,
+}
+
+pub(super) enum Target<P: Platform> {
+    /// A `WeakOrderQueue` of the pool's type.
+    Queue(Arc<dyn Any + Send + Sync>),
+    /// This thread never serves that pool.
+    Dummy { _mark: Dummy<P> },
+}
+
+/// Counted in the pool as long as it exists.
+pub(super) struct Dummy<P: Platform>(Arc<P::Counter>);
+
+impl<P: Platform> Dummy<P> {
+    pub(super) fn new(counter: &Arc<P::Counter>) -> Self {
+        counter.add(1);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl<P: Platform> Drop for Dummy<P> {
+    fn drop(&mut self) {
+        self.0.sub(1);
+    }
+}
+
+// SAFETY: `delayed` is touched by the record's thread only, by the contract of `ThreadRecord::map`; the rest is `Send + Sync`.
+unsafe impl<P: Platform> Send for ThreadRecord<P> {}
+// SAFETY: as above.
+unsafe impl<P: Platform> Sync for ThreadRecord<P> {}
+
+/// The thread-local value whose destructor tells that the thread ended.
+struct ThreadSlot<P: Platform> {
+    record: Arc<ThreadRecord<P>>,
+    domain: Weak<Inner<P>>,
+}
+
+impl<P: Platform> Drop for ThreadSlot<P> {
+    fn drop(&mut self) {
+        // SAFETY: this is the record's thread. The entries are destroyed outside: that may run destructors of objects.
+        let entries = self.record.delayed.with_mut(|map| unsafe { core::mem::take(&mut (*map).entries) });
+        drop(entries);
+        // Release: pairs with the Acquire in `is_gone`; what the thread did to its queues happened before.
+        self.record.dead.store(true, Release);
+        if self.record.eager
+            && let Some(domain) = self.domain.upgrade()
+        {
+            domain.registry.lock().threads.retain(|t| !Arc::ptr_eq(t, &self.record));
+        }
+    }
+}
+
+impl<P: Platform> ThreadRecord<P> {
+    /// Whether the thread has ended and its queues can be taken over (`WeakReference.get() == null`).
+    pub(super) fn is_gone(&self) -> bool {
+        if self.eager {
+            // Acquire: pairs with the Release in the slot's destructor.
+            self.dead.load(Acquire) && Arc::strong_count(&self.pin) == 1
+        } else {
+            self.gone.load(Acquire) // pairs with the Release in `Domain::collect`
+        }
+    }
+
+    /// Runs `f` on the thread's map.
+    ///
+    /// # Safety
+    /// On the record's thread, or when that thread is not in the pool and what it did happened before; not from inside
+    /// `f`, which therefore runs no destructor of an object.
+    unsafe fn map<R>(&self, f: impl FnOnce(&mut DelayedMap<P>) -> R) -> R {
+        // SAFETY: exclusive by the contract of this function.
+        self.delayed.with_mut(|map| f(unsafe { &mut *map }))
+    }
+}
+
+/// What a recycling thread finds in its map.
+pub(super) enum Found {
+    /// This queue, as an erased `WeakOrderQueue`; valid while the caller holds the pool.
+    Queue(*const (dyn Any + Send + Sync)),
+    /// A dummy.
+    Dummy,
+    /// Nothing, and so many entries.
+    Absent(usize),
+}
+
+impl<P: Platform> Inner<P> {
+    /// Looks the pool up in the running thread's map; `None` when the thread is past its end.
+    pub(super) fn look_up(self: &Arc<Self>, pool: u64) -> Option<Found> {
+        let epoch = self.epoch.load(Relaxed); // only a hint to look: an entry's own weak count decides
+        let (found, stale) = self.with_record(|record| {
+            // SAFETY: the running thread's record. Stale entries are destroyed outside.
+            unsafe { record.map(|map| map.look_up(pool, epoch)) }
+        })?;
+        drop(stale);
+        Some(found)
+    }
+
+    /// Puts an entry into the running thread's map.
+    pub(super) fn insert(self: &Arc<Self>, pool: u64, entry: Entry<P>) {
+        self.with_record(|record| {
+            // SAFETY: the running thread's record. Nothing is destroyed: the caller saw that `pool` is absent.
+            unsafe { record.map(|map| map.entries.insert(pool, entry)).is_none() }
+        });
+    }
+
+    /// Runs `f` on the running thread's record; `None` when the thread is past its end.
+    pub(super) fn with_record<R>(self: &Arc<Self>, f: impl FnOnce(&Arc<ThreadRecord<P>>) -> R) -> Option<R> {
+        self.local.with(|| self.register_thread(), |slot| f(&slot.record)).ok()
+    }
+
+    fn register_thread(self: &Arc<Self>) -> ThreadSlot<P> {
+        let record = Arc::new(ThreadRecord {
+            id: P::current_id(),
+            eager: self.policy == Collect::Eager,
+            dead: P::Atomic::new(false),
+            gone: P::Atomic::new(false),
+            pin: Arc::new(()),
+            delayed: P::Cell::new(DelayedMap { used: false, seen_epoch: 0, entries: BTreeMap::new() }),
+        });
+        self.registry.lock().threads.push(Arc::clone(&record));
+        ThreadSlot { record, domain: Arc::downgrade(self) }
+    }
+
+    /// The next side queue's number.
+    pub(super) fn next_queue(&self) -> u32 {
+        self.queue_ids.fetch_add(1, Relaxed) // only uniqueness matters
+    }
+
+    /// The next pool's number.
+    pub(super) fn next_pool(&self) -> u64 {
+        let mut registry = self.registry.lock();
+        registry.next_pool += 1;
+        registry.next_pool - 1
+    }
+
+    pub(super) fn register_recycler(&self, recycler: Weak<dyn Collectable>) {
+        let mut registry = self.registry.lock();
+        registry.recyclers.retain(|r| r.strong_count() > 0);
+        registry.recyclers.push(recycler);
+    }
+
+    /// Gives capacity back when the queue is finalised: now, or at the next collection.
+    pub(super) fn finalize(&self, finalizer: Finalizer<P>) {
+        match self.policy {
+            Collect::Eager => finalizer.run(),
+            Collect::Withheld => self.registry.lock().finalizers.push(finalizer),
+        }
+    }
+}
+
+impl<P: Platform> Finalizer<P> {
+    fn run(self) {
+        self.shared.reclaim(self.units);
+    }
+}
+
+impl<P: Platform> Clone for Domain<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P: Platform> Default for Domain<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Platform> Domain<P> {
+    /// A new domain that collects eagerly.
+    pub fn new() -> Self {
+        Self::new_with(Collect::default())
+    }
+
+    /// A new domain.
+    pub fn new_with(policy: Collect) -> Self {
+        Self(Arc::new(Inner {
+            policy,
+            epoch: P::Atomic::new(0),
+            queue_ids: P::Atomic::new(0),
+            registry: P::Mutex::new(Registry {
+                next_pool: 0,
+                threads: Vec::new(),
+                recyclers: Vec::new(),
+                finalizers: Vec::new(),
+            }),
+            local: P::Local::new(),
+        }))
+    }
+
+    /// One garbage collection: pools of dead threads that nobody refers to are given up, dead threads that no pool holds
+    /// are seen as gone, unlinked queues are finalised.
+    pub fn collect(&self) -> Collected {
+        let mut result = self.collect_pools();
+        self.finalize_queues();
+        result.uncollected.sort_unstable();
+        result.uncollected.dedup();
+        let mut registry = self.0.registry.lock();
+        registry.threads.retain(|thread| {
+            // Acquire: pairs with the Release in the slot's destructor.
+            let gone = thread.dead.load(Acquire) && Arc::strong_count(&thread.pin) == 1;
+            if gone {
+                thread.gone.store(true, Release); // pairs with the Acquire in `is_gone`
+            }
+            !gone
+        });
+        result
+    }
+
+    /// Only the first part of [`Domain::collect`]: gives up pools.
+    pub fn collect_pools(&self) -> Collected {
+        let recyclers: Vec<_> = self.0.registry.lock().recyclers.iter().filter_map(Weak::upgrade).collect();
+        let mut result = Collected::default();
+        for recycler in recyclers {
+            recycler.collect(&mut result);
+        }
+        result
+    }
+
+    /// Only the last part of [`Domain::collect`]: finalises unlinked queues.
+    pub fn finalize_queues(&self) {
+        let finalizers = core::mem::take(&mut self.0.registry.lock().finalizers);
+        for finalizer in finalizers {
+            finalizer.run();
+        }
+    }
+
+    /// For each living thread that has recycled another thread's object: (thread, entries, dummies among them), ascending.
+    ///
+    /// # Safety
+    /// No thread is inside a pool of this domain, and what they did there happened before.
+    pub unsafe fn delayed(&self) -> Vec<(ThreadId, usize, usize)> {
+        let threads: Vec<_> = self.0.registry.lock().threads.clone();
+        let mut rows: Vec<_> = threads
+            .iter()
+            .filter(|t| !t.dead.load(Relaxed)) // ordered by the contract of this function
+            .filter_map(|t| {
+                // SAFETY: nobody is inside, by the contract of this function; nothing is destroyed.
+                let (used, live, dummies) = unsafe {
+                    t.map(|map| {
+                        let live = || map.entries.values().filter(|e| e.pool.strong_count() > 0);
+                        let dummies = live().filter(|e| matches!(e.target, Target::Dummy { .. })).count();
+                        (map.used, live().count(), dummies)
+                    })
+                };
+                used.then_some((t.id, live, dummies))
+            })
+            .collect();
+        rows.sort_unstable();
+        rows
+    }
+}

@@ -1,0 +1,339 @@
+//! One thread's pool, and the recycler that has one for every thread.
+//!
+//! **Invariant: an object in use holds its pool; a pool doesn't hold what is in use.** So a pool lives as long as its thread,
+//! plus as long as any of its objects is out, plus (if collection is withheld) until the next collection.
+//!
+//! ```text
+//!   Core (a recycler) ── thread-local ──> Pool ──> Store::A Stack | Store::B LocalPool ──> Node, Node, ...
+//!     │  └─ pools: weak, or strong while collection is withheld     ^
+//!     └──> Scope: config, kind, domain <── Pool      Home::Pool ────┘ of each object in use
+//! ```
+
+use super::config::{Generation, OwnerExit, RecyclerConfig};
+use super::counters::{Counters, bump};
+use super::domain::{Collect, Collectable, Collected, Inner};
+use super::error::RecyclerError;
+use super::local_pool::{From, LocalPool};
+use super::node::Node;
+use super::stack::{Around, Stack};
+use super::stats::{PoolStats, RecyclerStats};
+use crate::Platform;
+use crate::observe::{DropReason, Event, Fate, Kind};
+use crate::platform::{AtomicOps, CounterOps, LocalKey, Lock, ThreadId};
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// What a recycler's pools share.
+pub(super) struct Scope<P: Platform> {
+    pub(super) config: RecyclerConfig,
+    pub(super) kind: Kind,
+    pub(super) domain: Arc<Inner<P>>,
+    /// The history of pools that are gone, and of objects without one.
+    rest: Counters<P>,
+}
+
+pub(super) enum Store<T: 'static, P: Platform> {
+    A(Stack<T, P>),
+    B(LocalPool<T, P>),
+}
+
+/// One thread's pool.
+pub(super) struct Pool<T: Send + 'static, P: Platform> {
+    /// In order of creation in the domain.
+    pub(super) number: u64,
+    pub(super) owner: ThreadId,
+    dead: P::Atomic<bool>,
+    pub(super) counters: Counters<P>,
+    pub(super) store: Store<T, P>,
+    scope: Arc<Scope<P>>,
+    /// Holds the owner's record (to 4.1.18).
+    _pin: Option<Arc<()>>,
+}
+
+impl<T: Send + 'static, P: Platform> Pool<T, P> {
+    fn new(scope: &Arc<Scope<P>>) -> Self {
+        let config = &scope.config;
+        let counters = Counters::default();
+        let store = match config.generation {
+            Generation::A => Store::A(Stack::new(config, &counters)),
+            Generation::B => Store::B(LocalPool::new(config)),
+        };
+        let holds = config.generation == Generation::A && config.stack_holds_thread;
+        Self {
+            number: scope.domain.next_pool(),
+            owner: P::current_id(),
+            dead: P::Atomic::new(false),
+            counters,
+            store,
+            scope: Arc::clone(scope),
+            _pin: if holds { scope.domain.with_record(|r| Arc::clone(&r.pin)) } else { None },
+        }
+    }
+
+    pub(super) fn config(&self) -> &RecyclerConfig {
+        &self.scope.config
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.load(Acquire) // pairs with the Release in `owner_exited`: the owner has left the pool
+    }
+
+    /// Whether the pool keeps its thread from being collected.
+    fn holds_thread(&self) -> bool {
+        match &self.store {
+            Store::A(_) => self.config().stack_holds_thread,
+            Store::B(pool) => pool.owner_known.load(Relaxed), // only for the report of a collection
+        }
+    }
+
+    fn around(&self) -> Around<'_, P> {
+        Around { config: self.config(), counters: &self.counters, domain: &self.scope.domain }
+    }
+
+    /// # Safety
+    /// On the owner's thread.
+    unsafe fn take(&self) -> Result<Option<Arc<Node<T, P>>>, RecyclerError> {
+        match &self.store {
+            // SAFETY: on the owner's thread.
+            Store::A(stack) => unsafe { stack.pop(&self.around()) },
+            // SAFETY: on the owner's thread.
+            Store::B(pool) => Ok(unsafe { pool.claim(self.config(), &self.counters) }),
+        }
+    }
+
+    /// Puts an object back, or drops it, as the configuration says.
+    fn give_back(self: &Arc<Self>, node: Arc<Node<T, P>>, ticket: P::Ticket) -> Result<(), RecyclerError> {
+        let mut object = Some(node);
+        let result = match &self.store {
+            Store::A(stack) => self.give_back_a(stack, &mut object, ticket),
+            Store::B(pool) => {
+                let owner = P::current_id() == self.owner;
+                let from = From { owner, dead: !owner && self.is_dead() };
+                pool.release(self.config(), &self.counters, &from, &mut object, ticket)
+            }
+        };
+        if result.is_err() {
+            self.counters.far.refused.add(1);
+            P::note(ticket, Event::RecycleRefused);
+        }
+        drop(object); // after every note: it may be destroyed, and its destructor may come back here
+        result
+    }
+
+    fn give_back_a(
+        self: &Arc<Self>,
+        stack: &Stack<T, P>,
+        object: &mut Option<Arc<Node<T, P>>>,
+        ticket: P::Ticket,
+    ) -> Result<(), RecyclerError> {
+        let Some(node) = object.as_ref() else { unreachable!("the caller has it") };
+        let homed = node.homed.load(Relaxed); // plain fields
+        if self.config().already_recycled_check && (!homed || node.last.load(Relaxed) != node.confirmed.load(Relaxed)) {
+            return Err(RecyclerError::RecycledAlready);
+        }
+        if !homed {
+            return Err(RecyclerError::NullHome);
+        }
+        if P::current_id() == self.owner {
+            // SAFETY: on the owner's thread: a thread's number is never reused.
+            return unsafe { stack.push_now(&self.around(), object, ticket) };
+        }
+        let this = || -> Arc<dyn Any + Send + Sync> { Arc::<Self>::clone(self) };
+        stack.push_later(&self.around(), self.number, this, object, ticket);
+        Ok(())
+    }
+
+    fn owner_exited(&self) {
+        if let Store::B(pool) = &self.store
+            && self.config().owner_exit == OwnerExit::RemoveAll
+        {
+            // SAFETY: the thread-local's destructor runs on the owner's thread.
+            unsafe { pool.remove(self.config(), &self.counters) };
+        }
+        self.dead.store(true, Release); // pairs with the Acquire in `is_dead`
+    }
+
+    fn stats(&self) -> PoolStats {
+        let mut stats = self.counters.stats();
+        stats.owner = self.owner.0;
+        stats.dead = self.is_dead();
+        if let Store::A(stack) = &self.store {
+            stats.dummies = stack.dummies.get();
+            stats.link_capacity = u64::from(self.config().link_capacity);
+            stats.shared_capacity = u64::from(stack.shared.initial.cast_unsigned());
+            stats.shared_available = stack.shared.free();
+        }
+        stats
+    }
+}
+
+impl<T: Send + 'static, P: Platform> Drop for Pool<T, P> {
+    fn drop(&mut self) {
+        self.scope.rest.absorb(&self.counters);
+        self.scope.domain.epoch.fetch_add(1, Relaxed); // a hint that some map entry is stale
+    }
+}
+
+/// The thread-local value: its destructor tells that the owner ended.
+struct PoolSlot<T: Send + 'static, P: Platform>(Arc<Pool<T, P>>);
+
+impl<T: Send + 'static, P: Platform> Drop for PoolSlot<T, P> {
+    fn drop(&mut self) {
+        self.0.owner_exited();
+    }
+}
+
+/// Where an object in use belongs.
+pub(super) enum Home<T: Send + 'static, P: Platform> {
+    /// To this pool.
+    Pool(Arc<Pool<T, P>>),
+    /// Nowhere: it was never poolable. It is counted where it was made.
+    Nowhere(Weak<Pool<T, P>>, Arc<Scope<P>>),
+}
+
+impl<T: Send + 'static, P: Platform> Home<T, P> {
+    /// Ends a period of ownership.
+    pub(super) fn give_back(&self, node: Arc<Node<T, P>>, ticket: P::Ticket) -> Result<(), RecyclerError> {
+        match self {
+            Self::Pool(pool) => pool.give_back(node, ticket),
+            Self::Nowhere(..) => {
+                P::note(ticket, Event::Recycled(Fate::Dropped(DropReason::NotPoolable)));
+                self.count(|counters| counters.far_fate(Fate::Dropped(DropReason::NotPoolable)));
+                drop(node);
+                Ok(())
+            }
+        }
+    }
+
+    /// Counts where the object was made.
+    pub(super) fn count(&self, f: impl FnOnce(&Counters<P>)) {
+        match self {
+            Self::Pool(pool) => f(&pool.counters),
+            Self::Nowhere(pool, scope) => match pool.upgrade() {
+                Some(pool) => f(&pool.counters),
+                None => f(&scope.rest),
+            },
+        }
+    }
+}
+
+/// An object that was just obtained.
+pub(super) struct Obtained<T: Send + 'static, P: Platform> {
+    pub(super) node: Arc<Node<T, P>>,
+    pub(super) ticket: P::Ticket,
+    pub(super) home: Home<T, P>,
+}
+
+/// A pool as its recycler knows it.
+struct Registered<T: Send + 'static, P: Platform> {
+    pool: Weak<Pool<T, P>>,
+    /// While collection is withheld.
+    keep: Option<Arc<Pool<T, P>>>,
+}
+
+/// A recycler.
+pub(super) struct Core<T: Send + 'static, P: Platform> {
+    scope: Arc<Scope<P>>,
+    make: Box<dyn Fn() -> T + Send + Sync>,
+    local: P::Local<PoolSlot<T, P>>,
+    pools: P::Mutex<Vec<Registered<T, P>>>,
+}
+
+impl<T: Send + 'static, P: Platform> Core<T, P> {
+    pub(super) fn new(
+        domain: &Arc<Inner<P>>,
+        kind: Kind,
+        config: RecyclerConfig,
+        make: Box<dyn Fn() -> T + Send + Sync>,
+    ) -> Arc<Self> {
+        if let Err(error) = config.validate() {
+            panic!("unusable recycler configuration: {error}");
+        }
+        let scope = Scope { config, kind, domain: Arc::clone(domain), rest: Counters::default() };
+        let core =
+            Arc::new(Self { scope: Arc::new(scope), make, local: P::Local::new(), pools: P::Mutex::new(Vec::new()) });
+        let weak = Arc::downgrade(&core);
+        domain.register_recycler(weak);
+        core
+    }
+
+    /// An object, reused or new.
+    pub(super) fn get(&self) -> Result<Obtained<T, P>, RecyclerError> {
+        let config = &self.scope.config;
+        if config.max_capacity == 0 {
+            return Ok(self.get_without_pool());
+        }
+        let pool = self.local.with(|| PoolSlot(self.new_pool()), |slot| Arc::clone(&slot.0));
+        let Ok(pool) = pool else { return Ok(self.get_without_pool()) };
+        // SAFETY: the running thread's own pool.
+        if let Some(node) = unsafe { pool.take()? } {
+            let ticket = P::obtained(node.id);
+            return Ok(Obtained { node, ticket, home: Home::Pool(pool) });
+        }
+        let poolable = match &pool.store {
+            Store::A(_) => true,
+            // SAFETY: the running thread's own pool.
+            Store::B(local) => unsafe { local.next_is_poolable(config) },
+        };
+        let node = Arc::new(Node::new((self.make)(), self.scope.kind));
+        bump(&pool.counters.own.created, 1);
+        let home = if poolable {
+            Home::Pool(pool)
+        } else {
+            bump(&pool.counters.own.created_unpoolable, 1);
+            Home::Nowhere(Arc::downgrade(&pool), Arc::clone(&self.scope))
+        };
+        Ok(Obtained { ticket: P::obtained(node.id), node, home })
+    }
+
+    /// Pooling is off, or the thread is past its end.
+    fn get_without_pool(&self) -> Obtained<T, P> {
+        let node = Arc::new(Node::new((self.make)(), self.scope.kind));
+        self.scope.rest.own.created.add(1); // not `bump`: every thread counts here
+        self.scope.rest.own.created_unpoolable.add(1);
+        Obtained { ticket: P::obtained(node.id), node, home: Home::Nowhere(Weak::new(), Arc::clone(&self.scope)) }
+    }
+
+    fn new_pool(&self) -> Arc<Pool<T, P>> {
+        let pool = Arc::new(Pool::new(&self.scope));
+        let keep = (self.scope.domain.policy == Collect::Withheld).then(|| Arc::clone(&pool));
+        let mut pools = self.pools.lock();
+        pools.retain(|r| r.pool.strong_count() > 0);
+        pools.push(Registered { pool: Arc::downgrade(&pool), keep });
+        pool
+    }
+
+    /// The pools that exist, in order of creation.
+    pub(super) fn pools(&self) -> Vec<Arc<Pool<T, P>>> {
+        self.pools.lock().iter().filter_map(|r| r.pool.upgrade()).collect()
+    }
+
+    pub(super) fn stats(&self) -> RecyclerStats {
+        let pools = self.pools();
+        RecyclerStats {
+            kind: self.scope.kind,
+            pools: pools.iter().map(|p| p.stats()).collect(),
+            rest: self.scope.rest.stats(),
+        }
+    }
+}
+
+impl<T: Send + 'static, P: Platform> Collectable for Core<T, P> {
+    fn collect(&self, result: &mut Collected) {
+        let mut given_up = Vec::new();
+        let mut pools = self.pools.lock();
+        for registered in pools.iter_mut() {
+            if let Some(pool) = registered.keep.take_if(|p| p.is_dead() && Arc::strong_count(p) == 1) {
+                given_up.push(pool);
+            }
+        }
+        drop(pools);
+        result.pools += given_up.len() as u64;
+        drop(given_up); // runs destructors, which may come back here
+        let held = self.pools().into_iter().filter(|p| p.is_dead() && p.holds_thread()).map(|p| p.owner);
+        result.uncollected.extend(held);
+    }
+}
