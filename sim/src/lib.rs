@@ -1,1 +1,4 @@
 //! Millpond.
+
+pub mod engine;
+pub mod ledger;
