@@ -22,7 +22,7 @@
 //! thread-local, as the simulator does.
 
 mod atomic;
-mod local;
+pub mod local;
 mod std;
 
 pub use self::atomic::{Arith, AtomicOps, StdWord, Word};
@@ -67,8 +67,10 @@ pub trait CellOps<T> {
     /// A cell that holds `value`.
     fn new(value: T) -> Self;
     /// Reads through a shared pointer, valid during the call. The caller keeps writers away meanwhile.
+    #[track_caller]
     fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R;
     /// Writes through an exclusive pointer, valid during the call. The caller keeps everyone else away meanwhile.
+    #[track_caller]
     fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R;
     /// Plain access: the borrow proves that nobody else is there.
     fn get_mut(&mut self) -> &mut T;
@@ -86,8 +88,10 @@ pub trait Lock<T> {
     /// An open lock around `value`.
     fn new(value: T) -> Self;
     /// Waits until the lock is open. Not re-entrant: locking twice on one thread is a deadlock.
+    #[track_caller]
     fn lock(&self) -> Self::Guard<'_>;
     /// The lock if it is open now.
+    #[track_caller]
     fn try_lock(&self) -> Option<Self::Guard<'_>>;
     /// Plain access: the borrow proves that nobody else is there.
     fn get_mut(&mut self) -> &mut T;
@@ -113,6 +117,7 @@ pub trait ThreadOps: Clone + Send + Sync + 'static {
     fn id(&self) -> ThreadId;
     /// Makes the thread's current or next [`Platform::park`] return. Everything before `unpark` happens before the
     /// return of that `park`.
+    #[track_caller]
     fn unpark(&self);
 }
 
@@ -126,6 +131,7 @@ pub trait JoinOps: Send {
     ///
     /// # Errors
     /// [`Panicked`] if the thread ended by a panic.
+    #[track_caller]
     fn join(self) -> Result<(), Panicked>;
 }
 
@@ -143,13 +149,16 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
     type Counter: CounterOps;
 
     /// An atomic fence.
+    #[track_caller]
     fn fence(order: Ordering);
     /// Memory for `layout`, uninitialised; `None` when it is exhausted. A zero-sized layout gives a dangling pointer.
+    #[track_caller]
     fn alloc(layout: Layout) -> Option<NonNull<u8>>;
     /// Gives memory back.
     ///
     /// # Safety
     /// `ptr` came from [`Platform::alloc`] of the same platform with the same `layout`, and is not used again.
+    #[track_caller]
     unsafe fn dealloc(ptr: NonNull<u8>, layout: Layout);
 
     // ---- threads
@@ -165,20 +174,28 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`SpawnError`] when no thread can be had; `f` is dropped.
+    #[track_caller]
     fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<Self::Join, SpawnError>;
     /// The running thread.
+    #[track_caller]
     fn current() -> Self::Thread;
     /// The running thread's number.
+    #[track_caller]
     fn current_id() -> ThreadId;
     /// Waits for [`ThreadOps::unpark`]. May return without one.
+    #[track_caller]
     fn park();
     /// As [`Platform::park`], for at most `limit`.
+    #[track_caller]
     fn park_timeout(limit: Duration);
     /// Waits for `time`.
+    #[track_caller]
     fn sleep(time: Duration);
     /// Lets other threads run.
+    #[track_caller]
     fn yield_now();
     /// Says that the thread is waiting in a loop for another one.
+    #[track_caller]
     fn spin_hint();
     /// Runs `f` and catches its panic. Unlike `std::panic::catch_unwind` it lets pass what the platform itself unwinds
     /// with, so that a simulated thread can be abandoned.
@@ -203,17 +220,24 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
     type Ticket: Copy + Debug + Send + Sync + 'static;
 
     /// A new tracked object of `kind`, owned by nobody yet.
+    #[track_caller]
     fn identify(kind: Kind) -> Self::Id;
     /// The object gets an owner: the start of a period of ownership.
+    #[track_caller]
     fn obtained(id: Self::Id) -> Self::Ticket;
     /// Something happens to the object, on the authority of the holder of `ticket`.
+    #[track_caller]
     fn note(ticket: Self::Ticket, event: Event);
     /// The object's memory is given up. Nothing may be noted about it afterwards.
+    #[track_caller]
     fn destroyed(id: Self::Id);
     /// The end of one unit of work (a task, a message): where a thread that isn't preempted inside may be switched.
+    #[track_caller]
     fn boundary();
     /// A place that is worth knowing to have been reached.
+    #[track_caller]
     fn reach(point: Reach);
     /// Whether `defect` is planted here and now: the one hook behind which a bug is injected. `false` on `Std`.
+    #[track_caller]
     fn planted(defect: Defect) -> bool;
 }

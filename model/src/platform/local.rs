@@ -30,10 +30,13 @@ pub trait LocalKey<T: 'static>: Send + Sync {
     ///
     /// # Errors
     /// [`LocalGone`] when the thread is past the destruction of its variables; neither closure has run.
+    #[track_caller]
     fn with<R>(&self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> Result<R, LocalGone>;
     /// Runs `f` on the running thread's value if there is one.
+    #[track_caller]
     fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R>;
     /// Destroys the running thread's value now, and says whether there was one.
+    #[track_caller]
     fn remove(&self) -> bool;
 }
 

@@ -1,0 +1,197 @@
+//! The deterministic engine: runs a program of simulated threads on one OS thread.
+//!
+//! **Invariant: an execution is decided by its [`Options`] and its program.** No clock, address, hash order or other OS thread
+//! has a say: eight executions run side by side in one process and each gives the digest that it gives alone.
+//!
+//! ```text
+//!   execute(options, main)
+//!      │
+//!      ├─ core       the state, and the scheduling point that each operation begins with
+//!      ├─ schedule   who runs next: Random, RoundRobin, RunOn, Pct, Replay, Deviate
+//!      ├─ run        coroutines from start to end; unwinding of what is abandoned
+//!      ├─ thread     a simulated thread's slot          set      the sets of slots
+//!      ├─ event      events and their digest            random   the four streams
+//!      ├─ panics, overflow                              memory   blocks of `Platform::alloc`
+//!      └─ platform, atomic, sync    what the program sees: `Sim`
+//! ```
+//!
+//! Program and engine share nothing but the one pointer, in a thread-local, to the running engine.
+
+mod atomic;
+mod core;
+mod event;
+mod memory;
+mod options;
+mod outcome;
+mod overflow;
+mod panics;
+mod platform;
+mod random;
+mod run;
+mod schedule;
+mod set;
+mod sync;
+mod thread;
+
+pub use self::atomic::SimAtomic;
+pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
+pub use self::options::{Granularity, Options, Plant, Record, Strategy, Switch, When};
+pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
+pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
+pub use self::random::{Generator, Stream};
+pub use self::schedule::LIVELOCK_YIELDS;
+pub use self::set::MAX_THREADS;
+pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
+
+use self::core::{Engine, Running};
+use self::platform::engine;
+use crate::ledger::{Finding, Ledger};
+use millpond_model::platform::ThreadId;
+use std::cell::Cell;
+
+thread_local! {
+    /// The engine of the execution before, with its stacks and buffers.
+    static KEPT: Cell<Option<Box<Engine>>> = const { Cell::new(None) };
+}
+
+/// Runs `main` as simulated thread 0, named `main`, together with all threads that it starts, until all have ended or there
+/// is another verdict.
+///
+/// An execution that ends with another verdict than `Finished` is *abandoned*: each thread is unwound, one after another and
+/// with no scheduling, so that destructors run and host memory is freed; memory from `Platform::alloc` is freed after that.
+/// **No object that lives in that memory may be used, or dropped, after the execution.**
+///
+/// # Panics
+/// If called inside an execution, or if `options.max_threads` is 0 or above [`MAX_THREADS`].
+pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
+    panics::install();
+    overflow::install();
+    let mut engine = KEPT.take().unwrap_or_else(|| Box::new(Engine::new()));
+    engine.begin(options);
+    {
+        let _running = Running::enter(&engine);
+        engine.drive(main);
+    }
+    let execution = engine.finish();
+    KEPT.set(Some(engine));
+    execution
+}
+
+/// A stream of the running execution.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    stream: Stream,
+}
+
+/// A stream of random numbers of the running execution.
+pub fn draw(stream: Stream) -> Draws {
+    Draws { stream }
+}
+
+impl Draws {
+    /// 32 random bits.
+    ///
+    /// # Panics
+    /// Outside an execution, as all functions here.
+    pub fn next_u32(self) -> u32 {
+        engine().draw(self.stream, Generator::next_u32)
+    }
+
+    /// 64 random bits.
+    pub fn next_u64(self) -> u64 {
+        engine().draw(self.stream, Generator::next_u64)
+    }
+
+    /// Uniform in `0..n`.
+    ///
+    /// # Panics
+    /// If `n` is 0.
+    pub fn below(self, n: u32) -> u32 {
+        engine().draw(self.stream, |g| g.below(n))
+    }
+
+    /// Uniform in `0..n`.
+    ///
+    /// # Panics
+    /// If `n` is 0.
+    pub fn below_u64(self, n: u64) -> u64 {
+        engine().draw(self.stream, |g| g.below_u64(n))
+    }
+
+    /// True with probability `threshold` / 2^32.
+    pub fn chance(self, threshold: u64) -> bool {
+        engine().draw(self.stream, |g| g.chance(threshold))
+    }
+}
+
+/// Ends the execution with [`Verdict::Stopped`]. Returns only if the thread is in the middle of a panic, or if the execution
+/// is being abandoned already; it goes no further than the next `Platform::catch` then.
+pub fn stop(reason: String) {
+    engine().fail_here(Verdict::Stopped(reason));
+}
+
+/// Ends the execution with [`Verdict::Finding`]; returns when [`stop`] does.
+pub fn stop_with(finding: Finding) {
+    engine().fail_here(Verdict::Finding(finding));
+}
+
+/// Scheduling points passed so far.
+pub fn step() -> u64 {
+    engine().step()
+}
+
+/// Whether the calling code runs inside an execution.
+pub fn is_running() -> bool {
+    self::core::running().is_some()
+}
+
+/// The name of a thread, or `#` and its number if there is none.
+pub fn thread_name(id: ThreadId) -> String {
+    engine().name_of(id.0)
+}
+
+/// Runs `f` on the ledger of the running execution.
+pub fn with_ledger<R>(f: impl FnOnce(&mut Ledger) -> R) -> R {
+    f(&mut engine().ledger.borrow_mut())
+}
+
+impl Engine {
+    /// What came of the execution.
+    fn finish(&self) -> Execution {
+        let verdict = self.verdict.take().unwrap_or(Verdict::Finished);
+        let events = self.events.count();
+        let (digest, checkpoints, log) = self.events.finish();
+        let leaked_bytes = self.blocks.bytes();
+        if matches!(verdict, Verdict::Finished) {
+            self.blocks.release();
+        } else {
+            // SAFETY: all threads have been unwound, or leaked and are never resumed; `execute` demands of its caller that
+            // no object in this memory is used after an abandoned execution.
+            unsafe { self.blocks.free_all() };
+        }
+        let threads = self.infos.take().into_iter().enumerate().map(|(id, info)| ThreadInfo {
+            id: ThreadId(id as u32),
+            name: info.name,
+            parent: info.parent.map(ThreadId),
+            finished: info.finished,
+        });
+        Execution {
+            verdict,
+            digest,
+            checkpoints,
+            events,
+            steps: self.steps.get(),
+            choices: self.choices.get(),
+            switches: self.switches.take(),
+            preemptions: self.preemptions.get(),
+            now: self.now.get(),
+            threads: threads.collect(),
+            reach_counts: std::array::from_fn(|i| self.reached[i].get()),
+            plants_struck: self.plants.borrow().iter().map(|(_, _, strikes)| *strikes).collect(),
+            log,
+            ledger: self.ledger.replace(Ledger::new(false)),
+            leaked_stacks: self.leaked_stacks.get(),
+            leaked_bytes,
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! The engine's state, and the scheduling point.
+//!
+//! **Invariant: exactly one simulated thread of an OS thread's engine runs at a time, and everything it does to others
+//! begins with [`Engine::point`].** So all state is in `Cell`s: no locks, no atomics, no borrow across a switch.
+//!
+//! ```text
+//!   operation ── stamp check ── budget? ──yes── budget -= 1 ────────────────┐
+//!                                  │ no                                     ├── do it ── push the event
+//!                             slow_point: ask the strategy ── switch? ──────┘
+//! ```
+//!
+//! A strategy hands out a budget: the points that the running thread may pass before it wants to be asked again.
+
+use super::event::{Events, Op, What};
+use super::memory::Blocks;
+use super::options::{Granularity, Options, Plant, Record, Strategy, Switch};
+use super::outcome::Verdict;
+use super::random::{Generator, Stream};
+use super::set::Set;
+use super::thread::{Info, Resume, Thread};
+use crate::ledger::{At, Finding, Ledger};
+use corosensei::stack::DefaultStack;
+use millpond_model::observe::Reach;
+use millpond_model::platform::ThreadId;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::time::Duration;
+
+/// A place in the source.
+pub(super) type Site = &'static Location<'static>;
+
+/// More points than anyone passes.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// With `Granularity::Task`, a thread that does so many operations between two scheduling points is taken to be spinning.
+const TASK_OPERATIONS: u64 = 1 << 20;
+
+/// Operations that an abandoned thread may do while it is unwound.
+pub(super) const UNWIND_OPERATIONS: u64 = 1 << 20;
+
+thread_local! {
+    /// The engine that runs on this OS thread.
+    static RUNNING: Cell<*const Engine> = const { Cell::new(std::ptr::null()) };
+}
+
+/// The engine that runs on this OS thread. The reference must not be kept beyond the caller's own work: the lifetime is
+/// as long as the caller says.
+#[inline(always)]
+pub(super) fn running<'a>() -> Option<&'a Engine> {
+    // SAFETY: the pointer is null or was set by `Running::enter` from a reference that outlives the `Running`, whose drop
+    // sets it back. Code that calls this runs inside `execute`, below that `Running` on the same OS thread; it hands the
+    // reference to nobody who outlives its own call.
+    unsafe { RUNNING.get().as_ref() }
+}
+
+/// Makes an engine the running one until it is dropped.
+pub(super) struct Running<'a>(std::marker::PhantomData<&'a Engine>);
+
+impl<'a> Running<'a> {
+    pub fn enter(engine: &'a Engine) -> Self {
+        assert!(RUNNING.get().is_null(), "an execution can't run inside another one");
+        RUNNING.set(engine);
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        RUNNING.set(std::ptr::null());
+    }
+}
+
+/// A timer's key: time, then order of creation.
+pub(super) type TimerKey = (Duration, u64);
+
+/// All state of one execution, kept for the next one on the same OS thread.
+pub(super) struct Engine {
+    // Hot: read or written by every operation.
+    pub budget: Cell<u64>,
+    pub stamp: Cell<u64>,
+    pub thread_id: Cell<u32>,
+    pub progressed: Cell<bool>,
+    pub events: Events,
+    // Scheduling.
+    pub current: Cell<u32>,
+    /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
+    pub tasks: Cell<u64>,
+    /// What the budget was when it was last set.
+    pub budget_set: Cell<u64>,
+    /// Whether the budget is what the strategy drew, rather than shortened.
+    pub natural: Cell<bool>,
+    pub steps: Cell<u64>,
+    pub choices: Cell<u64>,
+    pub contended: Cell<bool>,
+    pub runnable: Set,
+    /// Runnable, but set aside until another thread has taken a step.
+    pub yielded: Set,
+    /// Runnable, and yielded since anyone made progress.
+    pub spun: Set,
+    pub spins: Cell<u64>,
+    pub strategy: RefCell<Strategy>,
+    /// Next entry of a replay.
+    pub replayed: Cell<usize>,
+    /// PCT: (step, priority), the earliest last.
+    pub changes: RefCell<Vec<(u64, i64)>>,
+    pub demoted: Cell<i64>,
+    pub switches: RefCell<Vec<Switch>>,
+    pub preemptions: Cell<u64>,
+    pub granularity: Cell<Granularity>,
+    pub max_steps: Cell<u64>,
+    pub streams: [RefCell<Option<Generator>>; Stream::COUNT],
+    pub seed: Cell<u64>,
+    pub index: Cell<u64>,
+    // Threads.
+    pub threads: Box<[Thread]>,
+    pub infos: RefCell<Vec<Info>>,
+    pub alive: Set,
+    pub slots_used: Cell<u32>,
+    pub free_slots: RefCell<Vec<u32>>,
+    pub stacks: RefCell<Vec<DefaultStack>>,
+    pub stack_bytes: Cell<usize>,
+    pub page_bytes: usize,
+    pub max_threads: Cell<u32>,
+    pub leaked_stacks: Cell<u64>,
+    /// Whether a simulated thread runs now, rather than the scheduler.
+    pub inside: Cell<bool>,
+    // The end.
+    pub verdict: RefCell<Option<Verdict>>,
+    pub stopping: Cell<bool>,
+    /// Panics in flight on other stacks make `std::thread::panicking` useless.
+    pub in_flight: Cell<u32>,
+    // The world.
+    pub now: Cell<Duration>,
+    pub timers: RefCell<BTreeMap<TimerKey, u32>>,
+    pub timer_sequence: Cell<u64>,
+    pub next_object: Cell<u32>,
+    pub next_local: Cell<usize>,
+    pub free_locals: RefCell<Vec<usize>>,
+    pub local_stamp: Cell<u64>,
+    pub blocks: Blocks,
+    pub memory_limit: Cell<u64>,
+    pub plants: RefCell<Vec<(Plant, u64, u64)>>,
+    pub reached: [Cell<u64>; Reach::ALL.len()],
+    pub ledger: RefCell<Ledger>,
+}
+
+/// Numbers executions, so that an object of one is not taken for one of another. 0: made outside any. It is compared for
+/// equality only and so can't influence a result.
+static NEXT_STAMP: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+
+impl Engine {
+    pub fn new() -> Self {
+        Self {
+            budget: Cell::new(0),
+            stamp: Cell::new(0),
+            thread_id: Cell::new(0),
+            progressed: Cell::new(false),
+            events: Events::new(),
+            current: Cell::new(0),
+            tasks: Cell::new(0),
+            budget_set: Cell::new(0),
+            natural: Cell::new(true),
+            steps: Cell::new(0),
+            choices: Cell::new(0),
+            contended: Cell::new(false),
+            runnable: Set::default(),
+            yielded: Set::default(),
+            spun: Set::default(),
+            spins: Cell::new(0),
+            strategy: RefCell::new(Strategy::RunOn),
+            replayed: Cell::new(0),
+            changes: RefCell::new(Vec::new()),
+            demoted: Cell::new(0),
+            switches: RefCell::new(Vec::new()),
+            preemptions: Cell::new(0),
+            granularity: Cell::new(Granularity::Operation),
+            max_steps: Cell::new(0),
+            streams: [const { RefCell::new(None) }; Stream::COUNT],
+            seed: Cell::new(0),
+            index: Cell::new(0),
+            threads: Box::new([]),
+            infos: RefCell::new(Vec::new()),
+            alive: Set::default(),
+            slots_used: Cell::new(0),
+            free_slots: RefCell::new(Vec::new()),
+            stacks: RefCell::new(Vec::new()),
+            stack_bytes: Cell::new(0),
+            page_bytes: super::overflow::page_bytes(),
+            max_threads: Cell::new(0),
+            leaked_stacks: Cell::new(0),
+            inside: Cell::new(false),
+            verdict: RefCell::new(None),
+            stopping: Cell::new(false),
+            in_flight: Cell::new(0),
+            now: Cell::new(Duration::ZERO),
+            timers: RefCell::new(BTreeMap::new()),
+            timer_sequence: Cell::new(0),
+            next_object: Cell::new(0),
+            next_local: Cell::new(0),
+            free_locals: RefCell::new(Vec::new()),
+            local_stamp: Cell::new(0),
+            blocks: Blocks::new(),
+            memory_limit: Cell::new(u64::MAX),
+            plants: RefCell::new(Vec::new()),
+            reached: [const { Cell::new(0) }; Reach::ALL.len()],
+            ledger: RefCell::new(Ledger::new(false)),
+        }
+    }
+
+    /// Forgets the execution before and gets ready for the next one.
+    pub fn begin(&mut self, options: &Options) {
+        assert!(
+            (1..=super::set::MAX_THREADS).contains(&options.max_threads),
+            "max_threads must be from 1 to {}",
+            super::set::MAX_THREADS
+        );
+        if self.threads.len() < options.max_threads as usize {
+            self.threads = (0..options.max_threads).map(|_| Thread::new()).collect();
+        }
+        if self.stack_bytes.get() != options.stack_bytes {
+            self.stack_bytes.set(options.stack_bytes);
+            self.stacks.get_mut().clear();
+        }
+        self.stamp.set(NEXT_STAMP.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        self.events.begin(options.record == Record::Rich);
+        self.begin_schedule(options);
+        self.max_threads.set(options.max_threads);
+        self.infos.get_mut().clear();
+        self.alive.clear();
+        self.slots_used.set(0);
+        self.free_slots.get_mut().clear();
+        self.leaked_stacks.set(0);
+        *self.verdict.get_mut() = None;
+        self.stopping.set(false);
+        // A panic in flight below `execute` counts as one on another stack.
+        self.in_flight.set(u32::from(std::thread::panicking()));
+        self.now.set(Duration::ZERO);
+        self.timers.get_mut().clear();
+        self.timer_sequence.set(0);
+        self.next_object.set(0);
+        self.next_local.set(0);
+        self.free_locals.get_mut().clear();
+        self.local_stamp.set(0);
+        self.memory_limit.set(options.memory_limit.unwrap_or(u64::MAX));
+        let plants = self.plants.get_mut();
+        plants.clear();
+        plants.extend(options.plants.iter().map(|p| (*p, 0, 0)));
+        for count in &self.reached {
+            count.set(0);
+        }
+        *self.ledger.get_mut() = Ledger::new(options.record == Record::Rich);
+    }
+
+    /// The running thread's slot.
+    #[inline]
+    pub fn here(&self) -> &Thread {
+        &self.threads[self.current.get() as usize]
+    }
+
+    /// A scheduling point.
+    #[inline(always)]
+    pub fn point(&self, site: Site) {
+        let budget = self.budget.get();
+        if budget != 0 {
+            self.budget.set(budget - 1);
+        } else {
+            self.slow_point(site);
+        }
+    }
+
+    /// The scheduling point of `Granularity::Task`.
+    #[inline]
+    pub fn boundary(&self, site: Site) {
+        self.event(Op::Boundary, 0, 0, 0, 0, site);
+        if self.granularity.get() == Granularity::Task {
+            let tasks = self.tasks.get();
+            if tasks != 0 {
+                self.tasks.set(tasks - 1);
+                self.budget.set(TASK_OPERATIONS);
+            } else if !self.stopping.get() {
+                self.scheduled_point(site);
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn slow_point(&self, site: Site) {
+        if self.stopping.get() {
+            self.point_of_abandoned();
+        } else if self.granularity.get() == Granularity::Task {
+            self.yield_now(Op::Spin, site);
+        } else {
+            self.scheduled_point(site);
+        }
+    }
+
+    /// Points passed since the budget was set become steps.
+    pub fn account(&self) {
+        let left = match self.granularity.get() {
+            Granularity::Operation => self.budget.get(),
+            Granularity::Task => self.tasks.get(),
+        };
+        let passed = self.budget_set.get() - left;
+        self.budget_set.set(left);
+        self.steps.set(self.steps.get() + passed);
+        if self.contended.get() {
+            self.choices.set(self.choices.get() + passed);
+        }
+    }
+
+    /// Sets the strategy's budget. Nothing is handed out while a thread is set aside: it comes back after one step.
+    pub fn set_budget(&self, wanted: u64) {
+        let left = self.max_steps.get().saturating_sub(self.steps.get());
+        let budget = if self.yielded.is_empty() { wanted.min(left) } else { 0 };
+        self.natural.set(budget == wanted);
+        self.budget_set.set(budget);
+        self.contended.set(self.runnable.len() > 1);
+        match self.granularity.get() {
+            Granularity::Operation => self.budget.set(budget),
+            Granularity::Task => {
+                self.tasks.set(budget);
+                self.budget.set(TASK_OPERATIONS);
+            }
+        }
+    }
+
+    /// The number of the step that is being taken.
+    pub fn step(&self) -> u64 {
+        if !self.stopping.get() {
+            self.account();
+        }
+        self.steps.get()
+    }
+
+    /// Writes an event down. Nothing is once the execution is being abandoned.
+    #[inline(always)]
+    pub fn event(&self, op: Op, object: u32, class: u8, order: u8, extra: u32, site: Site) {
+        let what = What { op, object, class, order, extra };
+        if makes_progress(op) {
+            self.progressed.set(true);
+        }
+        if self.events.push(self.thread_id.get(), what) {
+            self.cold_event(what, site);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cold_event(&self, what: What, site: Site) {
+        if self.stopping.get() {
+            self.events.undo();
+        } else {
+            self.events.cold(self.thread_id.get(), self.step(), what, site);
+        }
+    }
+
+    /// An access to a plain cell: for rich logs only.
+    #[inline(always)]
+    pub fn cell_access(&self, op: Op, object: u32, site: Site) {
+        if self.events.is_rich() && !self.stopping.get() {
+            let what = What { op, object, class: 0, order: 0, extra: 0 };
+            self.events.log_only(self.thread_id.get(), self.step(), what, site);
+        }
+    }
+
+    /// A fresh object number.
+    #[inline]
+    pub fn new_object(&self) -> u32 {
+        let id = self.next_object.get();
+        self.next_object.set(id + 1);
+        id
+    }
+
+    /// Runs `f` on a stream of random numbers.
+    #[inline]
+    pub fn draw<R>(&self, stream: Stream, f: impl FnOnce(&mut Generator) -> R) -> R {
+        let mut generator = self.streams[stream as usize].borrow_mut();
+        f(generator.get_or_insert_with(|| Generator::new(self.seed.get(), self.index.get(), stream)))
+    }
+
+    /// Ends the execution: from here on nothing is scheduled, nothing is hashed, and every thread is unwound. The first
+    /// verdict counts.
+    #[cold]
+    pub fn fail(&self, verdict: Verdict) {
+        if self.stopping.get() {
+            return;
+        }
+        self.account();
+        *self.verdict.borrow_mut() = Some(verdict);
+        self.events.freeze();
+        self.stopping.set(true);
+        self.budget.set(if self.can_raise() { 0 } else { UNWIND_OPERATIONS });
+        self.budget_set.set(0);
+        self.tasks.set(0);
+    }
+
+    /// As [`Engine::fail`], and gives up the running thread, unless it is in the middle of a panic.
+    #[cold]
+    pub fn fail_here(&self, verdict: Verdict) {
+        self.fail(verdict);
+        self.give_up();
+    }
+
+    /// The running thread of an abandoned execution goes no further, unless it is being unwound already.
+    #[cold]
+    pub fn give_up(&self) {
+        if self.can_raise() {
+            self.suspend(self.here());
+        }
+    }
+
+    /// Ends the execution if the ledger found something.
+    #[inline]
+    pub fn judge<R>(&self, site: Site, f: impl FnOnce(&mut Ledger, &At) -> Result<R, Finding>) -> Option<R> {
+        let at = At { thread: ThreadId(self.thread_id.get()), step: self.step(), time: self.now.get(), site };
+        let result = f(&mut self.ledger.borrow_mut(), &at);
+        match result {
+            Ok(value) => Some(value),
+            Err(finding) => {
+                self.fail_here(Verdict::Finding(finding));
+                None
+            }
+        }
+    }
+
+    /// Whether an unwinding may be started on the running thread: a second one on top of the first would abort the process.
+    pub fn can_raise(&self) -> bool {
+        let here = self.here();
+        if here.unwinding.get() || here.panicking.get() {
+            return false;
+        }
+        // With no panic in flight elsewhere, `std` knows better than our flags: it sees `resume_unwind` too.
+        self.in_flight.get() != 0 || !std::thread::panicking()
+    }
+
+    /// Gives the OS thread to the scheduler until this thread is resumed.
+    pub fn suspend(&self, me: &Thread) {
+        let in_flight = u32::from(me.unwinding.get() || me.panicking.get());
+        self.in_flight.set(self.in_flight.get() + in_flight);
+        // SAFETY: `me` is the running thread; its yielder was set at the start of its coroutine, on whose stack it lives, and
+        // we are on that stack.
+        let resume = unsafe { (*me.yielder.get()).suspend(()) };
+        self.in_flight.set(self.in_flight.get() - in_flight);
+        if resume == Resume::Unwind && self.can_raise() {
+            me.unwinding.set(true);
+            std::panic::resume_unwind(Box::new(super::thread::Abandon));
+        }
+    }
+
+    /// A scheduling point of a thread in an abandoned execution.
+    #[cold]
+    fn point_of_abandoned(&self) {
+        self.give_up();
+        // It is being unwound, and its destructors have used up what they may do.
+        let me = self.here();
+        me.hopeless.set(true);
+        loop {
+            self.suspend(me);
+        }
+    }
+
+    /// A thread in an abandoned execution would block: the others are unwound first.
+    pub fn wait_abandoned(&self) {
+        self.suspend(self.here());
+    }
+
+    /// The number and name of every thread, for reports.
+    pub fn name_of(&self, id: u32) -> String {
+        self.infos.borrow().get(id as usize).map_or_else(|| format!("#{id}"), |info| info.name.clone())
+    }
+}
+
+/// Whether the operation may change what another thread that spins is waiting for.
+#[inline(always)]
+fn makes_progress(op: Op) -> bool {
+    !matches!(
+        op,
+        Op::Load
+            | Op::CompareExchangeFailed
+            | Op::TryLockFailed
+            | Op::Fence
+            | Op::Yield
+            | Op::Spin
+            | Op::Reach
+            | Op::AllocFailed
+            | Op::SpawnFailed
+    )
+}

@@ -1,0 +1,136 @@
+//! What decides an execution.
+//!
+//! **Invariant: equal options and an equal program give equal executions**, digest for digest, on any OS thread.
+
+use super::set::MAX_THREADS;
+use millpond_model::observe::Defect;
+use std::sync::Arc;
+
+/// Everything that decides an execution, besides the program.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Seed of the campaign.
+    pub seed: u64,
+    /// Number of the execution within the campaign.
+    pub index: u64,
+    /// Who chooses the next thread.
+    pub strategy: Strategy,
+    /// Where a thread may be preempted.
+    pub granularity: Granularity,
+    /// Steps after which the execution ends with `Verdict::StepBudget`.
+    pub max_steps: u64,
+    /// Threads alive at once; at most [`MAX_THREADS`]. `Platform::spawn` refuses more.
+    pub max_threads: u32,
+    /// Stack of each thread, in bytes.
+    pub stack_bytes: usize,
+    /// What is written down.
+    pub record: Record,
+    /// Defects to plant.
+    pub plants: Vec<Plant>,
+    /// Bytes that `Platform::alloc` may have outstanding; it fails beyond. `None`: no limit.
+    pub memory_limit: Option<u64>,
+    /// PCT's estimate of the number of steps with a choice; take the largest `Execution::choices` of earlier executions of the
+    /// program.
+    pub pct_steps: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            index: 0,
+            strategy: Strategy::Random,
+            granularity: Granularity::Operation,
+            max_steps: 10_000_000,
+            max_threads: MAX_THREADS,
+            stack_bytes: 256 * 1024,
+            record: Record::Lean,
+            plants: Vec::new(),
+            memory_limit: None,
+            pct_steps: 1000,
+        }
+    }
+}
+
+/// Who chooses the next thread.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Strategy {
+    /// A uniform choice among the runnable threads at every scheduling point.
+    Random,
+    /// The next thread at every scheduling point.
+    RoundRobin,
+    /// The running thread until it blocks, then the one with the lowest number: the default that schedules are written as
+    /// deviations from.
+    RunOn,
+    /// Probabilistic concurrency testing (Burckhardt et al., ASPLOS 2010): random priorities, `depth` - 1 changes.
+    /// Finds a bug of that depth with a probability of at least 1 / (threads x steps^(depth - 1)).
+    Pct {
+        /// Number of ordering constraints to hope for; 1 at least.
+        depth: u32,
+    },
+    /// Exactly the recorded switches. Ends with `Verdict::Diverged` where one is impossible.
+    Replay(Arc<[Switch]>),
+    /// `RunOn` but for these switches; one that is impossible is skipped. For shrinking.
+    Deviate(Arc<[Switch]>),
+}
+
+/// Where a thread may be preempted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Granularity {
+    /// Before every synchronisation operation.
+    Operation,
+    /// At `Platform::boundary`, and where a thread yields or blocks.
+    Task,
+}
+
+/// What is written down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Record {
+    /// Switches and the digest: for searching.
+    Lean,
+    /// Every event with its step and source location: for replaying.
+    Rich,
+}
+
+/// The running thread changed, or time moved by choice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Switch {
+    /// At which step.
+    pub step: u64,
+    /// Number of the thread that ran from there, or [`Switch::TIME`].
+    pub to: u32,
+}
+
+impl Switch {
+    /// Not a thread: the strategy let time move to the next timer.
+    pub const TIME: u32 = u32::MAX;
+}
+
+/// A defect to plant.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Plant {
+    /// Which one.
+    pub defect: Defect,
+    /// On which of its occasions it strikes.
+    pub when: When,
+}
+
+/// On which of its occasions a planted defect strikes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// With this probability in units of 2^-32, drawn from the fault stream. See [`When::rate`].
+    Rate(u64),
+    /// On the `n`th occasion, from 1.
+    Nth(u64),
+    /// On all.
+    Always,
+}
+
+impl When {
+    /// With probability `p`; what is below 0 or not a number counts as 0, what is above 1 as 1. Exact for multiples of
+    /// 2^-32, else rounded down.
+    pub fn rate(p: f64) -> Self {
+        // `as` saturates and gives 0 for NaN: defined by the language, the same on every machine.
+        Self::Rate((p.clamp(0.0, 1.0) * 4_294_967_296.0) as u64)
+    }
+}

@@ -1,0 +1,190 @@
+//! What came of an execution.
+//!
+//! **Invariant: an outcome is plain data**: it holds nothing of the engine and may go to another OS thread.
+
+use super::event::Entry;
+use super::options::Switch;
+use crate::ledger::{Finding, Ledger};
+use millpond_model::observe::Reach;
+use millpond_model::platform::ThreadId;
+use std::fmt;
+use std::panic::Location;
+use std::time::Duration;
+
+/// How an execution ended.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Every thread ended.
+    Finished,
+    /// The ledger, or an oracle through `engine::stop_with`, found something.
+    Finding(Finding),
+    /// No thread can run and no timer is set.
+    Deadlock {
+        /// Every thread that is alive.
+        waiting: Vec<Waiting>,
+    },
+    /// All runnable threads did nothing but yield, over and over.
+    Livelock {
+        /// Where each of them spins.
+        spinning: Vec<Spinning>,
+    },
+    /// A thread panicked, and no `Platform::catch` was there.
+    Panic {
+        /// Which thread.
+        thread: ThreadId,
+        /// Its name.
+        name: String,
+        /// The panic's message.
+        message: String,
+        /// `file:line:column` of the panic.
+        location: String,
+    },
+    /// A thread used up its stack.
+    StackOverflow {
+        /// Which thread.
+        thread: ThreadId,
+        /// Its name.
+        name: String,
+    },
+    /// `Options::max_steps` were not enough.
+    StepBudget {
+        /// Steps taken.
+        steps: u64,
+    },
+    /// A recorded switch was impossible.
+    Diverged {
+        /// At which step.
+        step: u64,
+    },
+    /// `engine::stop` was called, or the host ran out of something.
+    Stopped(String),
+}
+
+impl Verdict {
+    /// The name of the variant.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Finished => "Finished",
+            Self::Finding(_) => "Finding",
+            Self::Deadlock { .. } => "Deadlock",
+            Self::Livelock { .. } => "Livelock",
+            Self::Panic { .. } => "Panic",
+            Self::StackOverflow { .. } => "StackOverflow",
+            Self::StepBudget { .. } => "StepBudget",
+            Self::Diverged { .. } => "Diverged",
+            Self::Stopped(_) => "Stopped",
+        }
+    }
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// An unpark.
+    Park,
+    /// An unpark or a time.
+    ParkTimeout(Duration),
+    /// A time.
+    Sleep(Duration),
+    /// A mutex that another thread, or the thread itself, holds.
+    Lock {
+        /// The mutex.
+        object: u32,
+        /// Its holder.
+        holder: ThreadId,
+    },
+    /// The end of a thread.
+    Join(ThreadId),
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Park => write!(f, "an unpark"),
+            Self::ParkTimeout(until) => write!(f, "an unpark, or {until:?}"),
+            Self::Sleep(until) => write!(f, "{until:?}"),
+            Self::Lock { object, holder } => write!(f, "mutex #{object}, held by thread {}", holder.0),
+            Self::Join(thread) => write!(f, "the end of thread {}", thread.0),
+        }
+    }
+}
+
+/// A thread that waits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// Which thread.
+    pub thread: ThreadId,
+    /// Its name.
+    pub name: String,
+    /// For what.
+    pub wait: Wait,
+    /// Where in the source.
+    pub site: &'static Location<'static>,
+}
+
+/// A thread that spins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spinning {
+    /// Which thread.
+    pub thread: ThreadId,
+    /// Its name.
+    pub name: String,
+    /// Where it last yielded.
+    pub site: &'static Location<'static>,
+}
+
+/// A thread of an execution.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ThreadInfo {
+    /// Its number.
+    pub id: ThreadId,
+    /// Its name.
+    pub name: String,
+    /// Who started it; `None` for the main thread.
+    pub parent: Option<ThreadId>,
+    /// Whether it ended by itself.
+    pub finished: bool,
+}
+
+/// All that is known of an execution after its end.
+pub struct Execution {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Digest of its events.
+    pub digest: u64,
+    /// Digest after every `CHECKPOINT_EVERY` events.
+    pub checkpoints: Vec<u64>,
+    /// Number of events.
+    pub events: u64,
+    /// Number of scheduling points passed.
+    pub steps: u64,
+    /// Those of them at which there was more than one thread to choose from.
+    pub choices: u64,
+    /// Every switch of the running thread: for `Strategy::Replay`.
+    pub switches: Vec<Switch>,
+    /// Switches away from a thread that could have gone on.
+    pub preemptions: u64,
+    /// Virtual time at the end.
+    pub now: Duration,
+    /// The threads, by number.
+    pub threads: Vec<ThreadInfo>,
+    /// How often each place was reached: see [`Execution::reached`].
+    pub reach_counts: [u64; Reach::ALL.len()],
+    /// How often each planted defect struck, in the order of `Options::plants`.
+    pub plants_struck: Vec<u64>,
+    /// Every event, if `Record::Rich` was asked for.
+    pub log: Vec<Entry>,
+    /// The ledger as it was at the end.
+    pub ledger: Ledger,
+    /// Stacks that could not be unwound and were leaked.
+    pub leaked_stacks: u64,
+    /// Bytes of `Platform::alloc` that were outstanding at the end; freed if the execution was abandoned.
+    pub leaked_bytes: u64,
+}
+
+impl Execution {
+    /// How often `point` was reached.
+    pub fn reached(&self, point: Reach) -> u64 {
+        self.reach_counts[point as usize]
+    }
+}

@@ -1,0 +1,99 @@
+//! Random numbers: four independent streams for every execution.
+//!
+//! **Invariant: what a stream gives depends on (seed, execution index, stream) and on nothing else**; how much is drawn
+//! from one stream never changes another.
+//!
+//! ```text
+//!   key (32 bytes) = seed | index | stream | "millpond"      ChaCha8, counter 0
+//!                    u64    u64     u64      8 bytes          (little-endian)
+//! ```
+//!
+//! The key holds everything, so that a new execution costs one refill of the generator and execution 7,311,204 of a
+//! campaign needs none of its predecessors.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+/// What the numbers are for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Stream {
+    /// Who runs next.
+    Schedule,
+    /// What the program under test is asked to do.
+    Workload,
+    /// What goes wrong: environment faults and planted defects.
+    Faults,
+    /// Which buffers a leak detector samples.
+    LeakSampling,
+}
+
+impl Stream {
+    /// Number of streams.
+    pub(super) const COUNT: usize = 4;
+}
+
+/// One stream of one execution.
+pub struct Generator(ChaCha8Rng);
+
+impl Generator {
+    /// The stream from its beginning.
+    pub fn new(seed: u64, index: u64, stream: Stream) -> Self {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..16].copy_from_slice(&index.to_le_bytes());
+        key[16..24].copy_from_slice(&(stream as u64).to_le_bytes());
+        key[24..].copy_from_slice(b"millpond");
+        Self(ChaCha8Rng::from_seed(key))
+    }
+
+    /// 32 random bits.
+    #[inline]
+    pub fn next_u32(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+
+    /// 64 random bits.
+    #[inline]
+    pub fn next_u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// Uniform in `0..n`, without bias (Lemire, *Fast random integer generation in an interval*, 2019). Written here rather
+    /// than taken from a library, so that an update of the library can't change what a seed means.
+    ///
+    /// # Panics
+    /// If `n` is 0.
+    #[inline]
+    pub fn below(&mut self, n: u32) -> u32 {
+        assert!(n != 0, "nothing to choose from");
+        let mut wide = u64::from(self.next_u32()) * u64::from(n);
+        if (wide as u32) < n {
+            let rejected = n.wrapping_neg() % n;
+            while (wide as u32) < rejected {
+                wide = u64::from(self.next_u32()) * u64::from(n);
+            }
+        }
+        (wide >> 32) as u32
+    }
+
+    /// As [`Generator::below`], for 64 bits.
+    ///
+    /// # Panics
+    /// If `n` is 0.
+    pub fn below_u64(&mut self, n: u64) -> u64 {
+        assert!(n != 0, "nothing to choose from");
+        let rejected = n.wrapping_neg() % n;
+        loop {
+            let wide = u128::from(self.next_u64()) * u128::from(n);
+            if wide as u64 >= rejected {
+                return (wide >> 64) as u64;
+            }
+        }
+    }
+
+    /// True with probability `threshold` / 2^32.
+    #[inline]
+    pub fn chance(&mut self, threshold: u64) -> bool {
+        u64::from(self.next_u32()) < threshold
+    }
+}

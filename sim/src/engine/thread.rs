@@ -1,0 +1,141 @@
+//! Simulated threads: coroutines in slots.
+//!
+//! **Invariant: a thread's number is dense and never reused; its slot is reused after its end.** The slot is an index into
+//! sets and arrays, the number is what the program, the digest and the user see.
+//!
+//! ```text
+//!   numbers:  0 main   1 worker   2 worker   3 late        (infos: name, slot or none)
+//!                │         │          ×          │
+//!   slots:       0         1                     2         (threads: coroutine, stack, wait, table)
+//! ```
+
+use super::outcome::Wait;
+use corosensei::stack::DefaultStack;
+use corosensei::trap::CoroutineTrapHandler;
+use corosensei::{Coroutine, Yielder};
+use millpond_model::platform::local::Table;
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use std::time::Duration;
+
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What a coroutine is resumed with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// Go on.
+    Run,
+    /// The execution is abandoned: unwind.
+    Unwind,
+}
+
+/// How a coroutine ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its body returned or was unwound.
+    Done,
+    /// It ran into the guard page; its frames are lost.
+    Overflow,
+}
+
+pub(super) type Stackful = Coroutine<Resume, (), Ended, DefaultStack>;
+
+/// The panic payload that abandoned threads are unwound with.
+pub(super) struct Abandon;
+
+/// A slot.
+pub(super) struct Thread {
+    pub coroutine: RefCell<Option<Stackful>>,
+    /// Lowest address of its stack: the guard page.
+    pub guard: Cell<usize>,
+    pub trap: Cell<Option<CoroutineTrapHandler<Ended>>>,
+    /// How the coroutine suspends itself; lives on its stack.
+    pub yielder: Cell<*const Yielder<Resume, ()>>,
+    pub id: Cell<u32>,
+    /// Why it isn't runnable.
+    pub wait: Cell<Option<Wait>>,
+    /// Where it is suspended.
+    pub site: Cell<&'static Location<'static>>,
+    /// Where it last yielded.
+    pub spin_site: Cell<&'static Location<'static>>,
+    /// The timer that will wake it.
+    pub timer: Cell<Option<(Duration, u64)>>,
+    /// An unpark that no park has consumed.
+    pub token: Cell<bool>,
+    /// Next in the list of those that wait for one mutex.
+    pub next_waiter: Cell<u32>,
+    /// PCT's priority: the highest runs.
+    pub priority: Cell<i64>,
+    pub table: RefCell<Table>,
+    pub locals_gone: Cell<bool>,
+    /// Being unwound because the execution is abandoned.
+    pub unwinding: Cell<bool>,
+    /// Between a panic and its catch.
+    pub panicking: Cell<bool>,
+    /// Nested `Platform::catch` calls.
+    pub catch_depth: Cell<u32>,
+    /// Message and location of the last panic.
+    pub panic: RefCell<Option<(String, String)>>,
+    /// It did too much while it was unwound, and waits to be leaked.
+    pub hopeless: Cell<bool>,
+}
+
+impl Thread {
+    pub fn new() -> Self {
+        let nowhere = Location::caller();
+        Self {
+            coroutine: RefCell::new(None),
+            guard: Cell::new(0),
+            trap: Cell::new(None),
+            yielder: Cell::new(std::ptr::null()),
+            id: Cell::new(NONE),
+            wait: Cell::new(None),
+            site: Cell::new(nowhere),
+            spin_site: Cell::new(nowhere),
+            timer: Cell::new(None),
+            token: Cell::new(false),
+            next_waiter: Cell::new(NONE),
+            priority: Cell::new(0),
+            table: RefCell::new(Table::default()),
+            locals_gone: Cell::new(false),
+            unwinding: Cell::new(false),
+            panicking: Cell::new(false),
+            catch_depth: Cell::new(0),
+            panic: RefCell::new(None),
+            hopeless: Cell::new(false),
+        }
+    }
+
+    /// Makes the slot ready for thread `id`.
+    pub fn begin(&self, id: u32, coroutine: Stackful, guard: usize, site: &'static Location<'static>) {
+        self.trap.set(Some(coroutine.trap_handler()));
+        let previous = self.coroutine.replace(Some(coroutine));
+        assert!(previous.is_none(), "the slot is taken");
+        self.guard.set(guard);
+        self.id.set(id);
+        self.wait.set(None);
+        self.site.set(site);
+        self.timer.set(None);
+        self.token.set(false);
+        self.next_waiter.set(NONE);
+        self.priority.set(0);
+        self.locals_gone.set(false);
+        self.unwinding.set(false);
+        self.panicking.set(false);
+        self.catch_depth.set(0);
+        self.panic.replace(None);
+        self.hopeless.set(false);
+    }
+}
+
+/// What is remembered of a thread by its number.
+pub(super) struct Info {
+    pub name: String,
+    pub parent: Option<u32>,
+    /// Its slot while it is alive, else `NONE`.
+    pub slot: u32,
+    pub finished: bool,
+    /// Slot of the thread that joins it, or `NONE`.
+    pub joiner: u32,
+}
