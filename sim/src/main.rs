@@ -35,7 +35,10 @@ fn main() -> ExitCode {
     match done.and_then(|exit| out.flush().map(|()| exit)) {
         Ok(exit) => exit.into(),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => reader_left.into(),
-        Err(error) => complain(&format!("error: standard output: {error}")).into(),
+        Err(error) => {
+            complain(&format!("error: standard output: {error}"));
+            Exit::Inconclusive.into()
+        }
     }
 }
 

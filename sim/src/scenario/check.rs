@@ -81,10 +81,6 @@ impl Shape {
         Self { cells: (presets * loops.len() * threads.len()) as u64, loops, threads }
     }
 
-    fn fewest_loops(&self) -> u32 {
-        self.loops.iter().copied().min().unwrap_or(0)
-    }
-
     fn fewest_threads(&self) -> u32 {
         self.threads.iter().copied().min().unwrap_or(0)
     }
@@ -138,7 +134,8 @@ fn executions(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
         let executions = u128::from(cells) * u128::from(seeds);
         let product = format!("{} x {} = {}", plural(cells, "cell"), plural(seeds, "seed"), grouped(executions));
         flaws.add("seeds", format!("{product} executions; at most {}", grouped(limits::EXECUTIONS.into())), "too many");
-    } else {
+    } else if flaws.0.is_empty() {
+        // Only then does the product mean anything.
         workload::total_writes(flaws, scenario, shape, seeds);
     }
 }
@@ -178,7 +175,11 @@ impl Flaws {
 
     fn count(&mut self, path: &str, what: &str, count: usize, limit: usize) {
         if count > limit {
-            self.add(path, format!("{} {what}; at most {limit}", grouped(count as u128)), "too many");
+            self.add(
+                path,
+                format!("{} {what}; at most {}", grouped(count as u128), grouped(limit as u128)),
+                "too many",
+            );
         }
     }
 
@@ -223,7 +224,7 @@ impl Flaws {
         } else if name.contains(|c: char| c == '\n' || c == '\t' || is_treacherous(c)) {
             "has a line end or another control character in it".to_string()
         } else if name.chars().count() > limits::NAME_CHARS {
-            format!("has {} characters; at most {}", name.chars().count(), limits::NAME_CHARS)
+            format!("has {} characters; at most {}", grouped(name.chars().count() as u128), limits::NAME_CHARS)
         } else {
             return;
         };

@@ -25,6 +25,9 @@ const WIDTH: usize = 100;
 /// A longer line is not shown whole.
 const LINE_BYTES: usize = 160;
 
+/// A longer place is not underlined to its end.
+const SPAN_BYTES: usize = 100;
+
 /// One thing that is wrong with a file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -191,7 +194,8 @@ impl Diagnostic for Shown<'_> {
         self.problem.span.is_some().then_some(&self.source)
     }
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.problem.span.clone()?;
+        let mut span = self.problem.span.clone()?;
+        span.end = floor(&self.source.error.text, span.end.min(span.start + SPAN_BYTES));
         let label = LabeledSpan::new_primary_with_span(Some(self.problem.label.clone()), span);
         Some(Box::new(std::iter::once(label)))
     }
@@ -211,9 +215,9 @@ impl Source<'_> {
         };
         let mut window = line(start);
         if window.len() > LINE_BYTES {
-            let from = floor(text, start.saturating_sub(LINE_BYTES / 2)).max(window.start);
-            let to = floor(text, (end + LINE_BYTES / 2).min(start + LINE_BYTES)).max(start);
-            return from..to.min(window.end);
+            let from = floor(text, start.saturating_sub(LINE_BYTES - SPAN_BYTES)).max(window.start);
+            let to = floor(text, end + LINE_BYTES - SPAN_BYTES).min(window.end);
+            return from..to.max(start);
         }
         if window.start > 0 && line(window.start - 1).len() <= LINE_BYTES {
             window.start = line(window.start - 1).start;

@@ -108,7 +108,7 @@ impl Place<'_> {
             [only] => format!("only `{only}` is possible"),
             _ => format!("possible are {}", one_of(variants.iter().copied()).replace(" or ", " and ")),
         };
-        match unit(found, variants).or_else(|| nearest(found, variants.iter().copied())) {
+        match repaired(outer, found, variants) {
             Some(name) if variants.len() <= 6 => problem.help(format!("did you mean `{name}`? {all}")),
             Some(name) => problem.help(format!("did you mean `{name}`?")),
             None => problem.help(all),
@@ -171,7 +171,7 @@ impl Place<'_> {
             "Span" => Some(with_unit(found, variants, "Ms")),
             "When" if found.parse::<u64>().is_ok_and(|n| n > 1) => Some(format!("Nth({found})")),
             "When" => Some(format!("Rate({found})")),
-            _ => nearest(found, variants.iter().copied()).map(str::to_string),
+            _ => repaired(of, found, variants).map(str::to_string),
         };
         match repair.filter(|repair| self.gets_further(self.span(), repair)) {
             Some(repair) => problem.help(format!("write `{repair}`")),
@@ -287,6 +287,22 @@ enum Wanted {
     Variant(String, &'static [&'static str]),
     /// One of these fields of a struct.
     Field(String, &'static [&'static str]),
+}
+
+/// The variant that is meant.
+fn repaired(of: &str, found: &str, variants: &[&'static str]) -> Option<&'static str> {
+    let release = || if of == "Preset" { release_before(found, variants) } else { None };
+    unit(found, variants).or_else(release).or_else(|| nearest(found, variants.iter().copied()))
+}
+
+/// A release behaves like the last preset before it: 4.1.9 like `Netty4_1_8`.
+fn release_before(found: &str, presets: &[&'static str]) -> Option<&'static str> {
+    let numbers = |name: &str| -> Vec<u64> {
+        name.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
+    };
+    let wanted = numbers(found);
+    let older = presets.iter().map(|p| (numbers(p), *p)).filter(|(n, _)| n.len() == 3 && *n <= wanted);
+    older.max().map(|(_, preset)| preset)
 }
 
 /// The unit that people mean by another name.

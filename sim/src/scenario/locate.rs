@@ -12,13 +12,17 @@ use std::ops::Range;
 
 use super::tokens::{Token, TokenKind};
 
-/// The place in bytes of the value at `path`, at most to the end of its first line.
+/// The place in bytes of the value at `path`, at most to the end of its first line; of a default, the head of what is around.
 pub fn locate(text: &str, tokens: &[Token], path: &str) -> Range<usize> {
     let mut value = root(text, tokens);
     for segment in path.split(['.', '[']).map(|s| s.trim_end_matches(']')).filter(|s| !s.is_empty()) {
         match enter(text, tokens, value.clone(), segment) {
             Some(inner) => value = inner,
-            None => break,
+            None => {
+                let open = value.clone().take(2).find(|&i| tokens[i].kind == TokenKind::Open);
+                value.end = open.map_or(value.end, |open| open + 1);
+                break;
+            }
         }
     }
     match (tokens.get(value.start), tokens.get(value.end.wrapping_sub(1))) {

@@ -25,9 +25,7 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
             Step::Phase(p) => phase(flaws, &at, p, shape),
             Step::Idle(s) => flaws.span(&format!("{at}.lasts"), s.lasts),
             Step::Close(s) => flaws.span(&format!("{at}.linger"), s.linger),
-            Step::Renew(s) => {
-                within_topology(flaws, &format!("{at}.threads"), &s.threads, shape.fewest_threads(), THREADS)
-            }
+            Step::Renew(s) => within_topology(flaws, &format!("{at}.threads"), &s.threads, &shape.threads, THREADS),
             Step::Shutdown(s) => shutdown(flaws, &at, s.quiet, s.timeout),
             Step::Drain(_) | Step::Collect(_) => {}
         }
@@ -51,14 +49,16 @@ fn kind(step: &Step) -> &'static str {
 const THREADS: &str = "business thread";
 const LOOPS: &str = "event loop";
 
-fn within_topology(flaws: &mut Flaws, path: &str, range: &Option<Range<u32>>, there: u32, what: &str) {
+fn within_topology(flaws: &mut Flaws, path: &str, range: &Option<Range<u32>>, cells: &[u32], what: &str) {
     let Some(range) = range else { return };
+    let there = cells.iter().copied().min().unwrap_or(0);
     if range.is_empty() {
         flaws.add(path, format!("there is no {what} in this range"), "empty").help =
             Some("a range ends before its second number: `0..1` is one".to_string());
     } else if range.end > there {
         let message = format!("there are only {} (`0..{there}`)", plural(there.into(), what));
-        flaws.add(path, message, "outside").help = Some("in a sweep the smallest cell counts".to_string());
+        flaws.add(path, message, "outside").help =
+            (cells.len() > 1).then(|| "the cell with the fewest counts".to_string());
     }
 }
 
@@ -71,8 +71,8 @@ fn shutdown(flaws: &mut Flaws, at: &str, quiet: Span, timeout: Span) {
 }
 
 fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape) {
-    within_topology(flaws, &format!("{at}.threads"), &phase.threads, shape.fewest_threads(), THREADS);
-    within_topology(flaws, &format!("{at}.loops"), &phase.loops, shape.fewest_loops(), LOOPS);
+    within_topology(flaws, &format!("{at}.threads"), &phase.threads, &shape.threads, THREADS);
+    within_topology(flaws, &format!("{at}.loops"), &phase.loops, &shape.loops, LOOPS);
     clients(flaws, at, phase);
     message(flaws, at, &phase.message);
     if let Call::Write { flush_every } = phase.call {
@@ -232,10 +232,7 @@ pub fn total_writes(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape, seeds
     // One execution of each cell.
     let once = shape.threads.iter().map(|&n| of(n)).sum::<u128>() * u128::from(shape.cells_per_threads());
     let total = once.saturating_mul(seeds.into());
-    let one_phase_is_too_much = phases().any(|p| {
-        shape.threads.iter().any(|&n| u128::from(writers(p, n)) * u128::from(p.writes) > limits::WRITES.into())
-    });
-    if total > limits::WRITES.into() && !one_phase_is_too_much {
+    if total > limits::WRITES.into() {
         let cells = if shape.cells > 1 { format!(" in {}", plural(shape.cells, "cell")) } else { String::new() };
         let product = format!("{} writes{cells} x {} = {}", grouped(once), plural(seeds, "seed"), grouped(total));
         flaws.add("seeds", format!("{product}; a run writes at most {}", grouped(limits::WRITES.into())), "too many");
