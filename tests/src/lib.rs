@@ -1,1 +1,4 @@
 //! Shared helpers of the test suite.
+
+pub mod crew;
+pub mod versions;
