@@ -23,7 +23,6 @@ pub(crate) use bound::{LoopBound, LoopThread, OnLoop};
 pub use config::{LazyRule, LoopConfig, ShutdownRule};
 pub use stall::Stall;
 pub use stats::LoopStats;
-use stats::bump;
 pub use task::Task;
 
 use crate::channel::Channel;

@@ -110,7 +110,11 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
             done += 1;
             bar.inc(1);
             // Between executions only: a slow host may see fewer seeds, never another verdict on one of them.
-            if wall.is_some_and(|wall| start.elapsed() > wall) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if wall.is_some_and(|wall| start.elapsed() > wall) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         },
     );
     bar.finish_and_clear();
@@ -179,12 +183,7 @@ fn command(loaded: &Loaded, cell: &Cell, options: &RunOptions) -> Command {
     }
 }
 
-fn text(
-    loaded: &Loaded,
-    options: &RunOptions,
-    cells: &[(&Cell, &CellSummary)],
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn text(loaded: &Loaded, options: &RunOptions, cells: &[(&Cell, &CellSummary)], out: &mut dyn Write) -> io::Result<()> {
     let scenario = &loaded.scenario;
     writeln!(out, "{}", report::totals(cells))?;
     for (cell, summary) in cells {
@@ -217,7 +216,8 @@ fn progress_bar(options: &RunOptions, count: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(count as u64);
-    let style = ProgressStyle::with_template("  {bar:32} {pos}/{len}  {per_sec}  {eta}").expect("the template is valid");
+    let style =
+        ProgressStyle::with_template("  {bar:32} {pos}/{len}  {per_sec}  {eta}").expect("the template is valid");
     bar.set_style(style);
     bar
 }

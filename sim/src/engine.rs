@@ -187,7 +187,7 @@ impl Engine {
             now: self.now.get(),
             threads: threads.collect(),
             reach_counts: std::array::from_fn(|i| self.reached[i].get()),
-            plants_struck: self.plants.borrow().iter().map(|(_, _, strikes)| *strikes).collect(),
+            plants_struck: self.plants.borrow().iter().map(|(_, chances)| chances.strikes).collect(),
             log,
             ledger: self.ledger.replace(Ledger::new(false)),
             leaked_stacks: self.leaked_stacks.get(),

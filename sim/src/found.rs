@@ -4,9 +4,12 @@
 //! digests, so that it can be replayed without the scenario file and a divergence can be placed. It is written the moment
 //! the finding is made, under another name first, so that there is never half a file.
 
+use crate::cli::parse_strategy;
 use crate::engine::{CHECKPOINT_EVERY, Switch};
 use crate::outcome::Outcome;
+use crate::replay::{Original, ReplayOptions};
 use crate::run::Command;
+use crate::scenario::{self, Loaded, Schedule};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -17,6 +20,50 @@ pub const DIRECTORY: &str = "target/millpond";
 
 /// Switches that a file keeps at most; a longer schedule is replayed by its seed.
 const SWITCHES_MAX: usize = 200_000;
+
+/// Bytes of a finding file that is read at most.
+const FILE_BYTES: u64 = 16 << 20;
+
+/// A finding file that was opened, with the scenario that it holds.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The file's content.
+    pub found: Found,
+    /// The scenario in it.
+    pub loaded: Loaded,
+    /// What its execution left behind.
+    pub original: Original,
+    schedule: Option<Schedule>,
+}
+
+impl Finding {
+    /// What to replay: the file's seed and schedule in place of those in `given`.
+    pub fn options(&self, given: ReplayOptions) -> ReplayOptions {
+        ReplayOptions { seed: self.found.seed, strategy: self.schedule, ..given }
+    }
+}
+
+/// Opens a finding file; `None` if the file is not one (it may be a scenario, or nothing that can be read).
+///
+/// # Errors
+/// A sentence about what is wrong with a file that says it is one.
+pub fn open(path: &Path) -> Option<Result<Finding, String>> {
+    let metadata = fs::metadata(path).ok()?;
+    if !metadata.is_file() || metadata.len() > FILE_BYTES {
+        return None;
+    }
+    let text = fs::read_to_string(path).ok()?;
+    Found::is(&text).then(|| read(&text))
+}
+
+fn read(text: &str) -> Result<Finding, String> {
+    let found = Found::parse(text)?;
+    let original = Original::of(&found)?;
+    let schedule = found.strategy.as_deref().map(parse_strategy).transpose()?;
+    let loaded = scenario::parse(Path::new(&found.scenario), found.source.clone())
+        .map_err(|e| format!("the scenario in it does not load:\n{e}"))?;
+    Ok(Finding { found, loaded, original, schedule })
+}
 
 /// The content of a finding file.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

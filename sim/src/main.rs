@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use millpond::campaign;
 use millpond::cli::{CheckArgs, Cli, ListArgs, NewArgs, ReplayArgs, RunArgs, Verb};
 use millpond::exit::Exit;
-use millpond::found::Found;
+use millpond::found::{self, Finding};
 use millpond::list::list;
 use millpond::new::scaffold;
 use millpond::replay::{self, Original};
@@ -49,13 +49,33 @@ fn run(args: &RunArgs, out: &mut dyn Write) -> io::Result<Exit> {
     }
 }
 
+/// A finding file says itself what to run; a scenario is told the seed.
 fn replay(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    match found::open(&args.file) {
+        Some(Ok(finding)) => return replay_finding(&finding, args, out),
+        Some(Err(message)) => return Ok(complain(&format!("error: {}: {message}", printable(&args.file)))),
+        None => {}
+    }
     let loaded = match open(&args.file) {
         Ok(loaded) => loaded,
         Err(exit) => return Ok(exit),
     };
+    let options = args.options(&loaded.scenario);
     match cell(&loaded, args.cell.as_deref()) {
-        Ok(cell) => commands::replay(&loaded, cell, &args.options(&loaded.scenario), out),
+        Ok(cell) => {
+            replay::replay(&loaded, cell, &options, &Original::with_digest(options.digest), out).map(Exit::from)
+        }
+        Err(message) => Ok(complain(&message)),
+    }
+}
+
+fn replay_finding(finding: &Finding, args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    let label = Some(finding.found.cell.as_str()).filter(|label| !label.is_empty());
+    match cell(&finding.loaded, label) {
+        Ok(cell) => {
+            let options = finding.options(args.options(&finding.loaded.scenario));
+            replay::replay(&finding.loaded, cell, &options, &finding.original, out).map(Exit::from)
+        }
         Err(message) => Ok(complain(&message)),
     }
 }

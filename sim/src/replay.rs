@@ -3,11 +3,11 @@
 //! **Invariant: the answer is one of three.** *reproduced*: the digest is that of the original. *no longer fails*: nothing is
 //! found any more. *diverged at step k*: the executions part at step k.
 
+use crate::campaign::Format;
+use crate::cli::strategy_argument;
 use crate::engine::{CHECKPOINT_EVERY, Execution};
 use crate::found::Found;
 use crate::outcome::Outcome;
-use crate::campaign::Format;
-use crate::cli::strategy_argument;
 use crate::report::{self, Verdict, json, story};
 use crate::run::{Command, How, execute};
 use crate::scenario::{Cell, Expect, Loaded, Schedule, printable};
@@ -38,6 +38,11 @@ pub struct Original {
 }
 
 impl Original {
+    /// Of which at most the digest is known.
+    pub fn with_digest(digest: Option<u64>) -> Self {
+        Self { digest, ..Self::default() }
+    }
+
     /// From a finding file.
     ///
     /// # Errors

@@ -116,7 +116,10 @@ pub fn judge(scenario: &Scenario, cells: &[(&Cell, &CellSummary)], complete: boo
         return (Verdict::Inconclusive, why);
     }
     if !complete {
-        why.push(format!("the wall-clock budget ended the run after {}", plural(executions, "execution", "executions")));
+        why.push(format!(
+            "the wall-clock budget ended the run after {}",
+            plural(executions, "execution", "executions")
+        ));
         return (Verdict::Inconclusive, why);
     }
     (Verdict::AsExpected, why)

@@ -592,6 +592,17 @@ pub enum When {
     Always,
 }
 
+impl std::convert::From<When> for crate::engine::When {
+    fn from(when: When) -> Self {
+        match when {
+            When::Rate(p) => Self::rate(p),
+            When::Nth(n) => Self::Nth(n),
+            When::At(span) => Self::At(span.duration()),
+            When::Always => Self::Always,
+        }
+    }
+}
+
 /// How the next thread is chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,8 @@
 //! Shared helpers of the test suite.
 
+pub mod crew;
+pub mod versions;
+
 use millpond::outcome::Outcome;
 use millpond::run::{How, execute};
 use millpond::scenario::{self, Cell, Loaded, Scenario};

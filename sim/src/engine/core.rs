@@ -13,7 +13,7 @@
 
 use super::event::{Events, Op, What};
 use super::memory::Blocks;
-use super::options::{Granularity, Options, Plant, Record, Strategy, Switch};
+use super::options::{Granularity, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::random::{Generator, Stream};
 use super::set::Set;
@@ -140,9 +140,17 @@ pub(super) struct Engine {
     pub local_stamp: Cell<u64>,
     pub blocks: Blocks,
     pub memory_limit: Cell<u64>,
-    pub plants: RefCell<Vec<(Plant, u64, u64)>>,
+    pub alloc_fails: Cell<(Option<When>, Chances)>,
+    pub plants: RefCell<Vec<(Plant, Chances)>>,
     pub reached: [Cell<u64>; Reach::ALL.len()],
     pub ledger: RefCell<Ledger>,
+}
+
+/// How often something could have struck, and how often it did.
+#[derive(Clone, Copy, Default)]
+pub struct Chances {
+    pub occasions: u64,
+    pub strikes: u64,
 }
 
 /// Numbers executions, so that an object of one is not taken for one of another. 0: made outside any. It is compared for
@@ -202,6 +210,7 @@ impl Engine {
             local_stamp: Cell::new(0),
             blocks: Blocks::new(),
             memory_limit: Cell::new(u64::MAX),
+            alloc_fails: Cell::new((None, Chances::default())),
             plants: RefCell::new(Vec::new()),
             reached: [const { Cell::new(0) }; Reach::ALL.len()],
             ledger: RefCell::new(Ledger::new(false)),
@@ -243,9 +252,10 @@ impl Engine {
         self.free_locals.get_mut().clear();
         self.local_stamp.set(0);
         self.memory_limit.set(options.memory_limit.unwrap_or(u64::MAX));
+        self.alloc_fails.set((options.alloc_fails, Chances::default()));
         let plants = self.plants.get_mut();
         plants.clear();
-        plants.extend(options.plants.iter().map(|p| (*p, 0, 0)));
+        plants.extend(options.plants.iter().map(|p| (*p, Chances::default())));
         for count in &self.reached {
             count.set(0);
         }

@@ -5,6 +5,7 @@
 use super::set::MAX_THREADS;
 use millpond_model::observe::Defect;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Everything that decides an execution, besides the program.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Options {
     pub record: Record,
     /// Defects to plant.
     pub plants: Vec<Plant>,
+    /// Which calls of `Platform::alloc` fail.
+    pub alloc_fails: Option<When>,
     /// Bytes that `Platform::alloc` may have outstanding; it fails beyond. `None`: no limit.
     pub memory_limit: Option<u64>,
     /// PCT's estimate of the number of steps with a choice; take the largest `Execution::choices` of earlier executions of the
@@ -46,6 +49,7 @@ impl Default for Options {
             stack_bytes: 256 * 1024,
             record: Record::Lean,
             plants: Vec::new(),
+            alloc_fails: None,
             memory_limit: None,
             pct_steps: 1000,
         }
@@ -115,13 +119,15 @@ pub struct Plant {
     pub when: When,
 }
 
-/// On which of its occasions a planted defect strikes.
+/// On which of its occasions a planted defect or a fault strikes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
     /// With this probability in units of 2^-32, drawn from the fault stream. See [`When::rate`].
     Rate(u64),
     /// On the `n`th occasion, from 1.
     Nth(u64),
+    /// On the first occasion at or after this virtual time.
+    At(Duration),
     /// On all.
     Always,
 }

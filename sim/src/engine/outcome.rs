@@ -77,6 +77,35 @@ impl Verdict {
     }
 }
 
+impl fmt::Display for Verdict {
+    /// One sentence, or one line for each thread.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("every thread ended"),
+            Self::Finding(finding) => write!(f, "{}: {}", finding.kind, finding.text),
+            Self::Deadlock { waiting } => {
+                f.write_str("no thread can run, and no timer is set")?;
+                for w in waiting {
+                    write!(f, "\n  {} waits for {} at {}:{}", w.name, w.wait, w.site.file(), w.site.line())?;
+                }
+                Ok(())
+            }
+            Self::Livelock { spinning } => {
+                f.write_str("the threads that can run only yield, over and over")?;
+                for s in spinning {
+                    write!(f, "\n  {} at {}:{}", s.name, s.site.file(), s.site.line())?;
+                }
+                Ok(())
+            }
+            Self::Panic { name, message, location, .. } => write!(f, "{name} panicked at {location}: {message}"),
+            Self::StackOverflow { name, .. } => write!(f, "{name} used up its stack"),
+            Self::StepBudget { steps } => write!(f, "not at rest after {steps} steps"),
+            Self::Diverged { step } => write!(f, "the recorded schedule is impossible from step {step} on"),
+            Self::Stopped(reason) => f.write_str(reason),
+        }
+    }
+}
+
 /// What a thread waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wait {

@@ -4,7 +4,7 @@
 //! only the checker sees.
 
 use super::atomic::SimAtomic;
-use super::core::{Engine, running};
+use super::core::{Chances, Engine, running};
 use super::event::{Op, ordering_code};
 use super::options::When;
 use super::outcome::{Verdict, Wait};
@@ -167,7 +167,7 @@ impl Platform for Sim {
         let site = Location::caller();
         let engine = engine();
         let size = layout.size() as u64;
-        if engine.blocks.bytes().saturating_add(size) > engine.memory_limit.get() {
+        if engine.blocks.bytes().saturating_add(size) > engine.memory_limit.get() || engine.allocation_fails() {
             engine.event(Op::AllocFailed, 0, 0, 0, size as u32, site);
             return None;
         }
@@ -353,19 +353,33 @@ impl Engine {
     /// Whether one of the planted defects strikes now. Each counts its own occasions.
     fn strikes(&self, defect: Defect, site: &'static Location<'static>) -> bool {
         let mut struck = false;
-        for (plant, occasions, strikes) in self.plants.borrow_mut().iter_mut().filter(|p| p.0.defect == defect) {
-            *occasions += 1;
-            let now = match plant.when {
-                When::Always => true,
-                When::Nth(n) => *occasions == n,
-                When::Rate(threshold) => self.draw(Stream::Faults, |g| g.chance(threshold)),
-            };
-            *strikes += u64::from(now);
-            struck |= now;
+        for (plant, chances) in self.plants.borrow_mut().iter_mut().filter(|p| p.0.defect == defect) {
+            struck |= self.takes(plant.when, chances);
         }
         if struck {
             self.event(Op::Planted, defect as u32, 0, 0, 0, site);
         }
         struck
+    }
+
+    /// Whether what was asked for at `when` happens on this occasion.
+    fn takes(&self, when: When, chances: &mut Chances) -> bool {
+        chances.occasions += 1;
+        let now = match when {
+            When::Always => true,
+            When::Nth(n) => chances.occasions == n,
+            When::At(time) => chances.strikes == 0 && self.now.get() >= time,
+            When::Rate(threshold) => self.draw(Stream::Faults, |g| g.chance(threshold)),
+        };
+        chances.strikes += u64::from(now);
+        now
+    }
+
+    /// Whether an allocation fails now.
+    fn allocation_fails(&self) -> bool {
+        let (when, mut chances) = self.alloc_fails.get();
+        let fails = when.is_some_and(|when| !self.stopping.get() && self.takes(when, &mut chances));
+        self.alloc_fails.set((when, chances));
+        fails
     }
 }

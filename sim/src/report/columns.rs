@@ -61,8 +61,7 @@ pub fn value(column: &Column, samples: &Samples) -> Option<String> {
         }
         Column::Queues { after } => {
             let sample = samples.after(after)?;
-            let (queues, links) =
-                sample.crossing().fold((0, 0), |(q, l), p| (q + p.queues, l + p.links));
+            let (queues, links) = sample.crossing().fold((0, 0), |(q, l), p| (q + p.queues, l + p.links));
             if queues == 0 { "none".to_string() } else { format!("{}/{}", count(queues), count(links)) }
         }
         Column::Created { during } => count(created(samples, during)?),
@@ -98,11 +97,7 @@ pub fn drops(samples: &Samples, during: &str) -> Option<Vec<(DropReason, u64)>> 
     let after = sums(samples.after(during)?);
     let before = samples.before(during).map(sums);
     Some(
-        after
-            .iter()
-            .enumerate()
-            .map(|(i, (reason, n))| (*reason, n - before.as_ref().map_or(0, |b| b[i].1)))
-            .collect(),
+        after.iter().enumerate().map(|(i, (reason, n))| (*reason, n - before.as_ref().map_or(0, |b| b[i].1))).collect(),
     )
 }
 
@@ -150,9 +145,7 @@ fn curve(during: &str, cells: &[(&Cell, &CellSummary)]) -> String {
         .iter()
         .map(|(cell, summary)| {
             let at = |k: &u64| {
-                first(summary)
-                    .and_then(|s| curve_point(s, during, *k))
-                    .map_or_else(|| "-".to_string(), count)
+                first(summary).and_then(|s| curve_point(s, during, *k)).map_or_else(|| "-".to_string(), count)
             };
             [cell.label.clone()].into_iter().chain(points.iter().map(at)).collect()
         })
@@ -163,5 +156,11 @@ fn curve(during: &str, cells: &[(&Cell, &CellSummary)]) -> String {
 /// Objects retained for the threads that write in the phase `during`, after `k` writes of each.
 pub fn curve_point(samples: &Samples, during: &str, k: u64) -> Option<u64> {
     let (_, sample) = samples.inside(during).find(|(at, _)| *at == k)?;
-    Some(sample.writers.iter().map(|t| sample.crossing().filter(|p| p.owner == *t).map(|p| p.retained).sum::<u64>()).sum())
+    Some(
+        sample
+            .writers
+            .iter()
+            .map(|t| sample.crossing().filter(|p| p.owner == *t).map(|p| p.retained).sum::<u64>())
+            .sum(),
+    )
 }

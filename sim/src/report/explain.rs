@@ -71,7 +71,9 @@ fn crossing(runs: &[(&str, &Outcome)]) -> String {
     if across.is_empty() {
         return match same.is_empty() {
             true => String::new(),
-            false => "No pooled object crossed threads: each was released by the thread that had obtained it.".to_string(),
+            false => {
+                "No pooled object crossed threads: each was released by the thread that had obtained it.".to_string()
+            }
         };
     }
     let mut text = String::from("What crossed threads:");
@@ -170,7 +172,9 @@ fn quiet(scenario: &Scenario, drain: &str, runs: &[(&str, &Outcome)]) -> String 
         .collect();
     let steps = idle.iter().map(|s| format!("\"{s}\"")).collect::<Vec<_>>().join(" and ");
     match changed.is_empty() {
-        true => format!("What time and collection do: nothing. After {steps} every version keeps exactly what it kept before."),
+        true => format!(
+            "What time and collection do: nothing. After {steps} every version keeps exactly what it kept before."
+        ),
         false => format!("What time and collection do: after {steps} the pools of {} changed.", changed.join(", ")),
     }
 }
@@ -210,7 +214,9 @@ fn decay(scenario: &Scenario, runs: &[(&str, &Outcome)]) -> String {
             count(*phase.sample_at.last().unwrap_or(&0))
         ));
     }
-    text.push_str(" Only the thread that obtains can use up what was kept for it: a thread that is idle keeps it for ever.");
+    text.push_str(
+        " Only the thread that obtains can use up what was kept for it: a thread that is idle keeps it for ever.",
+    );
     text
 }
 

@@ -50,8 +50,7 @@ pub fn cell(cell: &Cell, summary: &CellSummary) -> Value {
         .map(|(point, n)| (format!("{point:?}"), json!(n)))
         .collect();
     let found: Map<String, Value> = summary.found.iter().map(|(k, n)| (k.to_string(), json!(n))).collect();
-    let samples: Vec<Value> =
-        summary.first.iter().flat_map(|o| o.samples.0.iter()).map(sample).collect();
+    let samples: Vec<Value> = summary.first.iter().flat_map(|o| o.samples.0.iter()).map(sample).collect();
     json!({
         "v": 1, "kind": "cell", "cell": cell.label, "executions": summary.executions, "steps": summary.steps,
         "distinct_schedules": summary.distinct.len(), "found": found, "reached": reached, "samples": samples,

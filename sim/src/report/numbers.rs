@@ -39,9 +39,8 @@ pub fn plural(n: u64, one: &str, many: &str) -> String {
 
 /// A text table with right-aligned columns, the first left-aligned.
 pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
-    let width = |c: usize| {
-        rows.iter().map(|r| r[c].chars().count()).chain([head[c].chars().count()]).max().unwrap_or_default()
-    };
+    let width =
+        |c: usize| rows.iter().map(|r| r[c].chars().count()).chain([head[c].chars().count()]).max().unwrap_or_default();
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |cells: &[String]| {
         let mut out = String::from("  ");

@@ -10,7 +10,7 @@ mod workload;
 use std::ops::RangeInclusive;
 
 use super::diagnose::is_treacherous;
-use super::{Fault, Plant, Scenario, Size, Span, Sweep, When, limits};
+use super::{Fault, Scenario, Size, Span, Sweep, When, limits};
 use crate::suggest::grouped;
 
 /// Something in a scenario that isn't as it must be.

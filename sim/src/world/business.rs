@@ -221,7 +221,9 @@ impl<P: Platform> Writer<'_, P> {
         }
         let flush = match phase.call {
             Call::WriteAndFlush => None,
-            Call::Write { flush_every } => Some((j + 1).is_multiple_of(u64::from(flush_every)) || j + 1 == phase.writes),
+            Call::Write { flush_every } => {
+                Some((j + 1).is_multiple_of(u64::from(flush_every)) || j + 1 == phase.writes)
+            }
         };
         match phase.from {
             CalledFrom::Business => call(channel, message, promise, flush),

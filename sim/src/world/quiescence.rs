@@ -90,12 +90,15 @@ impl<P: Platform> World<'_, P> {
 
     /// The safety oracles that need the world, after the last thread has ended.
     pub(super) fn judge(&self, seen: &std::cell::RefCell<Seen>) {
-        let mut found = |kind, text: String| seen.borrow_mut().findings.push(Finding::plain(kind, 0, text));
+        let found = |kind, text: String| seen.borrow_mut().findings.push(Finding::plain(kind, 0, text));
         for event_loop in &self.loops {
             let abandoned = event_loop.stats().tasks_abandoned;
             if abandoned > 0 {
                 let name = event_loop.name();
-                found(FindingKind::LostTask, format!("{name} accepted {abandoned} tasks, never ran them, never refused them"));
+                found(
+                    FindingKind::LostTask,
+                    format!("{name} accepted {abandoned} tasks, never ran them, never refused them"),
+                );
             }
         }
         // 4.1.3 to 4.1.37 lose shared capacity by design: there it is a number to be told, not a finding.
@@ -121,7 +124,12 @@ impl<P: Platform> World<'_, P> {
 fn pass<P: Platform>(event_loop: &EventLoop<P>) {
     let passed = Promise::<P>::untracked();
     let theirs = passed.clone();
-    if event_loop.execute_fn(move || drop(theirs.try_complete(Ok(())))).is_ok() {
-        drop(passed.wait());
+    if event_loop
+        .execute_fn(move || {
+            theirs.try_complete(Ok(()));
+        })
+        .is_ok()
+    {
+        assert_eq!(passed.wait(), Ok(()), "the only outcome it is given");
     }
 }

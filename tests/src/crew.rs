@@ -1,0 +1,3 @@
+//! Threads that do what they are told: see [`millpond::crew`].
+
+pub use millpond::crew::{Crew, Started};
