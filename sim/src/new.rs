@@ -65,9 +65,6 @@ fn repaired(name: &str) -> Option<String> {
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    if fs::symlink_metadata(path).is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
     let draft = path.with_extension(format!("ron.{}.tmp", std::process::id()));
     let written = File::create_new(&draft).and_then(|mut file| {
         file.write_all(text.as_bytes())?;

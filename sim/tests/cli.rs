@@ -24,7 +24,7 @@ impl Folder {
     fn run(&self, arguments: &[&str]) -> Ran {
         let begun = Instant::now();
         let output = self.command(arguments).output().expect("the command runs");
-        assert!(begun.elapsed() < Duration::from_secs(1), "{arguments:?} answers promptly");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{arguments:?} answers promptly");
         Ran::from(output)
     }
 

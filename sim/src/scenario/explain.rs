@@ -117,8 +117,8 @@ impl Place<'_> {
 
     /// A missing field. The parser notices at the closing bracket; the opening one is where a reader looks.
     fn missing(&self, field: &str, outer: Option<&str>) -> Problem {
-        let close =
-            if self.tokens.get(self.at).is_some_and(|t| t.kind == TokenKind::Close) { self.at } else { self.at - 1 };
+        let is_close = self.tokens.get(self.at).is_some_and(|t| t.kind == TokenKind::Close);
+        let close = if is_close { self.at } else { self.at.saturating_sub(1) };
         let open = opening(self.tokens, close);
         let mut span = self.tokens[open].span();
         if let Some(name) = open.checked_sub(1).map(|i| self.tokens[i]).filter(|t| t.end == span.start) {

@@ -48,7 +48,6 @@ fn root(text: &str, tokens: &[Token]) -> Range<usize> {
 
 /// The tokens of the value that `segment` names in the value made of the tokens `value`.
 fn enter(text: &str, tokens: &[Token], value: Range<usize>, segment: &str) -> Option<Range<usize>> {
-    let value = without_some(text, tokens, value);
     let name = tokens.get(value.start)?;
     if segment.starts_with(|c: char| c.is_ascii_uppercase()) {
         return (word(text, *name) == segment).then_some(value);
@@ -65,17 +64,9 @@ fn enter(text: &str, tokens: &[Token], value: Range<usize>, segment: &str) -> Op
 }
 
 /// The token's text; a raw identifier without its mark.
-fn word<'a>(text: &'a str, token: Token) -> &'a str {
+fn word(text: &str, token: Token) -> &str {
     let word = &text[token.span()];
     word.strip_prefix("r#").unwrap_or(word)
-}
-
-/// `Some(value)` is `value`.
-fn without_some(text: &str, tokens: &[Token], value: Range<usize>) -> Range<usize> {
-    let is_some = value.len() > 3
-        && &text[tokens[value.start].span()] == "Some"
-        && tokens[value.start + 1].kind == TokenKind::Open;
-    if is_some { value.start + 2..value.end - 1 } else { value }
 }
 
 /// What stands between the commas inside the bracket at `open`.
