@@ -16,7 +16,6 @@ mod quiescence;
 pub use quiescence::Seen;
 
 use crate::engine::{Generator, Stream};
-use crate::observed::Sample;
 use crate::scenario::{
     Awaits, Close, Collect, Drain, Fault, From as CalledFrom, Loops, Order, Phase, Pool, Renew, Scenario, Shutdown,
     SideQueueRatio, Step,
@@ -58,7 +57,7 @@ pub fn play<P: Platform>(scenario: &Scenario, seed: u64, seen: &RefCell<Seen>) {
     let mut world: World<'_, P> = World::build(scenario, seed, seen);
     for step in &scenario.workload {
         world.take(step);
-        let sample = world.sample(step.name(), None, &[]);
+        let sample = world.read(step.name(), None, &[]);
         seen.borrow_mut().samples.push(sample);
     }
     world.end();
@@ -154,16 +153,15 @@ impl<'a, P: Platform> World<'a, P> {
         }
         let shared = Arc::new((phase.clone(), channels, self.loops[loops.clone()].to_vec()));
         let mut from = 0;
-        for k in phase.sample_at.iter().copied().chain([phase.writes]) {
-            self.write(&threads, &shared, from..k);
-            from = k;
-            if phase.sample_at.contains(&k) {
-                self.settle();
-                let writers: Vec<u32> = threads.clone().map(|t| self.business[t].thread().0).collect();
-                let sample = self.sample(&phase.name, Some(k), &writers);
-                self.seen.borrow_mut().samples.push(sample);
-            }
+        for k in &phase.sample_at {
+            self.write(&threads, &shared, from..*k);
+            from = *k;
+            self.settle();
+            let writers: Vec<u32> = threads.clone().map(|t| self.business[t].thread().0).collect();
+            let sample = self.read(&phase.name, Some(*k), &writers);
+            self.seen.borrow_mut().samples.push(sample);
         }
+        self.write(&threads, &shared, from..phase.writes);
     }
 
     /// Lets the threads write their messages number `writes`.
@@ -278,10 +276,6 @@ impl<'a, P: Platform> World<'a, P> {
             event_loop.join().expect("a loop catches the panics of its tasks");
         }
         self.judge(self.seen);
-    }
-
-    fn sample(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
-        self.read(step, at_write, writers)
     }
 }
 

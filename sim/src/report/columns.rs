@@ -39,15 +39,15 @@ fn first(summary: &CellSummary) -> Option<&Samples> {
 
 fn heading(column: &Column) -> String {
     match column {
-        Column::Retained { after } => format!("kept after {after}"),
-        Column::Bytes { after } => format!("bytes after {after}"),
-        Column::PerThread { after } => format!("most a thread after {after}"),
-        Column::Queues { after } => format!("queues/links after {after}"),
-        Column::Created { during } => format!("created in {during}"),
-        Column::StoppedBy { during } => format!("stopped in {during} by"),
-        Column::Queued { after } => format!("backlog after {after}"),
-        Column::Value { metric, after } => format!("{metric:?} after {after}"),
-        Column::Curve { during } => format!("kept during {during}"),
+        Column::Retained { after } => format!("kept\nafter\n{after}"),
+        Column::Bytes { after } => format!("bytes\nafter\n{after}"),
+        Column::PerThread { after } => format!("most a thread\nafter\n{after}"),
+        Column::Queues { after } => format!("queues/links\nafter\n{after}"),
+        Column::Created { during } => format!("created\nin\n{during}"),
+        Column::StoppedBy { during } => format!("stopped most\nin\n{during}"),
+        Column::Queued { after } => format!("backlog\nafter\n{after}"),
+        Column::Value { metric, after } => format!("{metric:?}\nafter\n{after}"),
+        Column::Curve { during } => format!("kept\nduring\n{during}"),
     }
 }
 

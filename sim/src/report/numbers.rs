@@ -37,30 +37,37 @@ pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
-/// A text table with right-aligned columns, the first left-aligned.
+/// A text table with right-aligned columns, the first left-aligned. A heading may have several lines.
 pub fn table(head: &[String], rows: &[Vec<String>]) -> String {
-    let width =
-        |c: usize| rows.iter().map(|r| r[c].chars().count()).chain([head[c].chars().count()]).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |cells: &[String]| {
-        let mut out = String::from("  ");
-        for (c, cell) in cells.iter().enumerate() {
-            if c == 0 {
-                out.push_str(&format!("{cell:<w$}", w = widths[0]));
-            } else {
-                out.push_str(&format!("  {cell:>w$}", w = widths[c]));
-            }
-        }
-        out.truncate(out.trim_end().len());
-        out.push('\n');
-        out
+    let lines = head.iter().map(|h| h.lines().count()).max().unwrap_or_default();
+    // Headings stand on the rule: a short one begins with empty lines.
+    let heading = |h: &String, line: usize| {
+        let skipped = lines - h.lines().count();
+        if line < skipped { String::new() } else { h.lines().nth(line - skipped).unwrap_or_default().to_string() }
     };
-    let mut out = line(head);
-    let rule: Vec<String> = widths.iter().map(|w| "-".repeat(*w)).collect();
-    out.push_str(&line(&rule));
+    let width = |c: usize| {
+        let head = head[c].lines().map(|l| l.chars().count());
+        rows.iter().map(|r| r[c].chars().count()).chain(head).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut out = String::new();
+    for l in 0..lines {
+        let cells: Vec<String> = head.iter().map(|h| heading(h, l)).collect();
+        line(&mut out, &cells, &widths);
+    }
+    line(&mut out, &widths.iter().map(|w| "-".repeat(*w)).collect::<Vec<_>>(), &widths);
     for row in rows {
         assert_eq!(row.len(), head.len(), "a row has a cell for each column");
-        out.push_str(&line(row));
+        line(&mut out, row, &widths);
     }
     out
+}
+
+fn line(out: &mut String, cells: &[String], widths: &[usize]) {
+    let mut text = String::from(" ");
+    for (c, (cell, w)) in cells.iter().zip(widths).enumerate() {
+        text.push_str(&if c == 0 { format!(" {cell:<w$}") } else { format!("  {cell:>w$}") });
+    }
+    out.push_str(text.trim_end());
+    out.push('\n');
 }

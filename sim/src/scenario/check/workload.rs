@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Flaws, Shape, plural};
 use crate::scenario::{
-    Arrival, Call, Clients, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, limits,
+    Arrival, Call, Clients, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, limits,
 };
 use crate::suggest::{grouped, quoted};
 
@@ -164,24 +164,15 @@ fn stalled(flaws: &mut Flaws, at: &str, phase: &Phase) {
         let message = "a thread that heeds writability waits, and a stalled loop makes no channel writable again";
         flaws.add(format!("{at}.heeds"), message, "would wait for ever").help = Some("use `Nothing`".to_string());
     }
-    if phase.from == From::Loop {
-        let message = "a stalled loop cannot write";
-        flaws.add(format!("{at}.from"), message, "would wait for the loop").help = Some("use `Business`".to_string());
-    }
 }
 
 fn samples(flaws: &mut Flaws, at: &str, phase: &Phase) {
     let points = &phase.sample_at[..phase.sample_at.len().min(limits::SAMPLES)];
-    let mut last = 0;
-    for (i, &point) in points.iter().enumerate() {
-        if point <= last {
-            let message =
-                if i == 0 { "sampling points count from 1" } else { "sampling points are strictly ascending" };
-            flaws.add(format!("{at}.sample_at[{i}]"), message, "out of order");
-            break;
-        }
-        last = point;
+    if let Some(i) = points.windows(2).position(|pair| pair[1] <= pair[0]) {
+        let message = "sampling points are strictly ascending";
+        flaws.add(format!("{at}.sample_at[{}]", i + 1), message, "out of order");
     }
+    let last = points.iter().copied().max().unwrap_or_default();
     if last > phase.writes {
         let message = format!("each thread writes only {} times in this phase", grouped(phase.writes.into()));
         flaws.add(format!("{at}.sample_at"), message, "beyond the end");
