@@ -3,7 +3,7 @@
 mod write_path_support;
 
 use millpond_model::buffer::Buffer;
-use millpond_model::channel::{Channel, Encoder, FillEncoder};
+use millpond_model::channel::{Encoder, FillEncoder};
 use millpond_model::event_loop::{LoopConfig, Stall};
 use millpond_model::message::{Message, Pojo};
 use millpond_model::platform::{JoinOps, Lock};
@@ -41,7 +41,7 @@ on_std!(
     linger_way_back_lost_under_netty_rules,
     partial_writes,
     spin_count_bounds_a_flush,
-    spin_count_restarts_with_each_batch_before_4_1_18,
+    gathering_is_limited_from_4_1_18,
     flush_task_before_4_1_23_flushes_more,
     unwritable_at_the_1171st_write_of_4_1_8,
     unwritable_at_the_1639th_write_of_ours,
@@ -581,8 +581,8 @@ fn spin_count_bounds_a_flush<P: Platform>() {
     assert_eq!(trickle::<P>(Preset::Millpond, 1000, &["m"; 20]), (1, 20 + 1));
 }
 
-/// Through 4.1.17 a batch that goes out whole restarts the count; it never did since, but a batch is all there is then.
-fn spin_count_restarts_with_each_batch_before_4_1_18<P: Platform>() {
+/// Through 4.1.17 one write gathers all that is flushed; since then 1,024 buffers at most.
+fn gathering_is_limited_from_4_1_18<P: Platform>() {
     let old = WritePathConfig::from(Preset::Netty4_1_8);
     assert_eq!((old.spin_bounds_flush, old.max_gather), (false, u32::MAX));
     assert_eq!(trickle::<P>(Preset::Netty4_1_8, 1_000_000, &["m"; 3000]).0, 1);
@@ -724,5 +724,4 @@ fn presets<P: Platform>() {
     let text = ron::to_string(&at(Preset::Netty4_1_8)).expect("a configuration is data");
     assert_eq!(ron::from_str::<WritePathConfig>(&text).expect("and comes back"), at(Preset::Netty4_1_8));
     assert_eq!(ron::from_str::<WritePathConfig>("()").expect("all fields have defaults"), at(Preset::Millpond));
-    let _unused: Option<Channel<P>> = None;
 }

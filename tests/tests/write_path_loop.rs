@@ -27,7 +27,6 @@ on_std!(
     accepted_tasks_run_while_the_loop_shuts_down,
     lazy_task_waits_under_netty_rules,
     lazy_task_wakes_under_our_rules,
-    presets,
 );
 
 fn ours() -> LoopConfig {
@@ -255,7 +254,8 @@ fn lazy_task_wakes_under_our_rules<P: Platform>() {
     world.shut_down();
 }
 
-fn presets<P: Platform>() {
+#[test]
+fn presets() {
     let rule = |preset| LoopConfig::from(preset).shutdown;
     assert_eq!(rule(Preset::Netty4_0_43), ShutdownRule::NoFinalPass);
     assert_eq!(rule(Preset::Netty4_1_38), ShutdownRule::NoFinalPass);
