@@ -7,7 +7,7 @@ use super::{EventLoop, Rejected};
 use crate::promise::Promise;
 use crate::{Platform, Std};
 
-/// See the [module](self).
+/// Holds an event loop up until it is released or dropped.
 pub struct Stall<P: Platform = Std> {
     reached: Promise<P>,
     opened: Promise<P>,

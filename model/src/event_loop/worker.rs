@@ -185,23 +185,28 @@ impl<P: Platform> Worker<P> {
         any
     }
 
-    /// Runs everything there is; says whether there was anything.
+    /// Runs tasks until there are none; says whether there were any. Producers that are fast enough keep it busy for ever.
     fn run_all(&mut self) -> bool {
         let mut any = false;
-        loop {
-            let mut some = self.run_scheduled();
-            while self.run_one() {
-                some = true;
-            }
-            if !some {
-                break;
-            }
+        while self.run_one() {
             any = true;
         }
         if any {
             self.last_execution = P::now();
         }
         any
+    }
+
+    /// As `run_all`, but only the tasks that are here now: those that come meanwhile can't put the end off.
+    fn run_present(&mut self) -> bool {
+        let present = self.event_loop.0.queue.len();
+        for _ in 0..present {
+            self.run_one();
+        }
+        if present > 0 {
+            self.last_execution = P::now();
+        }
+        present > 0
     }
 
     fn close_channels(&self) {
@@ -216,20 +221,22 @@ impl<P: Platform> Worker<P> {
         bump(&self.event_loop.0.counters.cancelled, cancelled.len() as u64);
     }
 
-    /// Netty's `confirmShutdown`.
+    /// Netty's `confirmShutdown`. Ours asks for the timeout also while tasks keep coming.
     fn confirm_shutdown(&mut self) -> bool {
         self.cancel_scheduled();
         let started = *self.shutdown_started.get_or_insert_with(P::now);
         let shared = &*self.event_loop.0;
+        let ours = shared.config.shutdown == ShutdownRule::CloseQueue;
         // Relaxed: stored before the state, which we have read.
         let quiet_period = Duration::from_nanos(shared.quiet_period.load(Ordering::Relaxed));
         let timeout = Duration::from_nanos(shared.timeout.load(Ordering::Relaxed));
-        let is_shut_down = self.event_loop.state() >= LoopState::Shutdown;
-        if self.run_all() {
-            return is_shut_down || quiet_period.is_zero();
-        }
+        let any = if ours { self.run_present() } else { self.run_all() };
         let now = P::now();
-        if is_shut_down || now - started > timeout {
+        let late = now - started > timeout;
+        if any {
+            return quiet_period.is_zero() || ours && late;
+        }
+        if late {
             return true;
         }
         if now - self.last_execution <= quiet_period && !quiet_period.is_zero() {

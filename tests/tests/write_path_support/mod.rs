@@ -1,0 +1,216 @@
+//! What the tests of the write path share: a channel over memory, and witnesses.
+#![allow(dead_code)] // each test file uses a part of it
+
+use millpond_model::buffer::Buffer;
+use millpond_model::channel::{Channel, ChannelSetup, Encoder, FillEncoder, Handler};
+use millpond_model::event_loop::{EventLoop, LoopConfig};
+use millpond_model::message::Message;
+use millpond_model::platform::{AtomicOps, Lock};
+use millpond_model::promise::{Cause, Outcome, Promise};
+use millpond_model::recycler::Domain;
+use millpond_model::transport::{MemoryPeer, MemoryTransport, Transport};
+use millpond_model::write_path::{Pools, PoolsConfig, WritePathConfig};
+use millpond_model::{Platform, Preset};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Makes one `#[test]` per generic function, on the real platform.
+#[macro_export]
+macro_rules! on_std {
+    ($($name:ident),* $(,)?) => {
+        mod on_std {
+            $(#[test] fn $name() { super::$name::<millpond_model::Std>(); })*
+        }
+    };
+}
+
+/// What a channel's handler heard, in order.
+pub enum Heard {
+    Writable(bool),
+    Inactive,
+}
+
+pub struct Ears<P: Platform>(pub Arc<P::Mutex<Vec<Heard>>>);
+
+impl<P: Platform> Handler<P> for Ears<P> {
+    fn writability_changed(&self, _channel: &Channel<P>, writable: bool) {
+        self.0.lock().push(Heard::Writable(writable));
+    }
+    fn inactive(&self, _channel: &Channel<P>) {
+        self.0.lock().push(Heard::Inactive);
+    }
+}
+
+/// A loop, a channel on it, and the other end.
+pub struct World<P: Platform> {
+    pub event_loop: EventLoop<P>,
+    pub linger: EventLoop<P>,
+    pub pools: Arc<Pools<P>>,
+    pub channel: Channel<P>,
+    pub peer: MemoryPeer<P>,
+    pub heard: Arc<P::Mutex<Vec<Heard>>>,
+}
+
+impl<P: Platform> World<P> {
+    pub fn new(preset: Preset, window: usize) -> Self {
+        Self::with(preset, preset.into(), window, Box::new(FillEncoder(7)))
+    }
+
+    pub fn with(preset: Preset, loops: LoopConfig, window: usize, encoder: Box<dyn Encoder<P>>) -> Self {
+        let (transport, peer) = MemoryTransport::pair(window);
+        let (world, none) = Self::over(preset, loops, Box::new(transport), encoder, Some(peer));
+        assert!(none.is_none());
+        world
+    }
+
+    /// Over a transport of the test's own; the peer is an idle one.
+    pub fn over(
+        preset: Preset,
+        loops: LoopConfig,
+        transport: Box<dyn Transport<P>>,
+        encoder: Box<dyn Encoder<P>>,
+        peer: Option<MemoryPeer<P>>,
+    ) -> (Self, Option<()>) {
+        let event_loop = EventLoop::new("loop", loops.clone());
+        let linger = EventLoop::new("linger", loops);
+        let config = WritePathConfig::from(preset);
+        let pools = Arc::new(Pools::new_in(&Domain::new(), &PoolsConfig::from(preset), config.one_task_pool));
+        let heard = Arc::new(P::Mutex::new(Vec::new()));
+        let channel = Channel::open(ChannelSetup {
+            event_loop: event_loop.clone(),
+            linger_executor: Some(linger.clone()),
+            pools: Arc::clone(&pools),
+            config: Arc::new(config),
+            transport,
+            encoder,
+            handler: Box::new(Ears::<P>(Arc::clone(&heard))),
+        });
+        let channel = channel.unwrap_or_else(|e| panic!("{e}"));
+        let peer = peer.unwrap_or_else(|| MemoryTransport::pair(0).1);
+        (Self { event_loop, linger, pools, channel, peer, heard }, None)
+    }
+
+    /// A message of `text`, and a second count on it.
+    pub fn message(&self, text: &str) -> (Message<P>, Buffer<P>) {
+        let mut buffer = self.pools.buffers.allocate(text.len()).expect("there is memory");
+        buffer.put(text.as_bytes()).expect("there is room");
+        let witness = buffer.retain().expect("it is alive");
+        (Message::Buffer(buffer), witness)
+    }
+
+    /// Writes `text` and gives what to check it by.
+    pub fn write(&self, text: &str) -> Written<P> {
+        let (message, witness) = self.message(text);
+        let written = Written::new(witness);
+        self.channel.write(message, written.promise.clone()).expect("the promise is new");
+        written
+    }
+
+    pub fn write_and_flush(&self, text: &str) -> Written<P> {
+        let (message, witness) = self.message(text);
+        let written = Written::new(witness);
+        self.channel.write_and_flush(message, written.promise.clone()).expect("the promise is new");
+        written
+    }
+
+    /// Runs `f` on the loop and waits for it.
+    pub fn on_loop(&self, f: impl FnOnce() + Send + 'static) {
+        on_loop(&self.event_loop, f);
+    }
+
+    /// Waits until the loop has run what it had, and what that posted.
+    pub fn settle(&self) {
+        self.on_loop(|| ());
+        self.on_loop(|| ());
+    }
+
+    pub fn close(&self) -> Outcome {
+        let promise = Promise::new();
+        self.channel.close(promise.clone());
+        promise.wait()
+    }
+
+    pub fn shut_down(&self) {
+        self.event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
+        self.linger.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
+        self.event_loop.join().expect("the loop ends well");
+        self.linger.join().expect("the loop ends well");
+    }
+
+    /// How often the channel became inactive, and that it did so last.
+    pub fn told_inactive(&self) -> usize {
+        let heard = self.heard.lock();
+        let told = heard.iter().filter(|h| matches!(h, Heard::Inactive)).count();
+        assert!(told == 0 || matches!(heard.last(), Some(Heard::Inactive)));
+        told
+    }
+
+    /// The channel has nothing left, and has lost nothing.
+    pub fn assert_clean(&self) {
+        let stats = self.channel.stats();
+        assert!(stats.pending.holds(), "{stats:?}");
+        assert_eq!((stats.pending.total, stats.in_flight()), (0, 0), "{stats:?}");
+    }
+}
+
+pub fn on_loop<P: Platform>(event_loop: &EventLoop<P>, f: impl FnOnce() + Send + 'static) {
+    let done = Promise::<P>::untracked();
+    let told = done.clone();
+    let accepted = event_loop.execute_fn(move || {
+        f();
+        told.complete(Ok(()));
+    });
+    accepted.expect("the loop takes tasks");
+    assert_eq!(done.wait(), Ok(()));
+}
+
+/// Waits until `condition` holds, for some seconds.
+pub fn until<P: Platform>(condition: impl Fn() -> bool, what: &str) {
+    for _ in 0..5000 {
+        if condition() {
+            return;
+        }
+        P::sleep(Duration::from_millis(1));
+    }
+    panic!("{what}: not within five seconds");
+}
+
+/// One write: its promise, how often that completed, and a count of its own on the message.
+pub struct Written<P: Platform> {
+    pub promise: Promise<P>,
+    completions: Arc<P::Atomic<u32>>,
+    pub witness: Buffer<P>,
+}
+
+impl<P: Platform> Written<P> {
+    pub fn new(witness: Buffer<P>) -> Self {
+        let (promise, completions) = (Promise::new(), Arc::new(P::Atomic::new(0)));
+        let counted = Arc::clone(&completions);
+        promise.add_listener(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        Self { promise, completions, witness }
+    }
+
+    /// It ended once, in this way, and its message was released once.
+    pub fn assert_ended(&self, outcome: Outcome) {
+        assert_eq!(self.promise.wait(), outcome);
+        // Complete is seen before the listeners have run.
+        until::<P>(|| self.completions.load(Ordering::SeqCst) > 0, "the listener runs");
+        self.assert_released();
+        assert_eq!(self.completions.load(Ordering::SeqCst), 1, "a promise completes once");
+    }
+
+    /// The message was released once: only the witness' own count is left.
+    pub fn assert_released(&self) {
+        // The promise may complete before the message is released, in old releases.
+        until::<P>(|| self.witness.count() == 1, "the message is released once");
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.promise.outcome().is_none() && self.witness.count() == 2
+    }
+}
+
+pub const CLOSED: Outcome = Err(Cause::ClosedChannel);
