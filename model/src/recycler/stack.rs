@@ -216,7 +216,11 @@ impl<T: Send + 'static, P: Platform> Stack<T, P> {
             return Err(DropReason::DelayedLimit);
         }
         let entries = match a.domain.look_up(number) {
-            None | Some(Found::Dummy) => return Err(DropReason::DelayedLimit),
+            None => return Err(DropReason::DelayedLimit), // the thread is past its end: it serves nobody any more
+            Some(Found::Dummy) => {
+                P::reach(Reach::DelayedLimitHit);
+                return Err(DropReason::DelayedLimit);
+            }
             Some(Found::Queue(queue)) => return Ok(queue.cast()),
             Some(Found::Absent(entries)) => entries,
         };

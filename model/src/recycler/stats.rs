@@ -171,15 +171,14 @@ impl PoolStats {
         }
     }
 
-    /// Bytes that Netty would retain in this pool, for objects of `object` bytes: A: a handle of 32 bytes an object,
-    /// 112 bytes a link of 16, a 4-byte slot of the array; B: a handle of 24 bytes an object (64-bit HotSpot, compressed
-    /// pointers).
+    /// Bytes that Netty would retain for this pool's objects, if one has `object` bytes: A: a handle of 32 bytes each, and
+    /// the links (112 bytes for 16 objects); B: a handle of 24 bytes and a 4-byte place in the queue each (64-bit HotSpot,
+    /// compressed pointers).
     pub fn java_bytes(&self, object: u64) -> u64 {
         if self.link_capacity == 0 {
-            return self.retained * (object + 24);
+            return self.retained * (object + 24 + 4);
         }
-        let link = 48 + 4 * self.link_capacity;
-        self.retained * (object + 32) + self.links * link + 4 * self.array_len
+        self.retained * (object + 32) + self.links * (48 + 4 * self.link_capacity)
     }
 }
 

@@ -1,0 +1,163 @@
+//! Threads at once, for every preset: objects pass between them, threads come and go, and at the end every object is
+//! accounted for and no two holders ever had the same one.
+
+use millpond_model::observe::Kind;
+use millpond_model::platform::{AtomicOps, CounterOps, Lock};
+use millpond_model::recycler::{Domain, Generation, Pooled, Recycler, RecyclerConfig};
+use millpond_model::{Platform, Preset};
+use millpond_tests::crew::Crew;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What is pooled: says whether it is held, and how many exist.
+struct Item<P: Platform> {
+    held: P::Atomic<bool>,
+    alive: Arc<P::Counter>,
+    /// Plain memory: a missing happens-before would tear it.
+    words: [u64; 4],
+}
+
+impl<P: Platform> Item<P> {
+    fn new(alive: &Arc<P::Counter>) -> Self {
+        alive.add(1);
+        Self { held: P::Atomic::new(false), alive: Arc::clone(alive), words: [0; 4] }
+    }
+
+    fn take(&mut self, mark: u64) {
+        assert!(!self.held.swap(true, Ordering::Relaxed), "held by somebody else");
+        assert!(self.words.iter().all(|w| *w == self.words[0]), "a torn object: {:?}", self.words);
+        self.words = [mark; 4];
+    }
+
+    fn leave(&mut self) {
+        assert!(self.words.iter().all(|w| *w == self.words[0]), "a torn object: {:?}", self.words);
+        assert!(self.held.swap(false, Ordering::Relaxed), "not held");
+    }
+}
+
+impl<P: Platform> Drop for Item<P> {
+    fn drop(&mut self) {
+        self.alive.sub(1);
+    }
+}
+
+type Belt<P> = Arc<<P as Platform>::Mutex<VecDeque<Pooled<Item<P>, P>>>>;
+
+/// A deterministic stream of small numbers (SplitMix64).
+struct Stream(u64);
+
+impl Stream {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+/// Gets, recycles, and passes to others through `belt`.
+fn work<P: Platform>(recycler: &Recycler<Item<P>, P>, belt: &Belt<P>, seed: u64, steps: u64) {
+    let mut stream = Stream(seed);
+    let mut mine = Vec::new();
+    for step in 0..steps {
+        match stream.below(8) {
+            0..=3 => {
+                let mut item = recycler.get();
+                item.take(seed << 32 | step);
+                mine.push(item);
+            }
+            4 | 5 => {
+                if let Some(item) = mine.pop() {
+                    belt.lock().push_back(item);
+                }
+            }
+            6 => {
+                let other = belt.lock().pop_front();
+                other.into_iter().for_each(finish);
+            }
+            _ => {
+                let n = stream.below(mine.len() as u64 + 1);
+                mine.drain(..usize::try_from(n).expect("small")).for_each(finish);
+            }
+        }
+    }
+    mine.into_iter().for_each(finish);
+}
+
+fn finish<P: Platform>(mut item: Pooled<Item<P>, P>) {
+    item.leave();
+}
+
+/// `lives` times `workers` threads at once, each life on fresh threads except worker 0.
+fn churn<P: Platform>(config: RecyclerConfig, workers: usize, lives: usize, steps: u64) {
+    let domain = Domain::<P>::new();
+    let alive = Arc::new(P::Counter::default());
+    let made = Arc::clone(&alive);
+    let recycler = Recycler::new_in(&domain, Kind::Object, config, move || Item::<P>::new(&made));
+    let belt: Belt<P> = Arc::new(P::Mutex::new(VecDeque::new()));
+    let mut crew = Crew::<P>::new(workers);
+    let mut team: Vec<usize> = (0..workers).collect();
+    for life in 0..lives {
+        let started: Vec<_> = team
+            .iter()
+            .map(|&worker| {
+                let (recycler, belt) = (recycler.clone(), Arc::clone(&belt));
+                let seed = (life * workers + worker) as u64 + 1;
+                crew.start(worker, move || work(&recycler, &belt, seed, steps))
+            })
+            .collect();
+        started.into_iter().for_each(|s| crew.wait(s));
+        let stats = recycler.stats();
+        stats.check().unwrap_or_else(|e| panic!("{e}\n{stats}"));
+        if config.generation == Generation::A && config.reclaim_skipped_link {
+            stats.check_shared().unwrap_or_else(|e| panic!("{e}\n{stats}"));
+        }
+        assert_eq!(stats.total().in_use, belt.lock().len() as i64, "in use is what is on the belt");
+        for worker in team.iter_mut().skip(1) {
+            crew.dismiss(*worker);
+            *worker = crew.hire();
+        }
+    }
+    let rest = std::mem::take(&mut *belt.lock());
+    crew.run(0, move || rest.into_iter().for_each(finish));
+    domain.collect();
+    let stats = recycler.stats();
+    stats.check().unwrap_or_else(|e| panic!("{e}\n{stats}"));
+    let total = stats.total();
+    assert_eq!((total.in_use, total.retained), (0, alive.get()), "alive is what is in the pools");
+    assert_eq!((total.double_recycles_refused, total.double_recycles_ignored), (0, 0));
+    drop(crew);
+    drop(recycler);
+    drop(domain);
+    assert_eq!(alive.get(), 0, "nothing outlives its recycler and its threads");
+}
+
+/// A preset as it is, and with every object admitted to a tiny pool, where every limit is met.
+fn stress<P: Platform>(preset: Preset) {
+    churn::<P>(preset.into(), 4, 8, 20_000);
+    let tiny = RecyclerConfig {
+        max_capacity: 40,
+        ratio: 1,
+        link_capacity: 2,
+        initial_capacity: 4,
+        delayed_queue_ratio: 0,
+        max_delayed_queues_per_thread: Some(2),
+        chunk_size: 4,
+        ..preset.into()
+    };
+    churn::<P>(tiny, 4, 20, 10_000);
+}
+
+macro_rules! presets {
+    ($platform:ty: $($name:ident $preset:ident)*) => {
+        $(#[test] fn $name() { crate::stress::<$platform>(::millpond_model::Preset::$preset); })*
+    };
+}
+
+mod on_std {
+    presets!(::millpond_model::Std: v4_0_43 Netty4_0_43 v4_1_2 Netty4_1_2 v4_1_3 Netty4_1_3 v4_1_4 Netty4_1_4
+        v4_1_8 Netty4_1_8 v4_1_22 Netty4_1_22 v4_1_38 Netty4_1_38 v4_1_44 Netty4_1_44 v4_1_66 Netty4_1_66
+        v4_1_71 Netty4_1_71 v4_1_88 Netty4_1_88 v4_2_7 Netty4_2_7 millpond Millpond);
+}
