@@ -197,7 +197,7 @@ impl<P: Platform> Buffer<P> {
     /// [`IllegalCount`] when the buffer is dead, `n` is 0, or `n` exceeds the count.
     pub fn release_many(&self, n: u32) -> Result<bool, IllegalCount> {
         let result = self.shell.count.release(self.generation, n);
-        P::note(self.ticket, result.map_or(Event::IllegalCount, |r| Event::Released(r.left)));
+        P::note(self.ticket, result.map_or(Event::IllegalRelease, |r| Event::Released(r.left)));
         let release = result?;
         if release.deallocate {
             self.deallocate();

@@ -75,7 +75,9 @@ pub enum Event {
     Released(u32),
     /// Its count reached zero and its memory was given back. Ends the period of ownership.
     Deallocated,
-    /// An operation on it was refused because its count is illegal.
+    /// A release was refused because its count is illegal: it was released before.
+    IllegalRelease,
+    /// Another operation on it was refused because its count is illegal.
     IllegalCount,
     /// It passed this place.
     Touched(&'static str),

@@ -437,10 +437,13 @@ impl Ledger {
                 let text = "recycled again; the pool saw it and refused".to_string();
                 self.found(at, slot, FindingKind::DoubleRelease, text)
             }
+            Event::IllegalRelease => {
+                let text = "released again; its count was illegal and the release refused".to_string();
+                self.found(at, slot, FindingKind::DoubleRelease, text)
+            }
             Event::IllegalCount => {
-                let text = "an operation on it was refused: its count is illegal".to_string();
-                let kind = if stale { FindingKind::UseAfterRelease } else { FindingKind::DoubleRelease };
-                self.found(at, slot, kind, text)
+                let text = "used after its release; its count was illegal and the operation refused".to_string();
+                self.found(at, slot, FindingKind::UseAfterRelease, text)
             }
             Event::CompletedAgain => self.found(at, slot, FindingKind::PromiseTwice, "completed again".to_string()),
             Event::Retained(_) | Event::Released(_) | Event::Touched(_) if stale => {
@@ -571,7 +574,8 @@ fn describe(event: Event) -> String {
         Event::Retained(n) => format!("retained, count {n}"),
         Event::Released(n) => format!("released, count {n}"),
         Event::Deallocated => "deallocated".to_string(),
-        Event::IllegalCount => "illegal count".to_string(),
+        Event::IllegalRelease => "release refused".to_string(),
+        Event::IllegalCount => "operation refused".to_string(),
         Event::Touched(hint) => format!("touched: {hint}"),
         Event::Succeeded => "succeeded".to_string(),
         Event::Failed(cause) => format!("failed: {cause}"),

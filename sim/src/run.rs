@@ -9,6 +9,7 @@ use crate::oracle;
 use crate::outcome::Outcome;
 use crate::scenario::{Cell, Fault, Preempt, Schedule};
 use crate::world;
+use millpond_model::observe::Kind;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -92,7 +93,8 @@ fn findings(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Vec<Findi
     let plain = |kind, text: String| vec![Finding::plain(kind, step, text)];
     match &execution.verdict {
         Verdict::Finished => {
-            let mut findings = seen.findings.clone();
+            let mut findings = unended(execution);
+            findings.extend(seen.findings.iter().cloned());
             findings.extend(oracle::judge(&cell.scenario, &Samples(seen.samples.clone()), step));
             findings
         }
@@ -107,6 +109,15 @@ fn findings(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Vec<Findi
         Verdict::StackOverflow { .. } => plain(FindingKind::StackOverflow, execution.verdict.to_string()),
         Verdict::Diverged { .. } | Verdict::Stopped(_) => plain(FindingKind::Stall, execution.verdict.to_string()),
     }
+}
+
+/// Findings of each kind that are listed at most.
+const UNENDED_MAX: usize = 8;
+
+/// What is still owned after the last thread has ended. Lost tasks first: they explain what they carried.
+fn unended(execution: &Execution) -> Vec<Finding> {
+    let kinds = [Kind::WriteAndFlushTask, Kind::WriteTask, Kind::Buffer, Kind::Message, Kind::Promise];
+    kinds.iter().flat_map(|kind| execution.ledger.owned(*kind, UNENDED_MAX)).collect()
 }
 
 /// The command that a person typed, as far as it decides the outcome: what a replay line must repeat.

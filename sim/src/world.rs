@@ -134,7 +134,11 @@ impl<'a, P: Platform> World<'a, P> {
         match step {
             Step::Phase(phase) => self.phase(phase),
             Step::Drain(drain) => self.drain(drain),
-            Step::Idle(idle) => P::sleep(idle.lasts.duration()),
+            Step::Idle(idle) => {
+                self.settle();
+                P::sleep(idle.lasts.duration());
+                self.settle();
+            }
             Step::Collect(_) => {
                 self.pools.domain.collect();
             }

@@ -137,6 +137,7 @@ fn event_code(event: Event) -> u8 {
         Event::Released(count) => 96 | (count as u8 & 31),
         Event::Deallocated => 25,
         Event::IllegalCount => 26,
+        Event::IllegalRelease => 31,
         Event::Touched(_) => 27,
         Event::Succeeded => 28,
         Event::Failed(_) => 29,

@@ -3,9 +3,7 @@
 use std::ops::Range;
 
 use super::{Flaws, Shape, plural};
-use crate::scenario::{
-    Arrival, Call, Clients, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, limits,
-};
+use crate::scenario::{Arrival, Call, Clients, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, limits};
 use crate::suggest::{grouped, quoted};
 
 pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
