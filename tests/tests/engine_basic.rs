@@ -50,7 +50,13 @@ fn all_options() -> Vec<Options> {
     for strategy in strategies() {
         for granularity in [Granularity::Operation, Granularity::Task] {
             for index in 0..20 {
-                all.push(Options { strategy: strategy.clone(), granularity, index, pct_steps: 200, ..Options::default() });
+                all.push(Options {
+                    strategy: strategy.clone(),
+                    granularity,
+                    index,
+                    pct_steps: 200,
+                    ..Options::default()
+                });
             }
         }
     }
