@@ -114,6 +114,7 @@ impl<P: Platform> BufferPool<P> {
     ///
     /// # Errors
     /// [`OutOfMemory`] when the platform has none, or `capacity` exceeds 4 GiB.
+    #[track_caller]
     pub fn allocate(&self, capacity: usize) -> Result<Buffer<P>, OutOfMemory> {
         let refused = OutOfMemory { capacity };
         let layout = Layout::array::<u8>(capacity).map_err(|_| refused)?;
@@ -162,6 +163,7 @@ impl<P: Platform> Buffer<P> {
     ///
     /// # Errors
     /// [`IllegalCount`] when the buffer is dead or the count would overflow.
+    #[track_caller]
     pub fn retain(&self) -> Result<Self, IllegalCount> {
         self.retain_many(1)?;
         Ok(Self {
@@ -177,6 +179,7 @@ impl<P: Platform> Buffer<P> {
     ///
     /// # Errors
     /// [`IllegalCount`] when the buffer is dead, `n` is 0, or the count would overflow.
+    #[track_caller]
     pub fn retain_many(&self, n: u32) -> Result<(), IllegalCount> {
         let result = self.shell.count.retain(self.generation, n);
         P::note(self.ticket, result.map_or(Event::IllegalCount, Event::Retained));
@@ -187,6 +190,7 @@ impl<P: Platform> Buffer<P> {
     ///
     /// # Errors
     /// [`IllegalCount`] when the buffer is dead.
+    #[track_caller]
     pub fn release(&self) -> Result<bool, IllegalCount> {
         self.release_many(1)
     }
@@ -195,6 +199,7 @@ impl<P: Platform> Buffer<P> {
     ///
     /// # Errors
     /// [`IllegalCount`] when the buffer is dead, `n` is 0, or `n` exceeds the count.
+    #[track_caller]
     pub fn release_many(&self, n: u32) -> Result<bool, IllegalCount> {
         let result = self.shell.count.release(self.generation, n);
         P::note(self.ticket, result.map_or(Event::IllegalRelease, |r| Event::Released(r.left)));
@@ -206,6 +211,7 @@ impl<P: Platform> Buffer<P> {
     }
 
     /// Tells a checker where the buffer passes.
+    #[track_caller]
     pub fn touch(&self, place: &'static str) {
         P::note(self.ticket, Event::Touched(place));
     }
@@ -228,6 +234,7 @@ impl<P: Platform> Buffer<P> {
     ///
     /// # Errors
     /// [`IllegalCount`] when the buffer is dead.
+    #[track_caller]
     pub fn bytes(&self) -> Result<Bytes<'_, P>, IllegalCount> {
         self.shell.count.pin(self.generation).inspect_err(|_| P::note(self.ticket, Event::IllegalCount))?;
         // SAFETY: the pin keeps the memory, so that the cell is only read meanwhile.
@@ -239,6 +246,7 @@ impl<P: Platform> Buffer<P> {
     ///
     /// # Errors
     /// [`PutError`] when the count isn't one or the room is too small; nothing is put then.
+    #[track_caller]
     pub fn put(&mut self, data: &[u8]) -> Result<(), PutError> {
         self.append(data.len(), |to| {
             // SAFETY: `append` gives exclusive memory of `data.len()` bytes, which can't overlap a shared slice.
@@ -250,6 +258,7 @@ impl<P: Platform> Buffer<P> {
     ///
     /// # Errors
     /// As [`Buffer::put`].
+    #[track_caller]
     pub fn put_repeated(&mut self, value: u8, n: usize) -> Result<(), PutError> {
         // SAFETY: `append` gives exclusive memory of `n` bytes.
         self.append(n, |to| unsafe { to.as_ptr().write_bytes(value, n) })

@@ -18,6 +18,7 @@ pub struct Pojo<P: Platform = Std> {
 
 impl<P: Platform> Pojo<P> {
     /// A message that takes `encoded_size` bytes when encoded.
+    #[track_caller]
     pub fn new(encoded_size: u32) -> Self {
         let id = P::identify(Kind::Message);
         Self { encoded_size, id, ticket: P::obtained(id) }
@@ -55,6 +56,7 @@ impl<P: Platform> Message<P> {
 
     /// Gives the message up. A count that is illegal already has been noted by the buffer and changes nothing here, as in
     /// Netty's `safeRelease`.
+    #[track_caller]
     pub fn release(self) {
         match self {
             Self::Buffer(buffer) => {
@@ -65,6 +67,7 @@ impl<P: Platform> Message<P> {
     }
 
     /// Tells a checker where the message passes.
+    #[track_caller]
     pub fn touch(&self, place: &'static str) {
         match self {
             Self::Buffer(buffer) => buffer.touch(place),

@@ -129,6 +129,7 @@ impl<P: Platform> Default for Promise<P> {
 
 impl<P: Platform> Promise<P> {
     /// A pending promise.
+    #[track_caller]
     pub fn new() -> Self {
         let id = P::identify(Kind::Promise);
         Self::with(Some((id, P::obtained(id))))
@@ -139,11 +140,13 @@ impl<P: Platform> Promise<P> {
         Self::with(None)
     }
 
+    #[track_caller]
     fn with(tracked: Option<(P::Id, P::Ticket)>) -> Self {
         let (word, listeners) = (P::Atomic::new(PENDING), P::Mutex::new(Vec::new()));
         Self(Arc::new(Inner { word, listeners, tracked }))
     }
 
+    #[track_caller]
     fn note(&self, event: Event) {
         if let Some((_, ticket)) = self.0.tracked {
             P::note(ticket, event);
@@ -176,6 +179,7 @@ impl<P: Platform> Promise<P> {
     ///
     /// # Panics
     /// When `outcome` is `Err(Cancelled)`: only [`Promise::cancel`] cancels.
+    #[track_caller]
     pub fn try_complete(&self, outcome: Outcome) -> bool {
         assert_ne!(outcome, Err(Cause::Cancelled), "only `cancel` cancels");
         self.finish(outcome, |state| matches!(state, PENDING | UNCANCELLABLE))
@@ -183,6 +187,7 @@ impl<P: Platform> Promise<P> {
 
     /// Completes it, as the one whose duty that is. Finding it complete already is a violation, unless it was cancelled; it
     /// is noted, and `false` is given.
+    #[track_caller]
     pub fn complete(&self, outcome: Outcome) -> bool {
         let done = self.try_complete(outcome);
         if !done && !self.is_cancelled() {
@@ -192,6 +197,7 @@ impl<P: Platform> Promise<P> {
     }
 
     /// Cancels it unless it is complete or uncancellable; says whether.
+    #[track_caller]
     pub fn cancel(&self) -> bool {
         self.finish(Err(Cause::Cancelled), |state| state == PENDING)
     }
@@ -202,6 +208,7 @@ impl<P: Platform> Promise<P> {
         result.is_ok() || !self.is_cancelled()
     }
 
+    #[track_caller]
     fn finish(&self, outcome: Outcome, from: impl Fn(u32) -> bool) -> bool {
         let result = self.update(|word| from(word & STATE).then_some(word & !STATE | encode(outcome)));
         let Ok(before) = result else { return false };

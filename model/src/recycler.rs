@@ -98,6 +98,7 @@ impl<T: Send + 'static, P: Platform> Recycler<T, P> {
     ///
     /// # Panics
     /// If making a new object panics.
+    #[track_caller]
     pub fn get(&self) -> Pooled<T, P> {
         let Obtained { node, ticket, home } = match self.0.get() {
             Ok(obtained) => obtained,

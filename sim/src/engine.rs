@@ -48,6 +48,7 @@ use self::platform::engine;
 use crate::ledger::{Finding, Ledger};
 use millpond_model::platform::ThreadId;
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 
 thread_local! {
     /// The engine of the execution before, with its stacks and buffers.
@@ -66,14 +67,15 @@ thread_local! {
 pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
     panics::install();
     overflow::install();
-    let mut engine = KEPT.take().unwrap_or_else(|| Box::new(Engine::new()));
+    // If the engine itself panics there are threads alive on its stacks: it is leaked then.
+    let mut engine = ManuallyDrop::new(KEPT.take().unwrap_or_else(|| Box::new(Engine::new())));
     engine.begin(options);
     {
         let _running = Running::enter(&engine);
         engine.drive(main);
     }
     let execution = engine.finish();
-    KEPT.set(Some(engine));
+    KEPT.set(Some(ManuallyDrop::into_inner(engine)));
     execution
 }
 

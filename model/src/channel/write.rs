@@ -166,6 +166,7 @@ impl<P: Platform> Channel<P> {
 
     /// The one place where a write that finds its channel closed gives its message up.
     fn fail_closed(&self, message: Message<P>, promise: &Promise<P>) {
+        message.touch("the channel is closed");
         if P::planted(Defect::ForgottenRelease) {
             promise.complete(Err(Cause::ClosedChannel));
             return;

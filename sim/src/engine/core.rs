@@ -359,6 +359,9 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn cold_event(&self, what: What, site: Site) {
+        if self.inside.get() {
+            self.check_stack();
+        }
         if self.stopping.get() {
             self.events.undo();
         } else {
@@ -386,6 +389,9 @@ impl Engine {
     /// Runs `f` on a stream of random numbers.
     #[inline]
     pub fn draw<R>(&self, stream: Stream, f: impl FnOnce(&mut Generator) -> R) -> R {
+        if self.inside.get() {
+            self.check_stack();
+        }
         let mut generator = self.streams[stream as usize].borrow_mut();
         f(generator.get_or_insert_with(|| Generator::new(self.seed.get(), self.index.get(), stream)))
     }
@@ -424,6 +430,7 @@ impl Engine {
     /// Ends the execution if the ledger found something.
     #[inline]
     pub fn judge<R>(&self, site: Site, f: impl FnOnce(&mut Ledger, &At) -> Result<R, Finding>) -> Option<R> {
+        self.check_stack();
         let at = At { thread: ThreadId(self.thread_id.get()), step: self.step(), time: self.now.get(), site };
         let result = f(&mut self.ledger.borrow_mut(), &at);
         match result {

@@ -16,6 +16,8 @@ use std::ptr::{NonNull, null_mut};
 struct Header {
     previous: Cell<*mut Header>,
     next: Cell<*mut Header>,
+    /// Of the execution in whose list it is; 0: in none.
+    stamp: Cell<u64>,
     /// Start of the host block.
     start: NonNull<u8>,
     /// Of the host block.
@@ -47,12 +49,18 @@ impl Blocks {
     }
 
     /// A block in the list.
-    pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+    pub fn allocate(&self, layout: Layout, stamp: u64) -> Option<NonNull<u8>> {
         let (whole, offset) = host_layout(layout)?;
         // SAFETY: `whole` contains a header, so its size is not zero.
         let start = NonNull::new(unsafe { alloc(whole) })?;
         let next = self.first.get();
-        let header = Header { previous: Cell::new(null_mut()), next: Cell::new(next), start, layout: whole };
+        let header = Header {
+            previous: Cell::new(null_mut()),
+            next: Cell::new(next),
+            stamp: Cell::new(stamp),
+            start,
+            layout: whole,
+        };
         // SAFETY: `offset` is within the block and a multiple of both alignments, and the header fits in front of it: that is
         // how `extend` computed it.
         let (program, place) = unsafe {
@@ -72,15 +80,20 @@ impl Blocks {
         Some(program)
     }
 
-    /// Takes a block out of the list and gives it to the host.
+    /// Takes a block out of the list and gives it to the host. A block in the list of another execution, which may be
+    /// running on another OS thread, stays where it is.
     ///
     /// # Safety
-    /// `program` came from `allocate` of these `Blocks`, or from any that have let go of it with `release`, with `layout`.
-    pub unsafe fn free(&self, program: NonNull<u8>, layout: Layout) {
+    /// `program` came from `allocate` of some `Blocks` with `layout`, and was not freed. `stamp` is that of the execution
+    /// that these `Blocks` belong to.
+    pub unsafe fn free(&self, program: NonNull<u8>, layout: Layout, stamp: u64) {
         let place = program.cast::<Header>().as_ptr().wrapping_sub(1);
         // SAFETY: `allocate` put a header right in front of the block; neighbours in the list are live.
-        let (start, whole) = unsafe {
+        let (start, whole, listed) = unsafe {
             let header = &*place;
+            if header.stamp.get() != 0 && header.stamp.get() != stamp {
+                return;
+            }
             let (previous, next) = (header.previous.get(), header.next.get());
             if let Some(next) = next.as_ref() {
                 next.previous.set(previous);
@@ -91,9 +104,11 @@ impl Blocks {
             if self.first.get() == place {
                 self.first.set(next);
             }
-            (header.start, header.layout)
+            (header.start, header.layout, header.stamp.get() != 0)
         };
-        self.bytes.set(self.bytes.get().saturating_sub(layout.size() as u64));
+        if listed {
+            self.bytes.set(self.bytes.get() - layout.size() as u64);
+        }
         // SAFETY: `start` came from `alloc` with this layout, and the caller gives the block up.
         unsafe { dealloc(start.as_ptr(), whole) };
     }
@@ -105,6 +120,7 @@ impl Blocks {
         while let Some(header) = unsafe { at.as_ref() } {
             at = header.next.replace(null_mut());
             header.previous.set(null_mut());
+            header.stamp.set(0);
         }
         self.bytes.set(0);
     }

@@ -167,12 +167,13 @@ impl Platform for Sim {
         }
         let site = Location::caller();
         let engine = engine();
+        engine.check_stack();
         let size = layout.size() as u64;
         if engine.blocks.bytes().saturating_add(size) > engine.memory_limit.get() || engine.allocation_fails() {
             engine.event(Op::AllocFailed, 0, 0, 0, size as u32, site);
             return None;
         }
-        let block = engine.blocks.allocate(layout);
+        let block = engine.blocks.allocate(layout, engine.stamp.get());
         if block.is_none() {
             engine.fail_here(Verdict::Stopped(format!("the host has no memory for {size} bytes")));
         }
@@ -188,12 +189,12 @@ impl Platform for Sim {
         match running() {
             Some(engine) => {
                 engine.event(Op::Dealloc, 0, 0, 0, layout.size() as u32, Location::caller());
-                // SAFETY: by the contract of this function the block came from `alloc` above. The execution that made it is
-                // this one, or one that finished and let go of it.
-                unsafe { engine.blocks.free(ptr, layout) };
+                // SAFETY: by the contract of this function the block came from `alloc` above with `layout`, and was not
+                // freed with an abandoned execution: nothing of it may be used after that.
+                unsafe { engine.blocks.free(ptr, layout, engine.stamp.get()) };
             }
-            // SAFETY: as above; the execution is over and has let go of the block.
-            None => unsafe { super::memory::Blocks::new().free(ptr, layout) },
+            // SAFETY: as above.
+            None => unsafe { super::memory::Blocks::new().free(ptr, layout, 0) },
         }
     }
 

@@ -20,6 +20,9 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use millpond_model::platform::{SpawnError, ThreadId};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
+/// Stack that the engine keeps for its own work and for unwinding, in bytes, on top of what the program may use.
+const STACK_RESERVE: usize = 32 * 1024;
+
 /// Rounds of unwinding in which no thread ended, after which the rest is given up.
 const IDLE_ROUNDS: u32 = 100;
 
@@ -43,11 +46,11 @@ fn body(yielder: &Yielder<Resume, ()>, first: Resume, f: impl FnOnce()) -> Ended
         engine.event(Op::LocalDrop, 0, 0, 0, 0, site);
     };
     // Each failure has consumed a value, so that this ends.
-    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| me.table.borrow().clear(step))) {
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| me.table().clear(step))) {
         engine.body_unwound(payload);
     }
     me.locals_gone.set(true);
-    let rest = me.table.take();
+    let rest = me.table.take(); // what destructors have made again and again
     if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(rest))) {
         engine.body_unwound(payload);
     }
@@ -176,7 +179,7 @@ impl Engine {
 
     fn take_stack(&self) -> std::io::Result<DefaultStack> {
         let kept = self.stacks.borrow_mut().pop();
-        kept.map_or_else(|| DefaultStack::new(self.stack_bytes.get()), Ok)
+        kept.map_or_else(|| DefaultStack::new(self.stack_bytes.get() + STACK_RESERVE), Ok)
     }
 
     /// Gives a coroutine a number and a slot, and makes it runnable.
@@ -200,6 +203,7 @@ impl Engine {
     /// Starts a thread, and gives its number.
     pub fn spawn(&self, name: String, f: impl FnOnce() + 'static, site: Site) -> Result<u32, SpawnError> {
         self.point(site);
+        self.check_stack();
         if self.stopping.get() {
             return Err(SpawnError { name, reason: "the execution is being abandoned".to_string() });
         }
@@ -240,6 +244,24 @@ impl Engine {
             self.block(Wait::Join(ThreadId(id)), site);
         }
         self.event(Op::Join, id, 0, 0, 0, site);
+    }
+
+    /// Ends the execution if the running thread has used up its stack. The engine asks before it does anything that must
+    /// not be interrupted by the guard page: it holds borrows then, or is inside the host's allocator.
+    #[inline]
+    pub fn check_stack(&self) {
+        let here = 0_u8;
+        if (&raw const here).addr() < self.here().guard.get() + self.page_bytes + STACK_RESERVE / 2 {
+            self.out_of_stack();
+        }
+    }
+
+    #[cold]
+    fn out_of_stack(&self) {
+        if self.inside.get() && self.can_raise() {
+            let id = self.thread_id.get();
+            self.fail_here(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
+        }
     }
 
     /// Whether `address` is in the running thread's guard page.

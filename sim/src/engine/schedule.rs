@@ -70,6 +70,7 @@ impl Engine {
 
     /// A decision with the running thread in the race.
     pub fn scheduled_point(&self, site: Site) {
+        self.check_stack();
         let me = self.here();
         me.site.set(site);
         let natural = self.natural.get() && self.yielded.is_empty();
@@ -85,6 +86,7 @@ impl Engine {
             self.wait_abandoned();
             return;
         }
+        self.check_stack();
         let me = self.here();
         let slot = self.current.get();
         me.site.set(site);
@@ -148,6 +150,7 @@ impl Engine {
             self.wait_abandoned();
             return;
         }
+        self.check_stack();
         let me = self.here();
         me.site.set(site);
         me.wait.set(Some(wait));
@@ -266,11 +269,16 @@ impl Engine {
 
     /// The set of threads changed while the running one goes on.
     pub fn set_changed(&self) {
-        let budget = match &*self.strategy.borrow() {
+        self.new_budget(&self.strategy.borrow(), self.current.get());
+    }
+
+    /// The budget of `slot`, which runs from here on.
+    fn new_budget(&self, strategy: &Strategy, slot: u32) {
+        let budget = match strategy {
             Strategy::Random => self.run_length(self.runnable.len()),
             Strategy::RoundRobin => self.until_round_robin(),
             Strategy::RunOn => NEVER,
-            Strategy::Pct { .. } if self.top() == Some(self.current.get()) => self.until_change(),
+            Strategy::Pct { .. } if self.top() == Some(slot) => self.until_change(),
             Strategy::Pct { .. } => 0,
             Strategy::Replay(list) | Strategy::Deviate(list) => self.until_switch(list),
         };
@@ -426,15 +434,10 @@ impl Engine {
             Strategy::Replay(_) => chosen.or_else(|| self.runnable.contains(current).then_some(current)),
             Strategy::Deviate(_) => chosen.filter(|s| !self.yielded.contains(*s)).or_else(|| self.by_default(yielding)),
         };
-        if next.is_none() {
-            self.fail(Verdict::Diverged { step: self.steps.get() });
-            return None;
+        match next {
+            Some(next) => self.new_budget(&strategy, next),
+            None => self.fail(Verdict::Diverged { step: self.steps.get() }),
         }
-        // The budget is the new thread's.
-        self.current.set(next.unwrap_or(current));
-        drop(strategy);
-        self.set_changed();
-        self.current.set(current);
         next
     }
 
@@ -456,7 +459,8 @@ impl Engine {
         let listed = list.get(self.replayed.get()).is_some_and(|s| s.step == self.steps.get());
         let next = self.move_time_as_recorded(list);
         let more = self.replayed.get() > 0 && list[self.replayed.get() - 1].to != Switch::TIME;
-        if overdue || (listed && more && next.is_none()) {
+        // A recording has no switch to the thread that runs already.
+        if overdue || (listed && more && next.is_none_or(|slot| slot == self.current.get())) {
             self.fail(Verdict::Diverged { step: self.steps.get() });
             return None;
         }

@@ -235,12 +235,12 @@ impl<T: 'static> LocalKey<T> for SimLocal<T> {
         if me.locals_gone.get() {
             return Err(LocalGone);
         }
-        let found = me.table.borrow().get::<T>(self.index, self.stamp);
+        let found = me.table().get::<T>(self.index, self.stamp);
         let value = match found {
             Some(value) => value,
             None => {
                 let value = Rc::new(init()); // outside the table: it may use other variables
-                me.table.borrow().set(self.index, self.stamp, Rc::clone(&value));
+                me.table().set(self.index, self.stamp, Rc::clone(&value));
                 value
             }
         };
@@ -250,14 +250,14 @@ impl<T: 'static> LocalKey<T> for SimLocal<T> {
     #[track_caller]
     fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
         let me = self.tag.entered(Location::caller()).here();
-        let value = me.table.borrow().get::<T>(self.index, self.stamp)?;
+        let value = me.table().get::<T>(self.index, self.stamp)?;
         Some(f(&value))
     }
 
     #[track_caller]
     fn remove(&self) -> bool {
         let me = self.tag.entered(Location::caller()).here();
-        let value = me.table.borrow().take(self.index, self.stamp);
+        let value = me.table().take(self.index, self.stamp);
         value.is_some()
     }
 }

@@ -16,6 +16,7 @@ use corosensei::{Coroutine, Yielder};
 use millpond_model::platform::local::Table;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// No slot.
@@ -67,7 +68,8 @@ pub(super) struct Thread {
     pub next_waiter: Cell<u32>,
     /// PCT's priority: the highest runs.
     pub priority: Cell<i64>,
-    pub table: RefCell<Table>,
+    /// Its thread-local variables. Shared, so that no borrow is held while destructors run.
+    pub table: RefCell<Rc<Table>>,
     pub locals_gone: Cell<bool>,
     /// Being unwound because the execution is abandoned.
     pub unwinding: Cell<bool>,
@@ -97,7 +99,7 @@ impl Thread {
             token: Cell::new(false),
             next_waiter: Cell::new(NONE),
             priority: Cell::new(0),
-            table: RefCell::new(Table::default()),
+            table: RefCell::default(),
             locals_gone: Cell::new(false),
             unwinding: Cell::new(false),
             panicking: Cell::new(false),
@@ -105,6 +107,11 @@ impl Thread {
             panic: RefCell::new(None),
             hopeless: Cell::new(false),
         }
+    }
+
+    /// Its thread-local variables.
+    pub fn table(&self) -> Rc<Table> {
+        Rc::clone(&self.table.borrow())
     }
 
     /// Makes the slot ready for thread `id`.
