@@ -34,6 +34,7 @@ mod inspect;
 mod local_pool;
 mod node;
 mod pool;
+mod scavenge;
 mod shared;
 mod stack;
 mod stats;

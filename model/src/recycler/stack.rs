@@ -13,12 +13,12 @@
 //! [`RecyclerConfig`]. An object that is to be destroyed inside an operation waits in `grave` until the operation is over:
 //! its destructor may come back to this pool.
 
-use super::config::{DeadQueueReclaim, RatioMode, RecyclerConfig};
+use super::config::{RatioMode, RecyclerConfig};
 use super::counters::{Counters, bump};
-use super::domain::{Dummy, Entry, Finalizer, Found, Inner, Target};
+use super::domain::{Dummy, Entry, Found, Inner, Target};
 use super::error::RecyclerError;
 use super::node::{Node, OWN};
-use super::weak_order_queue::{SharedCapacity, Stored, Unread, WeakOrderQueue};
+use super::weak_order_queue::{SharedCapacity, WeakOrderQueue};
 use crate::Platform;
 use crate::observe::{DropReason, Event, Fate, Reach};
 use crate::platform::{AtomicOps, CellOps, CounterOps, Lock};
@@ -26,7 +26,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use core::ptr;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use core::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
 pub(super) type Queue<T, P> = WeakOrderQueue<T, P>;
 
@@ -42,7 +42,8 @@ pub(super) struct Owned<T, P: Platform> {
     pub(super) gate: i32,
     pub(super) cursor: *mut Queue<T, P>,
     pub(super) prev: *mut Queue<T, P>,
-    grave: Vec<Arc<Node<T, P>>>,
+    /// To be destroyed when the operation is over.
+    pub(super) grave: Vec<Arc<Node<T, P>>>,
 }
 
 pub(super) struct Stack<T, P: Platform> {
@@ -262,13 +263,13 @@ impl<T: Send + 'static, P: Platform> Stack<T, P> {
 }
 
 impl<T: Send + 'static, P: Platform> Owned<T, P> {
-    fn set_array_len(&mut self, len: usize, a: &Around<'_, P>) {
+    pub(super) fn set_array_len(&mut self, len: usize, a: &Around<'_, P>) {
         self.array_len = len;
         a.counters.own.array_len.set(len as u64);
     }
 
     /// Whether the ratio lets the object go (`dropHandle`).
-    fn gate_drops(&mut self, a: &Around<'_, P>, node: &Node<T, P>) -> bool {
+    pub(super) fn gate_drops(&mut self, a: &Around<'_, P>, node: &Node<T, P>) -> bool {
         if a.config.ratio_mode == RatioMode::None || node.admitted.load(Relaxed) {
             return false; // Relaxed: a plain field
         }
@@ -323,203 +324,6 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
         bump(&a.counters.own.reused, 1);
         Ok(Some(node))
     }
-
-    /// # Safety
-    /// As [`Owned::pop`].
-    unsafe fn scavenge(&mut self, stack: &Stack<T, P>, a: &Around<'_, P>) -> Result<bool, RecyclerError> {
-        // SAFETY: as `pop`.
-        if unsafe { self.scavenge_some(stack, a)? } {
-            return Ok(true);
-        }
-        self.prev = ptr::null_mut();
-        self.cursor = stack.head.load(Acquire); // as in `scavenge_some`
-        Ok(false)
-    }
-
-    /// # Safety
-    /// As [`Owned::pop`].
-    unsafe fn scavenge_some(&mut self, stack: &Stack<T, P>, a: &Around<'_, P>) -> Result<bool, RecyclerError> {
-        let (mut prev, mut cursor) = (self.prev, self.cursor);
-        if cursor.is_null() {
-            prev = ptr::null_mut();
-            // Acquire: pairs with the Release in `new_queue`; the queue and those behind it are complete.
-            cursor = stack.head.load(Acquire);
-            if cursor.is_null() {
-                return Ok(false);
-            }
-        }
-        let mut success = false;
-        loop {
-            // SAFETY: a queue in the list is held by the list, and only the owner unlinks, below.
-            let queue = unsafe { &*cursor };
-            // SAFETY: on the owner's thread.
-            if unsafe { self.transfer(queue, stack, a)? } {
-                success = true;
-                break;
-            }
-            // SAFETY: the owner's cell: the queue is published.
-            let next = queue.next.with(|next| unsafe { *next });
-            if queue.writer.is_gone() {
-                // SAFETY: on the owner's thread, and the writer is gone.
-                unsafe {
-                    if queue.has_final_data() {
-                        while self.transfer(queue, stack, a)? {
-                            success = true;
-                        }
-                        P::reach(Reach::DeadQueueDrained);
-                    }
-                    if !prev.is_null() {
-                        self.unlink(prev, cursor, next, stack, a);
-                    }
-                }
-            } else {
-                prev = cursor;
-            }
-            cursor = next;
-            if cursor.is_null() || success {
-                break;
-            }
-        }
-        self.prev = prev;
-        self.cursor = cursor;
-        Ok(success)
-    }
-
-    /// Takes the queue of a dead thread out of the list.
-    ///
-    /// # Safety
-    /// On the owner's thread; `prev`, `queue`, `next` follow each other in the list; the writer is gone; nobody uses
-    /// `queue` afterwards.
-    unsafe fn unlink(
-        &mut self,
-        prev: *mut Queue<T, P>,
-        queue: *mut Queue<T, P>,
-        next: *mut Queue<T, P>,
-        stack: &Stack<T, P>,
-        a: &Around<'_, P>,
-    ) {
-        // SAFETY: `prev` is in the list; its cell is the owner's.
-        unsafe { (*prev).next.with_mut(|n| *n = next) };
-        // SAFETY: the count that the list had.
-        let queue = unsafe { Arc::from_raw(queue) };
-        let before = self.grave.len();
-        // SAFETY: on the owner's thread, and the writer is gone.
-        let links = unsafe { queue.dismantle(&a.counters.far.links, &mut self.grave) };
-        let left = (self.grave.len() - before) as u64;
-        bump(&a.counters.own.taken, left);
-        bump(&a.counters.own.full_unlinked, left);
-        a.counters.far.queues.sub(1);
-        let units = links * a.config.link_capacity.cast_signed();
-        match a.config.dead_queue_reclaim {
-            DeadQueueReclaim::Never => {}
-            DeadQueueReclaim::Explicit => stack.shared.reclaim(units),
-            DeadQueueReclaim::Finalizer => a.domain.finalize(Finalizer { shared: Arc::clone(&stack.shared), units }),
-        }
-    }
-
-    /// Takes at most one link of `queue` over. True if the stack grew.
-    ///
-    /// # Safety
-    /// On the owner's thread.
-    unsafe fn transfer(
-        &mut self,
-        queue: &Queue<T, P>,
-        stack: &Stack<T, P>,
-        a: &Around<'_, P>,
-    ) -> Result<bool, RecyclerError> {
-        let links = &a.counters.far.links;
-        let units = a.config.link_capacity.cast_signed();
-        // SAFETY: on the owner's side.
-        let (unread, skipped) = unsafe { queue.unread(links) };
-        if skipped && a.config.reclaim_skipped_link {
-            stack.shared.reclaim(units); // before 4.1.38 forgotten (corpus B4)
-        }
-        let Some(mut unread) = unread else { return Ok(false) };
-        let size = self.elements.len();
-        let wanted = size + (unread.to - unread.from) as usize;
-        if wanted > self.array_len {
-            self.grow(wanted, a);
-            let room = u32::try_from(self.array_len - size).unwrap_or(u32::MAX);
-            unread.to = unread.to.min(unread.from.saturating_add(room));
-        }
-        if unread.from == unread.to {
-            return Ok(false);
-        }
-        let to = unread.to;
-        // SAFETY: on the owner's thread.
-        unsafe { self.take_over(unread, size, a)? };
-        // SAFETY: on the owner's side; `unread` is gone.
-        if unsafe { queue.read_to(to, links) } {
-            stack.shared.reclaim(units);
-        }
-        Ok(self.elements.len() > size)
-    }
-
-    /// Doubles the array until it holds `wanted` or is at its maximum (`increaseCapacity`).
-    fn grow(&mut self, wanted: usize, a: &Around<'_, P>) {
-        let max = a.config.max_capacity as usize;
-        let mut len = self.array_len;
-        loop {
-            len *= 2;
-            if len >= wanted || len >= max {
-                break;
-            }
-        }
-        self.set_array_len(len.min(max), a);
-    }
-
-    /// Moves the unread objects to the stack, or to the grave. On an error those already moved are lost, and the link keeps
-    /// their holes (corpus A4).
-    ///
-    /// # Safety
-    /// On the owner's thread.
-    unsafe fn take_over(
-        &mut self,
-        unread: Unread<'_, T, P>,
-        size: usize,
-        a: &Around<'_, P>,
-    ) -> Result<(), RecyclerError> {
-        let own = &a.counters.own;
-        for index in unread.from..unread.to {
-            // SAFETY: on the owner's side, within the unread part; nothing is destroyed.
-            let taken = unsafe { unread.slot(index, confirm) };
-            match taken {
-                Ok(Stored { node, ticket }) => {
-                    bump(&own.taken, 1);
-                    if self.gate_drops(a, &node) {
-                        bump(&own.ratio_transfer, 1);
-                        P::note(ticket, Event::Transferred(Fate::Dropped(DropReason::Ratio)));
-                        self.grave.push(node);
-                    } else {
-                        P::note(ticket, Event::Transferred(Fate::StoredByOwner));
-                        node.homed.store(true, Relaxed); // a plain field
-                        self.elements.push(Some(node));
-                    }
-                }
-                Err(error) => {
-                    bump(&own.lost, (self.elements.len() - size) as u64);
-                    self.grave.extend(self.elements.drain(size..).flatten());
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Takes an object out of its slot if its ids agree; the owner confirms the id of the queue.
-fn confirm<T, P: Platform>(slot: &mut Option<Stored<T, P>>) -> Result<Stored<T, P>, RecyclerError> {
-    let stored = slot.take().ok_or(RecyclerError::NullSlot)?;
-    let last = stored.node.last.load(Relaxed); // plain fields
-    match stored.node.confirmed.load(Relaxed) {
-        0 => stored.node.confirmed.store(last, Relaxed),
-        confirmed if confirmed != last => {
-            *slot = Some(stored); // it stays where it is
-            return Err(RecyclerError::RecycledAlready);
-        }
-        _ => {}
-    }
-    Ok(stored)
 }
 
 impl<T, P: Platform> Drop for Stack<T, P> {
