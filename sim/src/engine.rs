@@ -7,11 +7,11 @@
 //!   execute(options, main)
 //!      │
 //!      ├─ core       the state, and the scheduling point that each operation begins with
-//!      ├─ schedule   who runs next: Random, RoundRobin, RunOn, Pct, Replay, Deviate
+//!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
 //!      ├─ event      events and their digest            random   the four streams
-//!      ├─ panics, overflow                              memory   blocks of `Platform::alloc`
+//!      ├─ panics, overflow, stop                        memory   blocks of `Platform::alloc`
 //!      └─ platform, atomic, sync    what the program sees: `Sim`
 //! ```
 //!
@@ -30,6 +30,8 @@ mod random;
 mod run;
 mod schedule;
 mod set;
+mod stop;
+mod strategy;
 mod sync;
 mod thread;
 

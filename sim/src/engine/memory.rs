@@ -12,12 +12,14 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Header {
     previous: Cell<*mut Header>,
     next: Cell<*mut Header>,
-    /// Of the execution in whose list it is; 0: in none.
-    stamp: Cell<u64>,
+    /// Of the execution in whose list it is; 0: in none. Atomic, for the one field that a stranger on another OS thread may
+    /// read; relaxed, because a stranger only compares it.
+    stamp: AtomicU64,
     /// Start of the host block.
     start: NonNull<u8>,
     /// Of the host block.
@@ -57,7 +59,7 @@ impl Blocks {
         let header = Header {
             previous: Cell::new(null_mut()),
             next: Cell::new(next),
-            stamp: Cell::new(stamp),
+            stamp: AtomicU64::new(stamp),
             start,
             layout: whole,
         };
@@ -91,7 +93,7 @@ impl Blocks {
         // SAFETY: `allocate` put a header right in front of the block; neighbours in the list are live.
         let (start, whole, listed) = unsafe {
             let header = &*place;
-            if header.stamp.get() != 0 && header.stamp.get() != stamp {
+            if header.stamp.load(Ordering::Relaxed) != 0 && header.stamp.load(Ordering::Relaxed) != stamp {
                 return;
             }
             let (previous, next) = (header.previous.get(), header.next.get());
@@ -104,7 +106,7 @@ impl Blocks {
             if self.first.get() == place {
                 self.first.set(next);
             }
-            (header.start, header.layout, header.stamp.get() != 0)
+            (header.start, header.layout, header.stamp.load(Ordering::Relaxed) != 0)
         };
         if listed {
             self.bytes.set(self.bytes.get() - layout.size() as u64);
@@ -120,7 +122,7 @@ impl Blocks {
         while let Some(header) = unsafe { at.as_ref() } {
             at = header.next.replace(null_mut());
             header.previous.set(null_mut());
-            header.stamp.set(0);
+            header.stamp.store(0, Ordering::Relaxed);
         }
         self.bytes.set(0);
     }

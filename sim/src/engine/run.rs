@@ -81,6 +81,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     fn resume(&self, slot: u32, how: Resume) -> Option<Ended> {
         let mut coroutine = self.threads[slot as usize].coroutine.borrow_mut();
         let coroutine = coroutine.as_mut().unwrap_or_else(|| unreachable!("the slot is taken"));

@@ -1,0 +1,105 @@
+//! Giving up: an execution, or the thread that runs.
+//!
+//! **Invariant: an unwinding is never started on a thread that is unwinding already**: the second one would abort the
+//! process. Such a thread goes on to its next `Platform::catch`, or to its end.
+//!
+//! ```text
+//!   fail ──> verdict, digest frozen, no scheduling any more ──> give_up ──> suspend ──> `run::abandon` resumes with Unwind
+//! ```
+
+use super::core::{Engine, Site, UNWIND_OPERATIONS};
+use super::outcome::Verdict;
+use super::thread::{Abandon, Resume, Thread};
+use crate::ledger::{At, Finding, Ledger};
+use millpond_model::platform::ThreadId;
+
+impl Engine {
+    /// Ends the execution: from here on nothing is scheduled, nothing is hashed, and every thread is unwound. The first
+    /// verdict counts.
+    #[cold]
+    pub fn fail(&self, verdict: Verdict) {
+        if self.stopping.get() {
+            return;
+        }
+        self.account();
+        *self.verdict.borrow_mut() = Some(verdict);
+        self.events.freeze();
+        self.stopping.set(true);
+        self.budget.set(if self.can_raise() { 0 } else { UNWIND_OPERATIONS });
+        self.budget_set.set(0);
+        self.tasks.set(0);
+    }
+
+    /// As [`Engine::fail`], and gives up the running thread, unless it is in the middle of a panic.
+    #[cold]
+    pub fn fail_here(&self, verdict: Verdict) {
+        self.fail(verdict);
+        self.give_up();
+    }
+
+    /// The running thread of an abandoned execution goes no further, unless it is being unwound already.
+    #[cold]
+    pub fn give_up(&self) {
+        if self.can_raise() {
+            self.suspend(self.here());
+        }
+    }
+
+    /// Ends the execution if the ledger found something.
+    #[inline]
+    pub fn judge<R>(&self, site: Site, f: impl FnOnce(&mut Ledger, &At) -> Result<R, Finding>) -> Option<R> {
+        self.check_stack();
+        let at = At { thread: ThreadId(self.thread_id.get()), step: self.step(), time: self.now.get(), site };
+        let result = f(&mut self.ledger.borrow_mut(), &at);
+        match result {
+            Ok(value) => Some(value),
+            Err(finding) => {
+                self.fail_here(Verdict::Finding(finding));
+                None
+            }
+        }
+    }
+
+    /// Whether an unwinding may be started on the running thread: a second one on top of the first would abort the process.
+    #[inline]
+    pub fn can_raise(&self) -> bool {
+        let here = self.here();
+        if here.unwinding.get() || here.panicking.get() {
+            return false;
+        }
+        // With no panic in flight elsewhere, `std` knows better than our flags: it sees `resume_unwind` too.
+        self.in_flight.get() != 0 || !std::thread::panicking()
+    }
+
+    /// Gives the OS thread to the scheduler until this thread is resumed.
+    #[inline]
+    pub fn suspend(&self, me: &Thread) {
+        let in_flight = u32::from(me.unwinding.get() || me.panicking.get());
+        self.in_flight.set(self.in_flight.get() + in_flight);
+        // SAFETY: `me` is the running thread; its yielder was set at the start of its coroutine, on whose stack it lives, and
+        // we are on that stack.
+        let resume = unsafe { (*me.yielder.get()).suspend(()) };
+        self.in_flight.set(self.in_flight.get() - in_flight);
+        if resume == Resume::Unwind && self.can_raise() {
+            me.unwinding.set(true);
+            std::panic::resume_unwind(Box::new(Abandon));
+        }
+    }
+
+    /// A scheduling point of a thread in an abandoned execution.
+    #[cold]
+    pub fn point_of_abandoned(&self) {
+        self.give_up();
+        // It is being unwound, and its destructors have used up what they may do.
+        let me = self.here();
+        me.hopeless.set(true);
+        loop {
+            self.suspend(me);
+        }
+    }
+
+    /// A thread in an abandoned execution would block: the others are unwound first.
+    pub fn wait_abandoned(&self) {
+        self.suspend(self.here());
+    }
+}
