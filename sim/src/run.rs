@@ -7,7 +7,7 @@ use crate::ledger::{Finding, FindingKind};
 use crate::observed::Samples;
 use crate::oracle;
 use crate::outcome::Outcome;
-use crate::scenario::{Cell, Fault, Preempt, Schedule};
+use crate::scenario::{Cell, Fault, Preempt, Schedule, limits};
 use crate::world;
 use millpond_model::observe::Kind;
 use std::cell::RefCell;
@@ -79,6 +79,7 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
                 engine::Plant { defect, when: when.into() }
             })
             .collect(),
+        memory_limit: Some(limits::BUFFER_BYTES),
         alloc_fails: scenario.faults.iter().find_map(|f| match f {
             Fault::AllocationFails(when) => Some((*when).into()),
             Fault::PeerReset(_) => None,

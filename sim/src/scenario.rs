@@ -386,7 +386,7 @@ pub enum Payload {
 pub enum Call {
     /// `write_and_flush`: wakes the loop.
     WriteAndFlush,
-    /// `write`, with a `flush` after every so many and at the end.
+    /// `write`, with a `flush` of the channels written to after every so many, before the thread waits, and at the end.
     Write {
         /// Writes for each flush.
         flush_every: u32,
@@ -643,7 +643,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { steps: 1_000_000_000, wall: None }
+        Self { steps: 100_000_000, wall: None }
     }
 }
 

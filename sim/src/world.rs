@@ -151,11 +151,13 @@ impl<'a, P: Platform> World<'a, P> {
     fn phase(&mut self, phase: &Phase) {
         let threads = range(phase.threads.as_ref(), self.business.len());
         let loops = range(phase.loops.as_ref(), self.loops.len());
-        let channels = self.channels_of(&loops);
         if phase.loops_are == Loops::Stalled {
             self.stall(&loops);
         }
-        let shared = Arc::new((phase.clone(), channels, self.loops[loops.clone()].to_vec()));
+        // A loop without a channel has nothing to be written to.
+        let with_channels = loops.start..loops.end.min(self.channels.len());
+        let channels = self.channels_of(&with_channels);
+        let shared = Arc::new((phase.clone(), channels, self.loops[with_channels].to_vec()));
         let mut from = 0;
         for k in &phase.sample_at {
             self.write(&threads, &shared, from..*k);

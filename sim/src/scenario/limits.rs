@@ -35,6 +35,12 @@ const _: () = assert!(EVENT_LOOPS + BUSINESS_THREADS <= 1_000);
 
 /// Writes of one phase, and writes of all phases, cells and seeds together.
 pub const WRITES: u64 = 1_000_000_000;
+/// Writes of a phase that doesn't wait for them (`Flood`, `Open`): each may be queued, and then takes some 500 bytes.
+pub const QUEUED: u64 = 4_000_000;
+
+/// Bytes of buffer memory that one execution may have outstanding; beyond, allocations fail, which a program must survive.
+pub const BUFFER_BYTES: u64 = 1 << 30;
+
 /// Writes in flight of one thread.
 pub const IN_FLIGHT: u64 = 1_000_000;
 /// Writes a second and thread of an open system: one a nanosecond.

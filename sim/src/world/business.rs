@@ -100,7 +100,7 @@ fn serve<P: Platform>(mailbox: &Mailbox<P>, mut draws: Generator) {
             None => P::park(),
             Some(None) => return,
             Some(Some(job)) => {
-                Writer { job: &job, draws: &mut draws, flight: Flight::new() }.write_all();
+                Writer { job: &job, draws: &mut draws, flight: Flight::new(), unflushed: Vec::new() }.write_all();
                 drop(job);
                 // Release: what was written happens before the master sees that it was.
                 mailbox.open.fetch_sub(1, Ordering::Release);
@@ -132,9 +132,13 @@ impl<P: Platform> Flight<P> {
         });
     }
 
-    fn await_below(&self, limit: u32) {
+    fn is_below(&self, limit: u32) -> bool {
         // Acquire: pairs with the release of the listener.
-        while self.count.load(Ordering::Acquire) >= limit {
+        self.count.load(Ordering::Acquire) < limit
+    }
+
+    fn await_below(&self, limit: u32) {
+        while !self.is_below(limit) {
             P::park();
         }
     }
@@ -144,6 +148,8 @@ struct Writer<'a, P: Platform> {
     job: &'a Job<P>,
     draws: &'a mut Generator,
     flight: Arc<Flight<P>>,
+    /// Channels with writes that were not flushed yet, and their loops' places.
+    unflushed: Vec<(usize, Channel<P>)>,
 }
 
 impl<P: Platform> Writer<'_, P> {
@@ -153,16 +159,32 @@ impl<P: Platform> Writer<'_, P> {
         for j in self.job.writes.clone() {
             self.pace(&phase.clients, j, &mut due);
             let (l, channel) = self.target(j);
-            if phase.heeds == Heeds::Writability {
-                while !channel.is_writable() {
+            if phase.heeds == Heeds::Writability && !channel.is_writable() {
+                self.flush();
+                // A channel that is closed never becomes writable again: the write itself tells.
+                while channel.is_active() && !channel.is_writable() {
                     P::sleep(WRITABILITY_POLL);
                 }
             }
             self.write(j, l, &channel);
             P::boundary();
         }
+        self.flush();
         if let Clients::Closed { .. } = phase.clients {
             self.flight.await_below(1);
+        }
+    }
+
+    /// Flushes what was written without. A thread does that before it waits for its own writes.
+    fn flush(&mut self) {
+        for (l, channel) in std::mem::take(&mut self.unflushed) {
+            match self.job.shared.0.from {
+                CalledFrom::Business => channel.flush(),
+                CalledFrom::Loop => {
+                    // A loop that has shut down has nothing left to flush.
+                    let _ = self.job.shared.2[l].execute_fn(move || channel.flush());
+                }
+            }
         }
     }
 
@@ -171,7 +193,10 @@ impl<P: Platform> Writer<'_, P> {
         match clients {
             Clients::Flood => {}
             Clients::Closed { in_flight, think } => {
-                self.flight.await_below(*in_flight);
+                if !self.flight.is_below(*in_flight) {
+                    self.flush();
+                    self.flight.await_below(*in_flight);
+                }
                 if j > 0 && !think.duration().is_zero() {
                     P::sleep(think.duration());
                 }
@@ -219,23 +244,26 @@ impl<P: Platform> Writer<'_, P> {
         if let Clients::Closed { .. } = phase.clients {
             self.flight.takes_off(&promise);
         }
-        let flush = match phase.call {
-            Call::WriteAndFlush => None,
-            Call::Write { flush_every } => {
-                Some((j + 1).is_multiple_of(u64::from(flush_every)) || j + 1 == phase.writes)
-            }
-        };
+        let call = phase.call;
         match phase.from {
-            CalledFrom::Business => call(channel, message, promise, flush),
+            CalledFrom::Business => write(channel, message, promise, call),
             CalledFrom::Loop => {
                 let theirs = channel.clone();
                 let event_loop = &self.job.shared.2[l];
-                if let Err(refused) = event_loop.execute_fn(move || call(&theirs, message, promise, flush)) {
+                if let Err(refused) = event_loop.execute_fn(move || write(&theirs, message, promise, call)) {
                     // The closure holds the message: it is run here, where the channel refuses it and releases it.
                     if let Task::Closure(write) = refused.task {
                         write();
                     }
                 }
+            }
+        }
+        if let Call::Write { flush_every } = call {
+            if !self.unflushed.iter().any(|(_, c)| c.is(channel)) {
+                self.unflushed.push((l, channel.clone()));
+            }
+            if (j + 1).is_multiple_of(u64::from(flush_every)) {
+                self.flush();
             }
         }
     }
@@ -256,15 +284,12 @@ impl<P: Platform> Writer<'_, P> {
 /// How often a thread looks whether a channel is writable again.
 const WRITABILITY_POLL: Duration = Duration::from_micros(10);
 
-fn call<P: Platform>(channel: &Channel<P>, message: Message<P>, promise: Promise<P>, flush: Option<bool>) {
-    let written = match flush {
-        None => channel.write_and_flush(message, promise),
-        Some(_) => channel.write(message, promise),
+fn write<P: Platform>(channel: &Channel<P>, message: Message<P>, promise: Promise<P>, call: Call) {
+    let written = match call {
+        Call::WriteAndFlush => channel.write_and_flush(message, promise),
+        Call::Write { .. } => channel.write(message, promise),
     };
     written.expect("a new promise can be completed");
-    if flush == Some(true) {
-        channel.flush();
-    }
 }
 
 fn size(payload: &Payload, draws: &mut Generator) -> u64 {

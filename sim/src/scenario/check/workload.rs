@@ -20,7 +20,7 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
             flaw.help = Some(format!("give it another: `{}(name: \"...\")`", kind(step)));
         }
         match step {
-            Step::Phase(p) => phase(flaws, &at, p, shape),
+            Step::Phase(p) => phase(flaws, &at, p, shape, scenario.topology.channels),
             Step::Idle(s) => flaws.span(&format!("{at}.lasts"), s.lasts),
             Step::Close(s) => flaws.span(&format!("{at}.linger"), s.linger),
             Step::Renew(s) => within_topology(flaws, &format!("{at}.threads"), &s.threads, &shape.threads, THREADS),
@@ -68,9 +68,16 @@ fn shutdown(flaws: &mut Flaws, at: &str, quiet: Span, timeout: Span) {
     }
 }
 
-fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape) {
+fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape, channels: u32) {
     within_topology(flaws, &format!("{at}.threads"), &phase.threads, &shape.threads, THREADS);
     within_topology(flaws, &format!("{at}.loops"), &phase.loops, &shape.loops, LOOPS);
+    if let (Some(loops), 1..) = (&phase.loops, channels)
+        && loops.start >= channels
+    {
+        let message = format!("{} channels: loop {} has none to write to", channels, loops.start);
+        flaws.add(format!("{at}.loops"), message, "no channel").help =
+            Some("channel c is on loop c mod `event_loops`; `channels: 0` gives each loop one".to_string());
+    }
     clients(flaws, at, phase);
     message(flaws, at, &phase.message);
     if let Call::Write { flush_every } = phase.call {
@@ -87,6 +94,13 @@ fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape) {
             format!("{} x {} writes = {}", plural(threads, "thread"), grouped(phase.writes.into()), grouped(writes));
         let message = format!("{product}; a phase writes at most {}", grouped(limits::WRITES.into()));
         flaws.add(format!("{at}.writes"), message, "too many");
+    } else if writes > limits::QUEUED.into() && !matches!(phase.clients, Clients::Closed { .. }) {
+        let product =
+            format!("{} x {} writes = {}", plural(threads, "thread"), grouped(phase.writes.into()), grouped(writes));
+        let most = grouped(limits::QUEUED.into());
+        let message = format!("{product}; a phase that doesn't wait for its writes has at most {most}");
+        flaws.add(format!("{at}.writes"), message, "too many").help =
+            Some("use `Closed(in_flight: ...)`, whose memory is bounded".to_string());
     } else if shape.fewest_threads() == 0 && phase.writes > 0 {
         let message = "no business thread is there to write in this phase";
         flaws.add("topology.business_threads", message, "none").help =
