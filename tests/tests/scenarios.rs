@@ -11,6 +11,8 @@ fn main() {
     let root = scenarios();
     let mut files = Vec::new();
     collect(&root, &root, &mut files);
+    // The main job is a test of its own, number by number: riddle.rs.
+    files.retain(|file| file != "riddle.ron");
     files.sort();
     assert!(files.len() >= 20, "the scenarios are found: {files:?}");
     let trials = files.into_iter().map(|file| {
