@@ -3,10 +3,12 @@
 //!
 //! Each vector is a function of the platform and the release; see the end of the file for where they run.
 
+use millpond::engine::{Options, Sim, Strategy};
 use millpond_model::Platform;
 use millpond_model::observe::Kind;
 use millpond_model::recycler::{Domain, PoolStats, Pooled, Recycler, RecyclerConfig};
 use millpond_tests::crew::Crew;
+use millpond_tests::sim::{scheduled, soundly};
 use millpond_tests::versions::netty;
 
 type Items<P> = Vec<Pooled<u32, P>>;
@@ -224,9 +226,12 @@ fn b(retained: u64, created: u64, later: Option<(u64, u64)>) -> Burst {
 /// Threads, loops, items a thread: the columns of G3.
 const COLUMNS: [(usize, usize, usize); 4] = [(200, 16, 5000), (200, 16, 20_000), (16, 16, 60_000), (16, 1, 60_000)];
 
-/// G3: the riddle's burst.
-fn g3<P: Platform>(version: &str) {
-    let columns: [Burst; 4] = match version {
+/// Index of the column of 4,000,000 objects.
+const LARGEST: usize = 1;
+
+/// What G3 gives, column by column.
+fn bursts(version: &str) -> [Burst; 4] {
+    match version {
         "4.1.2" => [
             a(1_000_000, 3200, 64_000, 0),
             a(4_000_000, 3200, 252_800, 0),
@@ -265,24 +270,38 @@ fn g3<P: Platform>(version: &str) {
             b(65_536, 894_464, None),
         ],
         other => panic!("no vector for {other}"),
-    };
-    for ((threads, loops, items), expected) in COLUMNS.into_iter().zip(columns) {
-        let what = format!("Netty {version}, {threads} threads, {loops} loops, {items} items");
-        let bench = Bench::<P>::new(netty(version), threads + loops);
-        burst(&bench, threads, loops, items);
-        let first = bench.total();
-        assert_eq!(first.retained, expected.retained, "{what}: retained after round 1");
-        if let Some((queues, links)) = expected.queues {
-            assert_eq!((first.queues, Some(first.links)), (queues, links), "{what}: side queues and links");
+    }
+}
+
+/// G3: the riddle's burst, without the largest column.
+fn g3<P: Platform>(version: &str) {
+    for (column, expected) in bursts(version).into_iter().enumerate().filter(|(column, _)| *column != LARGEST) {
+        riddle::<P>(version, column, &expected);
+    }
+}
+
+/// G3: its largest column.
+fn g3_largest<P: Platform>(version: &str) {
+    riddle::<P>(version, LARGEST, &bursts(version)[LARGEST]);
+}
+
+fn riddle<P: Platform>(version: &str, column: usize, expected: &Burst) {
+    let (threads, loops, items) = COLUMNS[column];
+    let what = format!("Netty {version}, {threads} threads, {loops} loops, {items} items");
+    let bench = Bench::<P>::new(netty(version), threads + loops);
+    burst(&bench, threads, loops, items);
+    let first = bench.total();
+    assert_eq!(first.retained, expected.retained, "{what}: retained after round 1");
+    if let Some((queues, links)) = expected.queues {
+        assert_eq!((first.queues, Some(first.links)), (queues, links), "{what}: side queues and links");
+    }
+    burst(&bench, threads, loops, items);
+    assert_eq!(bench.total().created - first.created, expected.created, "{what}: created in round 2");
+    if let Some((rounds, retained)) = expected.later {
+        for _ in 2..rounds {
+            burst(&bench, threads, loops, items);
         }
-        burst(&bench, threads, loops, items);
-        assert_eq!(bench.total().created - first.created, expected.created, "{what}: created in round 2");
-        if let Some((rounds, retained)) = expected.later {
-            for _ in 2..rounds {
-                burst(&bench, threads, loops, items);
-            }
-            assert_eq!(bench.total().retained, retained, "{what}: retained after round {rounds}");
-        }
+        assert_eq!(bench.total().retained, retained, "{what}: retained after round {rounds}");
     }
 }
 
@@ -400,15 +419,6 @@ fn g6<P: Platform>(version: &str) {
     assert_eq!(order::<P>(with(8), 40), eight, "Netty {version}, ratio 8");
 }
 
-/// A test a release.
-macro_rules! rows {
-    ($platform:ty, $vector:ident: $($name:ident $version:literal)*) => {
-        mod $vector {
-            $(#[test] fn $name() { crate::$vector::<$platform>($version); })*
-        }
-    };
-}
-
 /// The vectors are also recorded for releases that behave like one below.
 #[test]
 fn releases_between_presets_behave_like_one() {
@@ -420,17 +430,66 @@ fn releases_between_presets_behave_like_one() {
     assert_eq!(netty("4.2.2"), netty("4.1.128"));
 }
 
-mod on_std {
-    rows!(::millpond_model::Std, g1: v4_1_2 "4.1.2" v4_1_3 "4.1.3" v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_22 "4.1.22"
-        v4_1_38 "4.1.38" v4_1_44 "4.1.44" v4_1_66 "4.1.66" v4_1_71 "4.1.71" v4_1_88 "4.1.88" v4_1_128 "4.1.128"
-        v4_2_7 "4.2.7");
-    rows!(::millpond_model::Std, g2: v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_22 "4.1.22" v4_1_37 "4.1.37" v4_1_38 "4.1.38"
-        v4_1_44 "4.1.44" v4_1_66 "4.1.66" v4_1_71 "4.1.71" v4_1_88 "4.1.88" v4_1_128 "4.1.128" v4_2_7 "4.2.7");
-    rows!(::millpond_model::Std, g3: v4_1_2 "4.1.2" v4_1_3 "4.1.3" v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_22 "4.1.22"
-        v4_1_38 "4.1.38" v4_1_44 "4.1.44" v4_1_66 "4.1.66" v4_1_71 "4.1.71" v4_1_128 "4.1.128");
-    rows!(::millpond_model::Std, g4: v4_1_2 "4.1.2" v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_38 "4.1.38" v4_1_44 "4.1.44"
-        v4_1_66 "4.1.66" v4_1_71 "4.1.71" v4_1_128 "4.1.128");
-    rows!(::millpond_model::Std, g5: v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_38 "4.1.38" v4_1_44 "4.1.44" v4_1_66 "4.1.66"
-        v4_1_71 "4.1.71" v4_1_88 "4.1.88" v4_1_128 "4.1.128" v4_2_7 "4.2.7");
-    rows!(::millpond_model::Std, g6: v4_1_8 "4.1.8" v4_1_66 "4.1.66" v4_1_71 "4.1.71");
+/// A test a release, on threads.
+macro_rules! on_std {
+    ($vector:ident: $($name:ident $version:literal)*) => {
+        mod on_std {
+            $(#[test] fn $name() { crate::$vector::<::millpond_model::Std>($version); })*
+        }
+    };
+}
+
+/// A test a release, on the simulator: one thread after the other, and the ledger looks on.
+macro_rules! on_sim {
+    ($vector:ident: $($name:ident $version:literal)*) => {
+        mod on_sim {
+            $(#[test] fn $name() {
+                ::millpond_tests::sim::soundly(&::millpond_tests::sim::in_turn(), || {
+                    crate::$vector::<::millpond::engine::Sim>($version);
+                });
+            })*
+        }
+    };
+}
+
+macro_rules! on_both {
+    ($vector:ident: $($rows:tt)*) => {
+        mod $vector {
+            on_std!($vector: $($rows)*);
+            on_sim!($vector: $($rows)*);
+        }
+    };
+}
+
+on_both!(g1: v4_1_2 "4.1.2" v4_1_3 "4.1.3" v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_22 "4.1.22" v4_1_38 "4.1.38"
+    v4_1_44 "4.1.44" v4_1_66 "4.1.66" v4_1_71 "4.1.71" v4_1_88 "4.1.88" v4_1_128 "4.1.128" v4_2_7 "4.2.7");
+on_both!(g2: v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_22 "4.1.22" v4_1_37 "4.1.37" v4_1_38 "4.1.38" v4_1_44 "4.1.44"
+    v4_1_66 "4.1.66" v4_1_71 "4.1.71" v4_1_88 "4.1.88" v4_1_128 "4.1.128" v4_2_7 "4.2.7");
+on_both!(g3: v4_1_2 "4.1.2" v4_1_3 "4.1.3" v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_22 "4.1.22" v4_1_38 "4.1.38"
+    v4_1_44 "4.1.44" v4_1_66 "4.1.66" v4_1_71 "4.1.71" v4_1_128 "4.1.128");
+on_both!(g4: v4_1_2 "4.1.2" v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_38 "4.1.38" v4_1_44 "4.1.44" v4_1_66 "4.1.66"
+    v4_1_71 "4.1.71" v4_1_128 "4.1.128");
+on_both!(g5: v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_38 "4.1.38" v4_1_44 "4.1.44" v4_1_66 "4.1.66" v4_1_71 "4.1.71"
+    v4_1_88 "4.1.88" v4_1_128 "4.1.128" v4_2_7 "4.2.7");
+on_both!(g6: v4_1_8 "4.1.8" v4_1_66 "4.1.66" v4_1_71 "4.1.71");
+
+mod g3_largest {
+    on_std!(g3_largest: v4_1_2 "4.1.2" v4_1_3 "4.1.3" v4_1_4 "4.1.4" v4_1_8 "4.1.8" v4_1_22 "4.1.22" v4_1_38 "4.1.38"
+        v4_1_44 "4.1.44" v4_1_66 "4.1.66" v4_1_71 "4.1.71" v4_1_128 "4.1.128");
+    // Sixteen million operations take seconds: one release of each generation. All have the other columns.
+    on_sim!(g3_largest: v4_1_66 "4.1.66" v4_1_71 "4.1.71");
+}
+
+/// The phases are hand-offs, so that the schedule changes no number.
+#[test]
+fn whatever_the_schedule() {
+    for options in scheduled(&[Strategy::Random, Strategy::RoundRobin, Strategy::Pct { depth: 3 }], 4) {
+        for version in ["4.1.8", "4.1.66", "4.1.71"] {
+            soundly(&options, || g6::<Sim>(version));
+        }
+    }
+    let options = Options { max_steps: u64::MAX, ..Options::default() };
+    for version in ["4.1.8", "4.1.44", "4.1.128"] {
+        soundly(&options, || g4::<Sim>(version));
+    }
 }

@@ -1,7 +1,11 @@
 //! The double-recycle matrix: who recycles first, who recycles again, and what each release makes of it.
 //!
 //! Ratios are 1 where the matrix isn't about them, so that every object is kept.
+//!
+//! On the simulator the ledger looks on: it must see every double recycle, also those that the pool does not.
 
+use millpond::engine::{Execution, Options, Sim, Strategy, with_ledger};
+use millpond::ledger::FindingKind::{self, DoubleRelease, TwoOwners};
 use millpond_model::observe::Kind;
 use millpond_model::platform::{AtomicOps, CounterOps};
 use millpond_model::recycler::{
@@ -9,6 +13,7 @@ use millpond_model::recycler::{
 };
 use millpond_model::{Platform, Preset};
 use millpond_tests::crew::Crew;
+use millpond_tests::sim::{in_turn, scheduled, to_the_end};
 use millpond_tests::versions::netty;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -303,8 +308,8 @@ fn concurrent<P: Platform>(version: &str, column: Column) {
 const RACES: usize = 20;
 const OBJECTS: usize = 400;
 
-/// T and T2 recycle the same objects in the same order.
-fn race<P: Platform>(version: &str, column: Column, objects: usize) {
+/// T and T2 recycle the same objects in the same order: how many places in the pool they got.
+fn race<P: Platform>(version: &str, column: Column, objects: usize) -> usize {
     let bench = Bench::<P>::new(keeping(version));
     let held: Vec<_> = (0..objects).map(|_| bench.obtain()).collect();
     let arrived = Arc::new(P::Atomic::<u32>::new(0));
@@ -340,6 +345,7 @@ fn race<P: Platform>(version: &str, column: Column, objects: usize) {
     let handed_out: Vec<_> = (0..stored).map(|_| bench.obtain()).collect();
     assert!(handed_out.iter().all(|h| **h <= objects as u64), "an object a place, though some are there twice");
     assert!(*bench.obtain() > objects as u64, "then a new one");
+    stored
 }
 
 /// 4.2.7's unguarded pools notice nothing at all; 4.1.90's unguarded handles notice what doesn't race.
@@ -416,5 +422,111 @@ mod on_std {
     #[test]
     fn failed_transfer() {
         ["4.1.8", "4.1.22"].into_iter().for_each(crate::failed_transfer::<::millpond_model::Std>);
+    }
+}
+
+/// Runs `misuse` under a ledger that doesn't end the execution: what it found.
+fn looked_on(options: &Options, misuse: impl FnOnce()) -> Vec<FindingKind> {
+    let execution = to_the_end(options, || {
+        with_ledger(|ledger| ledger.only_count());
+        misuse();
+    });
+    found(&execution)
+}
+
+fn found(execution: &Execution) -> Vec<FindingKind> {
+    execution.ledger.findings().iter().map(|f| f.kind).collect()
+}
+
+macro_rules! seen {
+    ($($row:ident: |$version:pat_param, $column:pat_param| $expected:expr;)*) => {
+        $(#[test] fn $row() {
+            for (version, column) in RELEASES {
+                let seen = looked_on(&in_turn(), || super::$row::<Sim>(version, column));
+                let ($version, $column) = (version, column);
+                assert_eq!(seen, $expected, "{version}");
+            }
+        })*
+    };
+}
+
+/// What the pool makes of a misuse is as on `Std`; the ledger finds one `DoubleRelease` for each recycle too many, and
+/// `TwoOwners` where an object is handed out while it is in use.
+mod on_sim {
+    use super::*;
+
+    fn generation(version: &str) -> Generation {
+        keeping(version).generation
+    }
+
+    seen! {
+        owner_owner: |_, _| [DoubleRelease];
+        owner_other: |_, _| [DoubleRelease];
+        other_any: |_, _| [DoubleRelease; 3];
+        transferred_again: |_, column| match column {
+            Column::Unchecked | Column::Checked | Column::CheckedSizeFirst => vec![DoubleRelease, TwoOwners],
+            Column::Claimed | Column::Guarded => vec![DoubleRelease],
+        };
+        no_room_for_a_further_link: |version, _| {
+            let bounded = generation(version) == Generation::A && !keeping(version).unbounded_side_queues;
+            vec![DoubleRelease; if bounded { 3 } else { 0 }]
+        };
+        dropped_unmarked: |version, _| {
+            // Two recycles too many in each of generation A's ways to drop without a mark.
+            let too_many = match generation(version) {
+                Generation::A if keeping(version).unbounded_side_queues => 2 * 2,
+                Generation::A => 3 * 2,
+                Generation::B => 1,
+            };
+            vec![DoubleRelease; too_many]
+        };
+        stale: |_, _| [DoubleRelease, TwoOwners];
+        dead_owner: |_, _| [];
+    }
+
+    #[test]
+    fn unguarded() {
+        let seen = looked_on(&in_turn(), super::unguarded::<Sim>);
+        assert_eq!(seen, [DoubleRelease, TwoOwners, DoubleRelease]);
+    }
+
+    #[test]
+    fn failed_transfer() {
+        for version in ["4.1.8", "4.1.22"] {
+            assert_eq!(looked_on(&in_turn(), || super::failed_transfer::<Sim>(version)), [DoubleRelease]);
+        }
+    }
+
+    /// The rows are hand-offs: the schedule changes nothing.
+    #[test]
+    fn whatever_the_schedule() {
+        for options in scheduled(&[Strategy::Random, Strategy::RoundRobin, Strategy::Pct { depth: 3 }], 5) {
+            for (version, column) in RELEASES {
+                assert_eq!(looked_on(&options, || super::owner_other::<Sim>(version, column)), [DoubleRelease]);
+                assert_eq!(looked_on(&options, || super::stale::<Sim>(version, column)), [DoubleRelease, TwoOwners]);
+            }
+        }
+    }
+
+    /// Both ways in which a race between two recycles of one object ends are reached in a release that doesn't claim:
+    /// one is refused, or both are accepted and the object then has two owners. A release that claims only knows the first.
+    #[test]
+    fn concurrent() {
+        for (version, column) in RELEASES {
+            let (mut kept_once, mut kept_twice) = (0, 0);
+            for options in scheduled(&[Strategy::Random, Strategy::Pct { depth: 2 }, Strategy::Pct { depth: 3 }], 400) {
+                let options = Options { pct_steps: 200, ..options };
+                let mut stored = 0;
+                let seen = looked_on(&options, || stored = race::<Sim>(version, column, 1));
+                match stored {
+                    1 => assert_eq!(seen, [DoubleRelease], "{version}, {options:?}"),
+                    _ => assert_eq!(seen, [DoubleRelease, TwoOwners], "{version}, {options:?}"),
+                }
+                *if stored == 1 { &mut kept_once } else { &mut kept_twice } += 1;
+            }
+            assert!(kept_once > 0, "{version}: the second recycle is always accepted");
+            let claims = matches!(column, Column::Claimed | Column::Guarded);
+            assert_eq!(kept_twice == 0, claims, "{version}: stored twice in {kept_twice} schedules");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Threads at once, for every preset: objects pass between them, threads come and go, and at the end every object is
-//! accounted for and no two holders ever had the same one.
+//! accounted for and no two holders ever had the same one. On the simulator with few operations in many schedules.
 
+use millpond::engine::{Options, Sim, Strategy};
 use millpond_model::observe::Kind;
 use millpond_model::platform::{AtomicOps, CounterOps, Lock};
 use millpond_model::recycler::{Domain, Generation, Pooled, Recycler, RecyclerConfig};
 use millpond_model::{Platform, Preset};
 use millpond_tests::crew::Crew;
+use millpond_tests::sim::{scheduled, soundly};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -150,14 +152,116 @@ fn stress<P: Platform>(preset: Preset) {
     churn::<P>(tiny, 4, 20, 10_000);
 }
 
+/// Few objects and tiny limits, so that a few operations meet every limit.
+fn tiny(preset: Preset) -> RecyclerConfig {
+    RecyclerConfig {
+        max_capacity: 8,
+        ratio: 1,
+        link_capacity: 2,
+        initial_capacity: 2,
+        delayed_queue_ratio: 0,
+        max_delayed_queues_per_thread: Some(2),
+        chunk_size: 2,
+        ..preset.into()
+    }
+}
+
+/// Schedules of one test and configuration.
+fn schedules(seeds: u64) -> impl Iterator<Item = Options> {
+    let strategies = [Strategy::Random, Strategy::Pct { depth: 3 }, Strategy::RoundRobin];
+    strategies.into_iter().flat_map(move |strategy| {
+        // Round robin draws nothing: one schedule of it is all.
+        let seeds = if strategy == Strategy::RoundRobin { 1 } else { seeds };
+        scheduled(&[strategy], seeds).map(|options| Options { pct_steps: 2000, ..options }).collect::<Vec<_>>()
+    })
+}
+
+/// Threads at once on the simulator, in many schedules: three with few operations.
+fn explored(preset: Preset) {
+    for config in [preset.into(), tiny(preset)] {
+        for options in schedules(200) {
+            soundly(&options, || churn::<Sim>(config, 2 + (options.seed % 2) as usize, 2, 30));
+        }
+    }
+}
+
+/// An owner that ends while two others recycle to it, and is dead when they go on: objects retained at the end, while one
+/// that is in use keeps the pool.
+fn owner_ends<P: Platform>(config: RecyclerConfig) -> u64 {
+    let domain = Domain::<P>::new();
+    let alive = Arc::new(P::Counter::default());
+    let made = Arc::clone(&alive);
+    let recycler = Recycler::new_in(&domain, Kind::Object, config, move || Item::<P>::new(&made));
+    let mut crew = Crew::<P>::new(3);
+    let theirs = recycler.clone();
+    let mut items: Vec<_> = crew.run(0, move || (0..13).map(|_| theirs.get()).collect());
+    let in_use = items.pop();
+    let mut two = |crew: &Crew<P>| {
+        [1, 2].map(|worker| {
+            let part = items.split_off(items.len() - 3);
+            crew.start(worker, move || drop(part))
+        })
+    };
+    let started = two(&crew);
+    crew.dismiss(0);
+    started.into_iter().for_each(|s| crew.wait(s));
+    two(&crew).into_iter().for_each(|s| crew.wait(s));
+    let stats = recycler.stats();
+    stats.check().unwrap_or_else(|e| panic!("{e}\n{stats}"));
+    let total = stats.total();
+    assert_eq!((total.in_use, total.retained), (1, alive.get() - 1), "alive is what is in use and in the pool");
+    crew.run(1, move || drop(in_use)); // the main thread's map of 4.1.3 would hold the pool for ever
+    domain.collect();
+    let stats = recycler.stats();
+    stats.check().unwrap_or_else(|e| panic!("{e}\n{stats}"));
+    assert_eq!(stats.total().retained, alive.get(), "alive is what is in the pools");
+    drop((crew, recycler, domain));
+    assert_eq!(alive.get(), 0, "nothing outlives its recycler and its threads");
+    total.retained
+}
+
+fn owner_ends_explored(preset: Preset) {
+    for config in [preset.into(), RecyclerConfig { ratio: 1, ..preset.into() }, tiny(preset)] {
+        for options in schedules(200) {
+            soundly(&options, || {
+                owner_ends::<Sim>(config);
+            });
+        }
+    }
+}
+
+/// The pool of a dead owner keeps what is put there between the check and the offer, but not ours, which looks again.
+#[test]
+fn only_the_second_look_keeps_a_dead_pool_empty() {
+    let ours = RecyclerConfig { ratio: 1, ..Preset::Millpond.into() };
+    for (recheck_after_offer, always_empty) in [(true, true), (false, false)] {
+        let config = RecyclerConfig { recheck_after_offer, ..ours };
+        let retaining = schedules(400).filter(|options| {
+            let mut retained = 0;
+            soundly(options, || retained = owner_ends::<Sim>(config));
+            retained > 0
+        });
+        assert_eq!(retaining.count() == 0, always_empty, "with a second look: {recheck_after_offer}");
+    }
+}
+
 macro_rules! presets {
-    ($platform:ty: $($name:ident $preset:ident)*) => {
-        $(#[test] fn $name() { crate::stress::<$platform>(::millpond_model::Preset::$preset); })*
+    ($run:expr) => { presets! { $run, v4_0_43 Netty4_0_43 v4_1_2 Netty4_1_2 v4_1_3 Netty4_1_3 v4_1_4 Netty4_1_4
+        v4_1_8 Netty4_1_8 v4_1_22 Netty4_1_22 v4_1_38 Netty4_1_38 v4_1_44 Netty4_1_44 v4_1_66 Netty4_1_66
+        v4_1_71 Netty4_1_71 v4_1_88 Netty4_1_88 v4_2_7 Netty4_2_7 millpond Millpond } };
+    ($run:expr, $($name:ident $preset:ident)*) => {
+        $(#[test] fn $name() { $run(::millpond_model::Preset::$preset); })*
     };
 }
 
 mod on_std {
-    presets!(::millpond_model::Std: v4_0_43 Netty4_0_43 v4_1_2 Netty4_1_2 v4_1_3 Netty4_1_3 v4_1_4 Netty4_1_4
-        v4_1_8 Netty4_1_8 v4_1_22 Netty4_1_22 v4_1_38 Netty4_1_38 v4_1_44 Netty4_1_44 v4_1_66 Netty4_1_66
-        v4_1_71 Netty4_1_71 v4_1_88 Netty4_1_88 v4_2_7 Netty4_2_7 millpond Millpond);
+    presets!(crate::stress::<::millpond_model::Std>);
+}
+
+mod on_sim {
+    presets!(crate::explored);
+}
+
+mod owner_ends_on_sim {
+    presets!(crate::owner_ends_explored);
 }
