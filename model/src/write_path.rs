@@ -122,7 +122,7 @@ pub struct Pools<P: Platform = Std> {
 impl<P: Platform> Pools<P> {
     /// Pools in `domain`; `one_task_pool` as in [`WritePathConfig`].
     pub fn new_in(domain: &Domain<P>, config: &PoolsConfig, one_task_pool: bool) -> Self {
-        let tasks = |kind, config: &RecyclerConfig| Recycler::new_in(domain, kind, config.clone(), WriteTask::default);
+        let tasks = |kind, config: &RecyclerConfig| Recycler::new_in(domain, kind, *config, WriteTask::default);
         let write_task = tasks(Kind::WriteTask, &config.write_task);
         let write_and_flush_task = if one_task_pool {
             write_task.clone()
@@ -131,10 +131,10 @@ impl<P: Platform> Pools<P> {
         };
         Self {
             domain: domain.clone(),
-            buffers: BufferPool::new_in(domain, config.buffer_shell.clone()),
+            buffers: BufferPool::new_in(domain, config.buffer_shell),
             write_task,
             write_and_flush_task,
-            entry: Recycler::new_in(domain, Kind::OutboundEntry, config.entry.clone(), Entry::default),
+            entry: Recycler::new_in(domain, Kind::OutboundEntry, config.entry, Entry::default),
             one_task_pool,
         }
     }

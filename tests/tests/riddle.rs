@@ -8,8 +8,11 @@ use millpond::scenario::Metric;
 use millpond_tests::{load, outcome};
 use std::ops::ControlFlow;
 
+/// A row of G3: release, retained, (side queues, links), created in the second burst.
+type Burst = (&'static str, u64, Option<(u64, u64)>, u64);
+
 /// G3, T=200 L=16 N=5000: release, retained after the first burst, side queues and links, created in the second burst.
-const BURST: [(&str, u64, Option<(u64, u64)>, u64); 11] = [
+const BURST: [Burst; 11] = [
     ("4.1.2", 1_000_000, Some((3_200, 64_000)), 0),
     ("4.1.3", 1_000_000, Some((3_200, 64_000)), 0),
     ("4.1.4", 1_000_000, Some((3_200, 64_000)), 0),

@@ -327,7 +327,7 @@ fn exponential(draws: &mut Generator, mean: Duration) -> Duration {
         }
         if falling % 2 == 1 {
             let nanos = mean.as_nanos();
-            let part = nanos * u128::from(first) >> 32;
+            let part = (nanos * u128::from(first)) >> 32;
             return Duration::from_nanos(u64::try_from(nanos * whole + part).unwrap_or(u64::MAX));
         }
         whole += 1;

@@ -102,12 +102,13 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
         let mut window = self.window.lock();
         let taken = offered.min(window.room);
         window.room -= taken;
-        if window.room == 0 && !window.emptying {
-            if let Peer::ReadsAfter(span) = self.reads {
-                window.emptying = true;
-                drop(window);
-                self.readers.read_at(P::now() + span.duration(), &self.window, self.size);
-            }
+        if let Peer::ReadsAfter(span) = self.reads
+            && window.room == 0
+            && !window.emptying
+        {
+            window.emptying = true;
+            drop(window);
+            self.readers.read_at(P::now() + span.duration(), &self.window, self.size);
         }
         if taken == 0 { WriteOutcome::WouldBlock } else { WriteOutcome::Wrote(taken) }
     }
