@@ -181,9 +181,9 @@ impl<P: Platform> Buffer<P> {
     /// [`IllegalCount`] when the buffer is dead, `n` is 0, or the count would overflow.
     #[track_caller]
     pub fn retain_many(&self, n: u32) -> Result<(), IllegalCount> {
-        let result = self.shell.count.retain(self.generation, n);
-        P::note(self.ticket, result.map_or(Event::IllegalCount, Event::Retained));
-        result.map(drop)
+        let count = self.shell.count.retain(self.generation, n).inspect_err(|refused| self.note_if_dead(refused))?;
+        P::note(self.ticket, Event::Retained(count));
+        Ok(())
     }
 
     /// Subtracts one from the count; the last release gives memory and shell back, on this thread, and says `true`.
@@ -236,7 +236,7 @@ impl<P: Platform> Buffer<P> {
     /// [`IllegalCount`] when the buffer is dead.
     #[track_caller]
     pub fn bytes(&self) -> Result<Bytes<'_, P>, IllegalCount> {
-        self.shell.count.pin(self.generation).inspect_err(|_| P::note(self.ticket, Event::IllegalCount))?;
+        self.shell.count.pin(self.generation).inspect_err(|refused| self.note_if_dead(refused))?;
         // SAFETY: the pin keeps the memory, so that the cell is only read meanwhile.
         let start = self.shell.memory.with(|m| unsafe { (*m).as_ref().map(|m| m.start) });
         Ok(Bytes { buffer: self, start: start.expect("a pinned buffer has memory") })
@@ -264,9 +264,19 @@ impl<P: Platform> Buffer<P> {
         self.append(n, |to| unsafe { to.as_ptr().write_bytes(value, n) })
     }
 
+    /// A refusal tells the checker of a use after the release only if there was a release: that an owner isn't the only one,
+    /// or asks for too much, harms nobody.
+    #[track_caller]
+    fn note_if_dead(&self, refused: &IllegalCount) {
+        if refused.count == 0 {
+            P::note(self.ticket, Event::IllegalCount);
+        }
+    }
+
+    #[track_caller]
     fn append(&mut self, n: usize, fill: impl FnOnce(NonNull<u8>)) -> Result<(), PutError> {
         let granted = self.shell.count.pin_to_write(self.generation);
-        granted.inspect_err(|_| P::note(self.ticket, Event::IllegalCount))?;
+        granted.inspect_err(|refused| self.note_if_dead(refused))?;
         // SAFETY: the pin keeps the memory, so that the cell is only read meanwhile.
         let (start, size) = self.shell.memory.with(|m| unsafe {
             let memory = (*m).as_ref().expect("a live buffer has memory");

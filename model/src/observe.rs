@@ -77,7 +77,7 @@ pub enum Event {
     Deallocated,
     /// A release was refused because its count is illegal: it was released before.
     IllegalRelease,
-    /// Another operation on it was refused because its count is illegal.
+    /// Another operation on it was refused because its count is zero.
     IllegalCount,
     /// It passed this place.
     Touched(&'static str),

@@ -10,21 +10,23 @@ use millpond_model::{Platform, Preset};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-on_std!(
+on_both!(
     count_contract,
     count_overflow,
-    count_generations,
     count_last_release_is_unique,
     count_pins_outlive_the_last_release,
     buffer_contract,
+    buffer_put_needs_the_sole_owner,
+    buffer_owned,
+    buffer_out_of_memory,
+    buffer_released_by_racing_threads;
+    misusing:
     buffer_double_release,
     buffer_use_after_release,
     buffer_released_while_read,
-    buffer_put_needs_the_sole_owner,
-    buffer_stale_handle_of_a_reused_shell,
-    buffer_owned,
-    buffer_out_of_memory,
-    buffer_released_by_racing_threads,
+    buffer_stale_handle_of_a_reused_shell;
+    in_turn: // sixteen million generations
+    count_generations,
 );
 
 fn pool<P: Platform>() -> BufferPool<P> {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use write_path_support::{World, on_loop};
 
-on_std!(
+on_both!(
     runs_tasks_in_order,
     starts_with_its_first_task,
     survives_a_panicking_task,
@@ -210,7 +210,7 @@ fn accepted_tasks_run_while_the_loop_shuts_down<P: Platform>() {
                         break;
                     }
                     accepted.fetch_add(1, Ordering::SeqCst);
-                    P::sleep(Duration::from_micros(round));
+                    P::sleep(Duration::from_micros(1 + round));
                 };
                 P::spawn("producer".to_string(), body).expect("threads are to be had")
             })

@@ -1,6 +1,7 @@
 //! What the tests of the write path share: a channel over memory, and witnesses.
 #![allow(dead_code)] // each test file uses a part of it
 
+use millpond::engine::{Options, Strategy};
 use millpond_model::buffer::Buffer;
 use millpond_model::channel::{Channel, ChannelSetup, Encoder, FillEncoder, Handler};
 use millpond_model::event_loop::{EventLoop, LoopConfig};
@@ -11,18 +12,54 @@ use millpond_model::recycler::Domain;
 use millpond_model::transport::{MemoryPeer, MemoryTransport, Transport};
 use millpond_model::write_path::{Pools, PoolsConfig, WritePathConfig};
 use millpond_model::{Platform, Preset};
+use millpond_tests::sim::{random, scheduled};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Makes one `#[test]` per generic function, on the real platform.
+/// Makes two tests of each generic function: on threads, and on the simulator in many schedules. The ledger must find
+/// nothing but in those that misuse something on purpose.
 #[macro_export]
-macro_rules! on_std {
-    ($($name:ident),* $(,)?) => {
+macro_rules! on_both {
+    ($($name:ident),* $(,)? $(; misusing: $($misusing:ident),* $(,)?)? $(; in_turn: $($in_turn:ident),* $(,)?)?) => {
         mod on_std {
             $(#[test] fn $name() { super::$name::<millpond_model::Std>(); })*
+            $($(#[test] fn $misusing() { super::$misusing::<millpond_model::Std>(); })*)?
+            $($(#[test] fn $in_turn() { super::$in_turn::<millpond_model::Std>(); })*)?
+        }
+        mod on_sim {
+            use millpond::engine::Sim;
+            $(#[test] fn $name() {
+                $crate::write_path_support::schedules().for_each(|options| {
+                    millpond_tests::sim::soundly(&options, super::$name::<Sim>);
+                });
+            })*
+            $($(#[test] fn $misusing() {
+                $crate::write_path_support::schedules().for_each(|options| {
+                    let execution = millpond_tests::sim::to_the_end(&options, || {
+                        millpond::engine::with_ledger(|ledger| ledger.only_count());
+                        super::$misusing::<Sim>();
+                    });
+                    assert!(!execution.ledger.findings().is_empty(), "the ledger sees it");
+                });
+            })*)?
+            $($(#[test] fn $in_turn() {
+                let run_on = millpond_tests::sim::in_turn();
+                // Where time stands still while a thread can run.
+                let strategy = millpond::engine::Strategy::RoundRobin;
+                let granularity = millpond::engine::Granularity::Operation;
+                let round_robin = millpond::engine::Options { strategy, granularity, ..run_on.clone() };
+                [run_on, round_robin].iter().for_each(|options| {
+                    millpond_tests::sim::soundly(options, super::$in_turn::<Sim>);
+                });
+            })*)?
         }
     };
+}
+
+/// The schedules in which each test is tried.
+pub fn schedules() -> impl Iterator<Item = Options> {
+    random(16).chain(scheduled(&[Strategy::Pct { depth: 3 }], 8)).chain(scheduled(&[Strategy::RoundRobin], 1))
 }
 
 /// What a channel's handler heard, in order.
