@@ -6,15 +6,18 @@
 use crate::cli::strategy_argument;
 use crate::explore;
 use crate::found::Found;
+use crate::ledger::FindingKind;
 use crate::outcome::{CellSummary, Outcome};
 use crate::report::{self, Verdict, chrome, explain, json, story};
 use crate::run::{Command, How, execute};
 use crate::scenario::{Cell, Expect, Loaded, Schedule, printable};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What `run` was asked for beyond the file.
@@ -84,13 +87,21 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
     let mut done = 0;
     let mut written = Ok(());
     let at = |index: usize| (index / per_cell, seeds.start + (index % per_cell) as u64);
+    let kept = Mutex::new(BTreeSet::new());
+    let hows: Vec<OnceLock<How>> = loaded.cells.iter().map(|_| OnceLock::new()).collect();
     explore::in_order(
         count,
         options.jobs.get(),
         |index| {
             let (cell, seed) = at(index);
-            let (lean, _) = execute(&loaded.cells[cell], seed, &how);
-            if lean.finding().is_none() { (lean.digest, lean) } else { rich(&loaded.cells[cell], lean, &how) }
+            let (cell, how) = (&loaded.cells[cell], hows[cell].get_or_init(|| how.for_cell(&loaded.cells[cell])));
+            let (lean, _) = execute(cell, seed, how);
+            if lean.finding().is_none() {
+                return (lean.digest, lean);
+            }
+            let (digest, rich) = rich(cell, lean, how);
+            keep_first(&rich, &kept, &command(loaded, cell, options), loaded, options);
+            (digest, rich)
         },
         |index, (lean_digest, outcome)| {
             let cell = &loaded.cells[at(index).0];
@@ -156,20 +167,41 @@ fn rich(cell: &Cell, lean: Outcome, how: &How) -> (u64, Outcome) {
     (lean.digest, rich)
 }
 
-/// Writes the first finding of each kind and cell to disk, at once.
+/// Writes a finding to disk the moment it is made, if it is the first of its kind and cell: an interrupted run loses
+/// nothing. Which seed comes first may depend on the number of jobs; the file that the report names is written besides.
+fn keep_first(
+    outcome: &Outcome,
+    kept: &Mutex<BTreeSet<(usize, FindingKind)>>,
+    command: &Command,
+    loaded: &Loaded,
+    options: &RunOptions,
+) {
+    let Some(finding) = outcome.finding() else { return };
+    let first = kept.lock().unwrap_or_else(PoisonError::into_inner).insert((outcome.cell, finding.kind));
+    if first {
+        write_finding(outcome, command, loaded, options);
+    }
+}
+
+/// Writes the finding with the smallest seed of its kind and cell: the one that the report tells.
 fn keep(outcome: &Outcome, before: &CellSummary, command: &Command, loaded: &Loaded, options: &RunOptions) {
     let Some(finding) = outcome.finding() else { return };
-    if !options.files || before.examples.contains_key(&finding.kind) {
-        return;
+    if !before.examples.contains_key(&finding.kind) {
+        write_finding(outcome, command, loaded, options);
     }
-    if let Err(e) = Found::new(outcome, command, &loaded.text).write() {
+}
+
+fn write_finding(outcome: &Outcome, command: &Command, loaded: &Loaded, options: &RunOptions) {
+    if options.files
+        && let Err(e) = Found::new(outcome, command, &loaded.text).write()
+    {
         eprintln!("warning: the finding of seed {} could not be written: {e}", outcome.seed);
     }
 }
 
 /// Writes the events of the first execution, for Perfetto and other viewers of Chrome traces.
 fn write_trace(path: &Path, loaded: &Loaded, seed: u64, how: &How) -> io::Result<()> {
-    let (_, execution) = execute(&loaded.cells[0], seed, &How { rich: true, ..how.clone() });
+    let (_, execution) = execute(&loaded.cells[0], seed, &How { rich: true, ..how.for_cell(&loaded.cells[0]) });
     let mut file = io::BufWriter::new(std::fs::File::create(path)?);
     chrome::write(&execution, &mut file)?;
     file.flush()
@@ -207,6 +239,7 @@ fn text(loaded: &Loaded, options: &RunOptions, cells: &[(&Cell, &CellSummary)], 
         if !attribution.is_empty() {
             writeln!(out, "{attribution}")?;
         }
+        write!(out, "{}", explain::matrices(first))?;
     }
     Ok(())
 }

@@ -401,7 +401,7 @@ impl Ledger {
         sums.owned += u64::from(!twice);
         self.tell(at, slot, || "obtained".to_string());
         if twice {
-            let text = format!("given to thread {} while thread {} still owns it", at.thread.0, first.0);
+            let text = format!("was given to thread {} while thread {} still owned it", at.thread.0, first.0);
             self.found(at, slot, FindingKind::TwoOwners, text)?;
         }
         Ok(ticket)
@@ -424,28 +424,28 @@ impl Ledger {
         match event {
             Event::Recycled(fate) => {
                 self.sums(kind).attribution.cell(holder, at.thread).count(fate);
-                self.ends(at, slot, stale, "recycled again")
+                self.ends(at, slot, stale, "was recycled again")
             }
-            Event::Deallocated => self.ends(at, slot, stale, "deallocated again"),
+            Event::Deallocated => self.ends(at, slot, stale, "was deallocated again"),
             Event::Succeeded | Event::Failed(_) => {
                 if stale {
-                    return self.found(at, slot, FindingKind::PromiseTwice, "completed again".to_string());
+                    return self.found(at, slot, FindingKind::PromiseTwice, "was completed again".to_string());
                 }
                 self.ends(at, slot, false, "")
             }
             Event::RecycleRefused => {
-                let text = "recycled again; the pool saw it and refused".to_string();
+                let text = "was recycled again: the pool saw it and refused".to_string();
                 self.found(at, slot, FindingKind::DoubleRelease, text)
             }
             Event::IllegalRelease => {
-                let text = "released again; its count was illegal and the release refused".to_string();
+                let text = "was released again: its count was illegal and the release refused".to_string();
                 self.found(at, slot, FindingKind::DoubleRelease, text)
             }
             Event::IllegalCount => {
-                let text = "used after its release; its count was illegal and the operation refused".to_string();
+                let text = "was used after its release: its count was illegal and the operation refused".to_string();
                 self.found(at, slot, FindingKind::UseAfterRelease, text)
             }
-            Event::CompletedAgain => self.found(at, slot, FindingKind::PromiseTwice, "completed again".to_string()),
+            Event::CompletedAgain => self.found(at, slot, FindingKind::PromiseTwice, "was completed again".to_string()),
             Event::Retained(_) | Event::Released(_) | Event::Touched(_) if stale => {
                 self.found(at, slot, FindingKind::UseAfterRelease, format!("{} after its release", describe(event)))
             }
@@ -492,11 +492,11 @@ impl Ledger {
             .map(|slot| {
                 let entry = &self.entries[slot as usize];
                 let (found, text) = match kind {
-                    Kind::Promise => (FindingKind::PromiseLost, "never completed"),
+                    Kind::Promise => (FindingKind::PromiseLost, "was never completed"),
                     Kind::WriteTask | Kind::WriteAndFlushTask => {
-                        (FindingKind::LostTask, "accepted, never run, never refused")
+                        (FindingKind::LostTask, "was accepted by its event loop, never run and never refused")
                     }
-                    _ => (FindingKind::Leak, "never released; nobody owns it at quiescence"),
+                    _ => (FindingKind::Leak, "was never released: every thread has ended, and its count is not zero"),
                 };
                 Finding {
                     kind: found,

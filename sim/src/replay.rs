@@ -64,7 +64,7 @@ pub fn replay(
     original: &Original,
     out: &mut dyn Write,
 ) -> io::Result<Verdict> {
-    let how = How { schedule: options.strategy, rich: true, switches: None };
+    let how = How { schedule: options.strategy, rich: true, ..How::default() }.for_cell(cell);
     let command = Command {
         file: printable(&loaded.path),
         cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },

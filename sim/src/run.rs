@@ -23,10 +23,31 @@ pub struct How {
     pub rich: bool,
     /// Follow this schedule instead of choosing one.
     pub switches: Option<Arc<[Switch]>>,
+    /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
+    pub pct_steps: Option<u64>,
 }
 
-/// Executes `cell` with `seed`.
+/// The seed of the pilot execution that measures how many choices a cell has.
+const PILOT_SEED: u64 = 0;
+
+impl How {
+    /// With the pilot's estimate, so that each seed of `cell` needn't measure it again. The estimate is a function of the
+    /// cell alone, so that an execution can be reproduced without the others.
+    #[must_use]
+    pub fn for_cell(&self, cell: &Cell) -> Self {
+        let schedule = self.schedule.unwrap_or(cell.scenario.schedule);
+        if self.pct_steps.is_some() || !matches!(schedule, Schedule::Pct { .. }) {
+            return self.clone();
+        }
+        let pilot = Self { schedule: Some(Schedule::Random), ..Self::default() };
+        let (_, execution) = execute(cell, PILOT_SEED, &pilot);
+        Self { pct_steps: Some(execution.choices.max(1)), ..self.clone() }
+    }
+}
+
+/// Executes `cell` with `seed`. With PCT and without an estimate, a pilot execution comes first.
 pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
+    let how = &how.for_cell(cell);
     let scenario = Arc::new(cell.scenario.clone());
     let seen: Rc<RefCell<world::Seen>> = Rc::default();
     let execution = {
@@ -69,6 +90,7 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
             Preempt::AtOperations => Granularity::Operation,
             Preempt::AtTasks => Granularity::Task,
         },
+        pct_steps: how.pct_steps.unwrap_or_else(|| Options::default().pct_steps),
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },
         plants: scenario

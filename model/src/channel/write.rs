@@ -8,7 +8,7 @@ use super::pending::Notice;
 use crate::buffer::{Buffer, BufferPool, Owned};
 use crate::event_loop::{OnLoop, Task};
 use crate::message::{Message, Pojo};
-use crate::observe::{Defect, Reach};
+use crate::observe::{Defect, Event, Reach};
 use crate::platform::CounterOps;
 use crate::promise::{Cause, Outcome, Promise};
 use crate::write_task::Write;
@@ -85,6 +85,7 @@ impl<P: Platform> Channel<P> {
             self.0.pending.task_bytes.add(size);
             self.add_pending(size);
         }
+        P::note(task.ticket(), Event::Touched("submitted to its event loop"));
         if let Err(rejected) = self.event_loop().execute(Task::Write(task)) {
             rejected.task.refuse();
         }

@@ -261,6 +261,7 @@ impl<T: Send + 'static, P: Platform> Core<T, P> {
     }
 
     /// An object, reused or new.
+    #[track_caller]
     pub(super) fn get(&self) -> Result<Obtained<T, P>, RecyclerError> {
         let config = &self.scope.config;
         if config.max_capacity == 0 {
@@ -290,6 +291,7 @@ impl<T: Send + 'static, P: Platform> Core<T, P> {
     }
 
     /// Pooling is off, or the thread is past its end.
+    #[track_caller]
     fn get_without_pool(&self) -> Obtained<T, P> {
         let node = Arc::new(Node::new((self.make)(), self.scope.kind));
         self.scope.rest.own.created.add(1); // not `bump`: every thread counts here

@@ -47,6 +47,7 @@ impl<T: Send + Sync + 'static, P: Platform> SharedRecycler<T, P> {
     ///
     /// # Errors
     /// An earlier double recycle shows here, or damaged the pool.
+    #[track_caller]
     pub fn get(&self) -> Result<Handle<T, P>, RecyclerError> {
         let obtained = self.0.get()?;
         let lease = Lease { home: obtained.home, ticket: obtained.ticket, ended: P::Counter::default() };

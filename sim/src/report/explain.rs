@@ -11,7 +11,8 @@ use crate::observed::{CROSSING, Sample, Samples};
 use crate::outcome::{CellSummary, Outcome};
 use crate::scenario::{Cell, Metric, Scenario, Step};
 use millpond_model::observe::Kind;
-use std::collections::BTreeMap;
+use millpond_model::platform::ThreadId;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Pooled types, in the order in which they are spoken of.
 const POOLED: [Kind; 5] =
@@ -275,6 +276,43 @@ pub fn attribution(outcome: &Outcome) -> String {
     }
     let head = ["pooled type", "obtained on", "released on", "objects", "stored", "dropped by"].map(str::to_string);
     super::numbers::table(&head, &rows)
+}
+
+/// Rows and columns of a matrix at most: more don't fit a screen, and are in the JSON.
+const MATRIX_MAX: usize = 12;
+
+/// For each pooled type that crosses threads, the matrix of *obtained on thread* by *released on thread*: how many objects.
+pub fn matrices(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    for kind in POOLED {
+        let Some(ledger) = outcome.kind(kind) else { continue };
+        let cells: Vec<_> = ledger.attribution.cells().collect();
+        let threads = |f: fn(&(ThreadId, ThreadId, &Fates)) -> u32| {
+            cells.iter().map(f).collect::<BTreeSet<u32>>().into_iter().collect::<Vec<u32>>()
+        };
+        let (rows, columns) = (threads(|c| c.0.0), threads(|c| c.1.0));
+        let crosses = cells.iter().any(|(obtained, released, _)| obtained != released);
+        if !crosses || rows.len() > MATRIX_MAX || columns.len() > MATRIX_MAX {
+            continue;
+        }
+        let head: Vec<String> = [format!("{kind}, obtained on")]
+            .into_iter()
+            .chain(columns.iter().map(|c| format!("released on\n{}", outcome.thread(*c))))
+            .collect();
+        let number = |row: u32, column: u32| {
+            let cell = cells.iter().find(|(o, r, _)| (o.0, r.0) == (row, column));
+            cell.map_or_else(|| "-".to_string(), |(_, _, fates)| count(fates.total()))
+        };
+        let table: Vec<Vec<String>> = rows
+            .iter()
+            .map(|r| {
+                [outcome.thread(*r).to_string()].into_iter().chain(columns.iter().map(|c| number(*r, *c))).collect()
+            })
+            .collect();
+        out.push_str(&super::numbers::table(&head, &table));
+        out.push('\n');
+    }
+    out
 }
 
 /// Whether the scenario compares what pools keep.

@@ -54,7 +54,21 @@ pub fn cell(cell: &Cell, summary: &CellSummary) -> Value {
     json!({
         "v": 1, "kind": "cell", "cell": cell.label, "executions": summary.executions, "steps": summary.steps,
         "distinct_schedules": summary.distinct.len(), "found": found, "reached": reached, "samples": samples,
+        "attribution": summary.first.iter().flat_map(attribution).collect::<Vec<_>>(),
     })
+}
+
+/// The attribution matrix of each pooled type, a cell a row.
+fn attribution(outcome: &Outcome) -> Vec<Value> {
+    let rows =
+        outcome.kinds.iter().flat_map(|(kind, ledger)| ledger.attribution.cells().map(move |cell| (*kind, cell)));
+    rows.map(|(kind, (obtained, released, fates))| {
+        json!({
+            "kind": kind.to_string(), "obtained_on": outcome.thread(obtained.0),
+            "released_on": outcome.thread(released.0), "objects": fates.total(), "fates": fates,
+        })
+    })
+    .collect()
 }
 
 fn sample(sample: &Sample) -> Value {

@@ -20,11 +20,11 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
         finding.kind,
         outcome.seed,
         count(finding.step),
-        time(outcome.now)
+        time(finding.story.last().map_or(outcome.now, |line| line.time))
     );
     match finding.object {
         Some((kind, serial)) => {
-            let _ = writeln!(out, "  {kind} #{serial}: {}", finding.text);
+            let _ = writeln!(out, "  {kind} #{serial} {}", finding.text);
         }
         None => {
             for line in finding.text.lines() {
@@ -34,7 +34,8 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     }
     out.push_str(&life(outcome));
     for other in outcome.findings.iter().skip(1).take(4) {
-        let _ = writeln!(out, "  also {}: {}", other.kind, other.text);
+        let object = other.object.map(|(kind, serial)| format!("{kind} #{serial} ")).unwrap_or_default();
+        let _ = writeln!(out, "  also {}: {object}{}", other.kind, other.text);
     }
     if outcome.findings.len() > 5 {
         let _ = writeln!(out, "  and {} more", outcome.findings.len() - 5);
