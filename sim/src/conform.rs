@@ -4,17 +4,17 @@
 //!
 //! A trace (`netty-lockstep/1`, gzipped JSON lines) is one run of a seeded list of operations: a header with the
 //! configuration, then an operation, its result and the private state of every pool after it. Its threads ran strictly one
-//! after the other; so do the real threads here.
+//! after the other; so do the threads here, real or simulated.
 
 mod config;
 mod state;
 
 use crate::crew::Crew;
 use flate2::read::GzDecoder;
-use millpond_model::Std;
 use millpond_model::observe::Kind;
 use millpond_model::platform::ThreadId;
 use millpond_model::recycler::{Collect, Domain, Handle, PoolInspection, RecyclerError, SharedRecycler};
+use millpond_model::{Platform, Std};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -68,11 +68,19 @@ pub struct FirstDifference {
     pub here: String,
 }
 
-/// Replays the trace in `path`.
+/// Replays the trace in `path` on real threads.
 ///
 /// # Errors
 /// The first difference, or why the file can't be used.
 pub fn conform_file(path: impl AsRef<Path>) -> Result<Summary, Difference> {
+    conform_on::<Std>(path)
+}
+
+/// Replays the trace in `path` on the threads of `P`.
+///
+/// # Errors
+/// The first difference, or why the file can't be used.
+pub fn conform_on<P: Platform>(path: impl AsRef<Path>) -> Result<Summary, Difference> {
     let file = path.as_ref().display().to_string();
     let unusable = |reason: String| Difference::Unusable { file: file.clone(), reason };
     let reader = File::open(path.as_ref()).map_err(|e| unusable(e.to_string()))?;
@@ -82,7 +90,7 @@ pub fn conform_file(path: impl AsRef<Path>) -> Result<Summary, Difference> {
         Ok::<_, Difference>((number, value))
     });
     let (_, header) = lines.next().ok_or_else(|| unusable("it is empty".into()))??;
-    let mut replay = Replay::new(&header).map_err(unusable)?;
+    let mut replay = Replay::<P>::new(&header).map_err(unusable)?;
     for line in lines {
         let (number, entry) = line?;
         if entry.get("end").is_some() {
@@ -112,26 +120,26 @@ fn operation_of(entry: &Value) -> String {
 /// An object: its number, per recycler in order of creation.
 type Object = i64;
 
-struct Slot {
+struct Slot<P: Platform> {
     recycler: usize,
-    handle: Handle<Object>,
+    handle: Handle<Object, P>,
 }
 
 /// (what, trace, here)
 type Found = Option<(String, String, String)>;
 
-struct Replay {
+struct Replay<P: Platform> {
     summary: Summary,
     generation: config::Dialect,
     operations: u64,
-    domain: Domain,
-    recyclers: Vec<SharedRecycler<Object>>,
+    domain: Domain<P>,
+    recyclers: Vec<SharedRecycler<Object, P>>,
     made: Vec<Arc<AtomicI64>>,
-    crew: Crew<Std>,
+    crew: Crew<P>,
     /// Number in the trace -> worker.
     workers: BTreeMap<u64, usize>,
     numbers: BTreeMap<ThreadId, u64>,
-    slots: BTreeMap<u64, Slot>,
+    slots: BTreeMap<u64, Slot<P>>,
 }
 
 /// An unsigned field of an operation.
@@ -139,7 +147,7 @@ fn field(entry: &Value, name: &str) -> Result<u64, String> {
     entry.get(name).and_then(Value::as_u64).ok_or_else(|| format!("no number `{name}`"))
 }
 
-impl Replay {
+impl<P: Platform> Replay<P> {
     fn new(header: &Value) -> Result<Self, String> {
         let (generation, setup) = config::read(header)?;
         let domain = Domain::new_with(Collect::Withheld);

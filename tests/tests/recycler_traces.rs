@@ -1,7 +1,9 @@
 //! Traces of real Netty, replayed operation by operation. Expected values are in the files of `golden/`.
 
-use millpond::conform::{Difference, conform_file};
-use std::path::PathBuf;
+use millpond::conform::{Difference, Summary, conform_file, conform_on};
+use millpond::engine::{Options, Sim, Strategy, with_ledger};
+use millpond_tests::sim::{in_turn, to_the_end};
+use std::path::{Path, PathBuf};
 
 fn golden() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
@@ -12,20 +14,45 @@ fn golden() -> Vec<PathBuf> {
     paths
 }
 
-#[test]
-fn every_trace_is_reproduced() {
+fn every_trace_is_reproduced(conform: impl Fn(&Path) -> Result<Summary, Difference>) {
     let mut operations = 0;
     let mut differences = Vec::new();
     let paths = golden();
     assert_eq!(paths.len(), 77, "traces in the folder");
     for path in &paths {
-        match conform_file(path) {
+        match conform(path) {
             Ok(summary) => operations += summary.operations,
             Err(difference) => differences.push(difference.to_string()),
         }
     }
     assert!(differences.is_empty(), "{} traces differ:\n{}", differences.len(), differences.join("\n"));
     assert_eq!(operations, 123_438, "operations in all traces");
+}
+
+#[test]
+fn every_trace_is_reproduced_on_std() {
+    every_trace_is_reproduced(|path| conform_file(path));
+}
+
+/// The operations of a trace are hand-offs: any schedule reproduces it. They contain misuse on purpose.
+fn on_sim(options: &Options, path: &Path) -> Result<Summary, Difference> {
+    let mut result = None;
+    to_the_end(options, || {
+        with_ledger(|ledger| ledger.only_count());
+        result = Some(conform_on::<Sim>(path));
+    });
+    result.expect("the execution has finished")
+}
+
+#[test]
+fn every_trace_is_reproduced_on_sim() {
+    every_trace_is_reproduced(|path| on_sim(&in_turn(), path));
+}
+
+#[test]
+fn every_trace_is_reproduced_on_sim_in_random_schedules() {
+    let options = Options { strategy: Strategy::Random, max_steps: u64::MAX, ..Options::default() };
+    every_trace_is_reproduced(|path| on_sim(&options, path));
 }
 
 #[test]
