@@ -102,10 +102,25 @@ fn when_something_strikes() {
     let fault = |when: &str| format!("(name:\"x\", faults: [PeerReset({when})])");
     error(&fault("0.5"), 1, 31, "a `When` is needed here, not `0.5`", "write `Rate(0.5)`");
     error(&fault("7"), 1, 31, "a `When` is needed here, not `7`", "write `Nth(7)`");
-    let plant = "(name:\"x\", plant: [ForgottenRelease(Rate(0.5))])";
-    error(plant, 1, 20, "a planted defect is a pair: which, and when", "write `(ForgottenRelease, Rate(0.5))`");
-    let plant = "(name:\"x\", plant: [(ForgottenRelease, 0.5)])";
-    error(plant, 1, 39, "a `When` is needed here, not `0.5`", "write `Rate(0.5)`");
+    let plant = |what: &str| format!("(name:\"x\", plant: [{what}])");
+    for when in ["Rate(0.5)", "Nth(3)", "At(Ms(5))", "Always"] {
+        loads(&plant(&format!("LostTask({when}), DuplicateRelease({when}), ForgottenRelease({when})")));
+    }
+    let parentheses = "`ForgottenRelease` needs parentheses";
+    error(&plant("ForgottenRelease"), 1, 20, parentheses, "write `ForgottenRelease(Always)`");
+    let bare = "(name:\"x\", faults: [AllocationFails])";
+    error(bare, 1, 21, "`AllocationFails` needs parentheses", "write `AllocationFails(Always)`");
+    error(&plant("ForgottenRelease(0.5)"), 1, 37, "a `When` is needed here, not `0.5`", "write `Rate(0.5)`");
+    error(&plant("LostTask(3)"), 1, 29, "a `When` is needed here, not `3`", "write `Nth(3)`");
+    error(&plant("LostTask(Rate(2))"), 1, 34, "a probability is between 0 and 1, not 2", "");
+    error(&plant("LostTask(Nth(0))"), 1, 33, "`Nth` counts from 1: it is at least 1, not 0", "");
+    let pair = "a `Plant` is needed here, not a pair";
+    error(&plant("(LostTask, Nth(3))"), 1, 20, pair, "write `LostTask(Nth(3))`");
+    let plants = "possible are `ForgottenRelease`, `DuplicateRelease` and `LostTask`";
+    error(&plant("Bug(Always)"), 1, 20, "there is no `Plant` called `Bug`", plants);
+    let meant = format!("did you mean `LostTask`? {plants}");
+    error(&plant("LostTsk(Always)"), 1, 20, "there is no `Plant` called `LostTsk`", &meant);
+    error(&plant("3"), 1, 20, "a `Plant` is needed here, not `3`", plants);
     for rate in ["1.5", "-0.1", "NaN", "inf"] {
         error(&fault(&format!("Rate({rate})")), 1, 36, &format!("a probability is between 0 and 1, not {rate}"), "");
     }
@@ -120,8 +135,10 @@ fn variants_without_what_they_need() {
     error("(name:\"x\", expect: MustFind)", 1, 20, "`MustFind` needs parentheses", "write `MustFind(Leak)`");
     error("(name:\"x\", schedule: Pct)", 1, 22, "`Pct` needs parentheses", "write `Pct(depth: ...)`");
     error("(name:\"x\", schedule: Pct(3))", 1, 26, "`Pct` has named fields", "write `Pct(depth: 3)`");
-    let missing = "(name: \"x\", oracles: [Bounded(metric: RetainedBytes)])";
-    error(missing, 1, 23, "`Bounded` needs the field `at_most`", "");
+    let missing = "(name: \"x\", oracles: [Bounded(at_most: 3)])";
+    error(missing, 1, 23, "`Bounded` needs the field `metric`", "");
+    let missing = "(name: \"x\", oracles: [Drains(metric: RetainedBytes)])";
+    error(missing, 1, 23, "`Drains` needs the field `to`", "");
     error("(name: \"x\", workload: [Idel()])", 1, 24, "there is no `Step` called `Idel`", "did you mean `Idle`?");
 }
 
@@ -259,13 +276,71 @@ fn phases() {
     says(&phase("threads: 2..2"), "there is no business thread in this range");
     says(&phase("threads: 2..5"), "there are only 4 business threads (`0..4`)");
     says(&phase("loops: 1..3"), "there are only 2 event loops (`0..2`)");
-    says(&phase("sample_at: [0, 1]"), "sampling points count from 1");
+    loads(&phase("sample_at: [0, 1, 100]"));
+    says(&phase("sample_at: [0, 0]"), "sampling points are strictly ascending");
     says(&phase("sample_at: [1, 3, 3]"), "sampling points are strictly ascending");
     says(&phase("sample_at: [101]"), "each thread writes only 100 times in this phase");
     let sweep = "(name:\"x\", workload: [Phase(threads: 2..4)], sweep: Matrix(business_threads: [8, 3]))";
     says(sweep, "there are only 3 business threads (`0..3`)");
     says("(name:\"x\", topology: (business_threads: 0))", "no business thread is there to write in this phase");
     says("(name:\"x\", workload: [Shutdown(quiet: S(20))])", "the quiet period is longer than the timeout");
+}
+
+#[test]
+fn where_a_phase_writes_and_whether_it_waits() {
+    let phase = |what: &str| format!("(name:\"x\", workload: [Phase({what})])");
+    for what in ["spread: OverLoops", "spread: OwnChannel", "awaits: Completion", "awaits: Nothing"] {
+        loads(&phase(what));
+    }
+    let spreads = "possible are `OverLoops` and `OwnChannel`";
+    error(&phase("spread: Evenly"), 1, 37, "there is no `Spread` called `Evenly`", spreads);
+    let awaits = "possible are `Completion` and `Nothing`";
+    error(&phase("awaits: true"), 1, 37, "there is no `Awaits` called `true`", awaits);
+    let on = |loops: &str| {
+        let topology = "topology: (event_loops: 4, channels: 2)";
+        format!("(name:\"x\", {topology}, workload: [Phase(loops: {loops})])")
+    };
+    // Channels 0 and 1 are on loops 0 and 1: loops 2 and 3 have none, and a phase on loop 1 and up has one.
+    let each = "channel c is on loop c mod `event_loops`; `channels: 0` gives each loop one";
+    error(&on("2..4"), 1, 77, "2 channels: loop 2 has none to write to", each);
+    says(&on("3..4"), "2 channels: loop 3 has none to write to");
+    loads(&on("1..3"));
+    loads(&on("2..4").replace("channels: 2", "channels: 3"));
+    loads(&on("2..4").replace("channels: 2", "channels: 0"));
+}
+
+/// Writes that nobody waits for take memory, each of them.
+#[test]
+fn writes_that_may_all_be_queued() {
+    let phase = |what: &str| format!("(name:\"x\", seeds: 0..1, workload: [Phase({what}), Drain()])");
+    let clients = ["Flood", "Open(per_s: 1_000)"];
+    for clients in clients {
+        let text = phase(&format!("clients: {clients}, writes: 1_000_001"));
+        says(
+            &text,
+            "4 threads x 1_000_001 writes = 4_000_004; a phase that doesn't wait for its writes has at most 4_000_000",
+        );
+        loads(&phase(&format!("clients: {clients}, writes: 1_000_000")));
+        loads(&phase(&format!("clients: {clients}, writes: 4_000_000, threads: 0..1")));
+    }
+    let help = "use `Closed(in_flight: ...)`, whose memory is bounded";
+    let message =
+        "4 threads x 2_000_000 writes = 8_000_000; a phase that doesn't wait for its writes has at most 4_000_000";
+    error(&phase("clients: Flood, writes: 2_000_000"), 1, 66, message, help);
+    loads(&phase("clients: Closed(in_flight: 2), writes: 2_000_000"));
+}
+
+#[test]
+fn bounds() {
+    let bounded = |limits: &str| format!("(name:\"x\", oracles: [Bounded(metric: PeakQueuedTasks{limits})])");
+    loads(&bounded(", at_least: 3"));
+    loads(&bounded(", at_most: 3"));
+    loads(&bounded(", at_least: 3, at_most: 3"));
+    let none = "`at_least` is 4_000 and `at_most` is 3: no value is within these limits";
+    error(&bounded(", at_least: 4_000, at_most: 3"), 1, 65, none, "");
+    let help = "add `at_most: ...` or `at_least: ...`";
+    error(&bounded(""), 1, 22, "`Bounded` has no limit: every value is within it", help);
+    error(&bounded(", at_least: 0"), 1, 22, "`Bounded` has no limit: every value is within it", help);
 }
 
 #[test]
@@ -296,7 +371,7 @@ fn steps_that_would_wait_for_ever() {
     loads(&after("Idle(), Drain(), Close(), Shutdown()"));
     let stalled = |what: &str| format!("(name:\"x\", workload: [Phase({what}, loops_are: Stalled), Drain()])");
     says(&stalled("writes: 1"), "`Closed` clients wait for their writes, and a stalled loop completes none");
-    says(&stalled("clients: Flood, from: Loop"), "a stalled loop cannot write");
+    loads(&stalled("clients: Flood, from: Loop"));
     says(&stalled("clients: Flood, heeds: Writability"), "a thread that heeds writability waits");
     let late = "(name:\"x\", workload: [Shutdown(), Phase()])";
     says(late, "\"phase\" comes after \"shutdown\", when no loop runs any more");
@@ -333,9 +408,22 @@ fn sweeps_and_expectations() {
     error("(name:\"x\", sweep: Matrix(event_loops: [1, 2, 1]))", 1, 46, "this value is listed twice", "");
     says("(name:\"x\", sweep: Matrix(event_loops: [1, 300]))", "`event_loops` is between 1 and 256, not 300");
     says("(name:\"x\", sweep: Matrix(business_threads: [513]))", "`business_threads` is between 0 and 512, not 513");
-    says("(name:\"x\", expect: MustFind(Leak))", "nothing in this scenario can cause a Leak");
+    let help =
+        "plant a defect, inject a fault, add a `Bounded`, `Drains` or `Unchanged` oracle, or choose another preset";
+    error("(name:\"x\", expect: MustFind(Leak))", 1, 20, "nothing in this scenario can cause a Leak", help);
+    let budget = |kind: &str, steps: &str| format!("(name:\"x\", expect: MustFind({kind}), budget: (steps: {steps}))");
+    loads(&budget("StepBudget", "100"));
+    says(&budget("StepBudget", "100_000_000"), "nothing in this scenario can cause a StepBudget");
+    says(&budget("Leak", "100"), "nothing in this scenario can cause a Leak");
+    says(
+        "(name:\"x\", expect: MustFind(Leak), oracles: [Safety, Sometimes(PartialWrite)])",
+        "nothing in this scenario",
+    );
+    says("(name:\"x\", expect: MustFind(Leak), sweep: Matrix(event_loops: [1, 2]))", "nothing in this scenario");
     for reason in [
-        "plant: [(ForgottenRelease, Always)]",
+        "plant: [ForgottenRelease(Always)]",
+        "oracles: [Drains(metric: LiveBuffers, to: 0)]",
+        "oracles: [Unchanged(metric: LiveBuffers, during: \"drain\")]",
         "faults: [PeerReset(Always)]",
         "oracles: [Bounded(metric: LiveBuffers, at_most: 1)]",
         "sweep: Matrix(preset: [Netty4_1_8, Millpond])",

@@ -138,9 +138,6 @@ impl Place<'_> {
             "Scenario" if self.tokens.get(self.at + 1).is_some_and(|t| t.kind != TokenKind::Open) => self
                 .problem("a scenario stands in parentheses", "expected `(`")
                 .help("the smallest one is  ( name: \"first run\" )"),
-            "Plant" => self
-                .problem("a planted defect is a pair: which, and when", "expected `(`")
-                .help(format!("write `({found}, Rate(0.5))`")),
             _ => self
                 .problem(format!("`{expected}` is needed here, not `{found}`"), "another name")
                 .help(format!("write `{expected}(...)`, or the parentheses without a name")),
@@ -150,6 +147,9 @@ impl Place<'_> {
     /// Something that is not an identifier where a name is needed.
     fn unidentified(&self) -> Problem {
         let found = self.word().to_string();
+        if let Some(pair) = self.pair() {
+            return pair;
+        }
         match self.probe(self.span(), PROBE) {
             Some(Wanted::Variant(of, variants)) => self.wanted(&of, variants, &found),
             Some(Wanted::Field(of, _)) if of == "Range" => self.range(),
@@ -160,9 +160,26 @@ impl Place<'_> {
         }
     }
 
+    /// `(ForgottenRelease, Always)` where one of an enum's variants is needed: the name stands before the parenthesis.
+    fn pair(&self) -> Option<Problem> {
+        let [open, name, comma, rest @ ..] = self.tokens.get(self.at..)? else { return None };
+        let is_pair = (open.kind, name.kind, comma.kind) == (TokenKind::Open, TokenKind::Word, TokenKind::Comma)
+            && !rest.is_empty();
+        let close = (self.at..self.tokens.len())
+            .find(|&i| self.tokens[i].kind == TokenKind::Close && opening(self.tokens, i) == self.at)?;
+        let all = open.start..self.tokens[close].end;
+        let Some(Wanted::Variant(of, _)) = self.probe(all.clone(), PROBE).filter(|_| is_pair) else { return None };
+        let inside = self.text[comma.end..self.tokens[close].start].trim();
+        let repair = format!("{}({inside})", &self.text[name.span()]);
+        let shown = super::locate::first_line(self.text, all.clone());
+        let problem = Problem::new(format!("{} `{of}` is needed here, not a pair", article(&of)))
+            .at(shown, "the name stands before the parenthesis");
+        self.gets_further(all, &repair).then(|| problem.help(format!("write `{}`", head(&repair))))
+    }
+
     /// `found` stands where one of an enum's variants is needed.
     fn wanted(&self, of: &str, variants: &'static [&'static str], found: &str) -> Problem {
-        let article = if of.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+        let article = article(of);
         let problem =
             self.problem(format!("{article} `{of}` is needed here, not `{found}`"), format!("not {article} `{of}`"));
         let found = found.trim_matches('"');
@@ -189,8 +206,12 @@ impl Place<'_> {
         if self.gets_further(after.clone(), "()") {
             return problem.help(format!("write `{word}()`"));
         }
-        match self.probe(after, &format!("({PROBE})")) {
-            Some(Wanted::Variant(_, variants)) => problem.help(format!("write `{word}({})`", variants[0])),
+        match self.probe(after.clone(), &format!("({PROBE})")) {
+            Some(Wanted::Variant(_, variants)) => {
+                // The first that needs nothing itself: `Always` rather than `Rate(...)`.
+                let whole = variants.iter().find(|v| self.gets_further(after.clone(), &format!("({v})")));
+                problem.help(format!("write `{word}({})`", whole.unwrap_or(&variants[0])))
+            }
             Some(Wanted::Field(_, fields)) => problem.help(format!("write `{word}({}: ...)`", fields[0])),
             None => problem.help(format!("write `{word}(...)`")),
         }
@@ -287,6 +308,11 @@ enum Wanted {
     Variant(String, &'static [&'static str]),
     /// One of these fields of a struct.
     Field(String, &'static [&'static str]),
+}
+
+/// The indefinite article of a name.
+fn article(name: &str) -> &'static str {
+    if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" }
 }
 
 /// The variant that is meant.

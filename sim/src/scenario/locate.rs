@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   workload[2].Phase.writes     key, index, variant (in capitals), key
-//!   plant[0][1].Rate[0]          positional values are indexed whatever the bracket
+//!   plant[0].LostTask[0].Rate[0] positional values are indexed whatever the bracket
 //! ```
 
 use std::ops::Range;

@@ -5,12 +5,15 @@ use millpond_model::preset::Preset;
 use super::Flaws;
 use crate::ledger::FindingKind;
 use crate::scenario::{Budget, Column, Expect, Oracle, Scenario, Step, Sweep, limits};
-use crate::suggest::{nearest, quoted};
+use crate::suggest::{grouped, nearest, quoted};
 
 pub fn check(flaws: &mut Flaws, scenario: &Scenario) {
     flaws.count("oracles", "oracles", scenario.oracles.len(), limits::ORACLES);
     flaws.count("table", "columns", scenario.table.len(), limits::COLUMNS);
     for (i, oracle) in scenario.oracles.iter().enumerate().take(limits::ORACLES) {
+        if let Oracle::Bounded { at_least, at_most, .. } = oracle {
+            bounds(flaws, &format!("oracles[{i}].Bounded"), *at_least, *at_most);
+        }
         let (kind, key, step) = match oracle {
             Oracle::Bounded { after: Some(step), .. } => ("Bounded", "after", step),
             Oracle::Drains { after: Some(step), .. } => ("Drains", "after", step),
@@ -23,6 +26,21 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario) {
         self::column(flaws, i, column, scenario);
     }
     expectation(flaws, scenario);
+}
+
+/// A bound that every value keeps, or none, is a mistake.
+fn bounds(flaws: &mut Flaws, at: &str, at_least: u64, at_most: u64) {
+    if at_least > at_most {
+        let message = format!(
+            "`at_least` is {} and `at_most` is {}: no value is within these limits",
+            grouped(at_least.into()),
+            grouped(at_most.into())
+        );
+        flaws.add(format!("{at}.at_least"), message, "the wrong way round");
+    } else if (at_least, at_most) == (0, u64::MAX) {
+        flaws.add(at, "`Bounded` has no limit: every value is within it", "no limit").help =
+            Some("add `at_most: ...` or `at_least: ...`".to_string());
+    }
 }
 
 /// The step of this name.
