@@ -6,15 +6,16 @@
 use crate::cli::strategy_argument;
 use crate::explore;
 use crate::found::Found;
+use crate::ledger::FindingKind;
 use crate::outcome::{CellSummary, Outcome};
 use crate::report::{self, Verdict, chrome, explain, json, story};
 use crate::run::{Command, How, execute};
 use crate::scenario::{Cell, Expect, Loaded, Schedule, printable};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::ops::{ControlFlow, Range};
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// What `run` was asked for beyond the file.
@@ -28,8 +29,6 @@ pub struct RunOptions {
     pub strategy: Option<Schedule>,
     /// How results are printed.
     pub format: Format,
-    /// Where the events of the first execution go.
-    pub trace: Option<PathBuf>,
     /// Whether a person is looking: shows a progress bar and the speed on standard error.
     pub progress: bool,
     /// Whether finding files are written.
@@ -44,7 +43,6 @@ impl Default for RunOptions {
             jobs: NonZeroUsize::MIN,
             strategy: None,
             format: Format::Text,
-            trace: None,
             progress: false,
             files: false,
         }
@@ -82,6 +80,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
     let bar = progress_bar(options, count);
     let start = Instant::now();
     let mut done = 0;
+    let mut unwritten = Unwritten::new();
     let mut written = Ok(());
     let at = |index: usize| (index / per_cell, seeds.start + (index % per_cell) as u64);
     explore::in_order(
@@ -105,7 +104,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
                     return ControlFlow::Break(());
                 }
             }
-            keep(&outcome, &summaries[cell.index], &command, loaded, options);
+            keep(&outcome, &summaries[cell.index], &command, loaded, options, &mut unwritten);
             summaries[cell.index].add(outcome);
             done += 1;
             bar.inc(1);
@@ -123,15 +122,16 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
         Err(Stop::Output(e)) => return Err(e),
         Err(Stop::Nondeterministic(seed, a, b)) => {
             let why = [format!("seed {seed} gave digest {a:016x}, then {b:016x}")];
-            write!(out, "{}", report::closing(Verdict::Nondeterministic, &why))?;
-            return Ok(Verdict::Nondeterministic);
+            let verdict = Verdict::Nondeterministic;
+            match options.format {
+                Format::Json => writeln!(out, "{}", json::summary(scenario, done as u64, verdict, &why))?,
+                Format::Brief | Format::Text => write!(out, "{}", report::closing(verdict, &why))?,
+            }
+            return Ok(verdict);
         }
     }
     let cells: Vec<(&Cell, &CellSummary)> = loaded.cells.iter().zip(&summaries).collect();
     speed(options, &cells, start.elapsed());
-    if let Some(path) = &options.trace {
-        write_trace(path, loaded, seeds.start, &how)?;
-    }
     let (verdict, why) = report::judge(scenario, &cells, done == count);
     if options.format == Format::Json {
         for (cell, summary) in &cells {
@@ -139,7 +139,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
         }
         writeln!(out, "{}", json::summary(scenario, done as u64, verdict, &why))?;
     } else {
-        text(loaded, options, &cells, out)?;
+        text(loaded, options, &cells, &unwritten, out)?;
         write!(out, "{}", report::closing(verdict, &why))?;
     }
     Ok(verdict)
@@ -156,23 +156,47 @@ fn rich(cell: &Cell, lean: Outcome, how: &How) -> (u64, Outcome) {
     (lean.digest, rich)
 }
 
-/// Writes the first finding of each kind and cell to disk, at once.
-fn keep(outcome: &Outcome, before: &CellSummary, command: &Command, loaded: &Loaded, options: &RunOptions) {
+/// Findings whose file could not be written: the report must not name one.
+type Unwritten = BTreeSet<(usize, FindingKind)>;
+
+/// Writes the first finding of each kind and cell to disk, at once. A host that refuses is no reason for another verdict.
+fn keep(
+    outcome: &Outcome,
+    before: &CellSummary,
+    command: &Command,
+    loaded: &Loaded,
+    options: &RunOptions,
+    unwritten: &mut Unwritten,
+) {
     let Some(finding) = outcome.finding() else { return };
     if !options.files || before.examples.contains_key(&finding.kind) {
         return;
     }
-    if let Err(e) = Found::new(outcome, command, &loaded.text).write() {
-        eprintln!("warning: the finding of seed {} could not be written: {e}", outcome.seed);
+    let found = Found::new(outcome, command, &loaded.text);
+    if let Err(e) = found.write() {
+        unwritten.insert((outcome.cell, finding.kind));
+        let path = found.path();
+        // Not `eprintln`, which panics when nobody reads.
+        let _ = writeln!(
+            io::stderr(),
+            "warning: the finding of seed {} could not be written to {}: {e}",
+            outcome.seed,
+            printable(&path)
+        );
     }
 }
 
-/// Writes the events of the first execution, for Perfetto and other viewers of Chrome traces.
-fn write_trace(path: &Path, loaded: &Loaded, seed: u64, how: &How) -> io::Result<()> {
-    let (_, execution) = execute(&loaded.cells[0], seed, &How { rich: true, ..how.clone() });
-    let mut file = io::BufWriter::new(std::fs::File::create(path)?);
-    chrome::write(&execution, &mut file)?;
-    file.flush()
+/// Writes the events of the first execution that [`run`] makes, for Perfetto and other viewers of Chrome traces.
+///
+/// # Errors
+/// What writing says.
+pub fn trace(loaded: &Loaded, options: &RunOptions, to: &mut dyn Write) -> io::Result<()> {
+    let seed = options.seeds.as_ref().unwrap_or(&loaded.scenario.seeds).start;
+    let how = How { schedule: options.strategy, rich: true, ..How::default() };
+    let (_, execution) = execute(&loaded.cells[0], seed, &how);
+    let mut to = io::BufWriter::new(to);
+    chrome::write(&execution, &mut to)?;
+    to.flush()
 }
 
 fn command(loaded: &Loaded, cell: &Cell, options: &RunOptions) -> Command {
@@ -183,14 +207,20 @@ fn command(loaded: &Loaded, cell: &Cell, options: &RunOptions) -> Command {
     }
 }
 
-fn text(loaded: &Loaded, options: &RunOptions, cells: &[(&Cell, &CellSummary)], out: &mut dyn Write) -> io::Result<()> {
+fn text(
+    loaded: &Loaded,
+    options: &RunOptions,
+    cells: &[(&Cell, &CellSummary)],
+    unwritten: &Unwritten,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let scenario = &loaded.scenario;
     writeln!(out, "{}", report::totals(cells))?;
     for (cell, summary) in cells {
         for (kind, example) in &summary.examples {
             let command = command(loaded, cell, options);
-            let file = Found::new(example, &command, "").path().display().to_string();
-            let file = options.files.then_some(file);
+            let is_kept = options.files && !unwritten.contains(&(cell.index, *kind));
+            let file = is_kept.then(|| printable(&Found::new(example, &command, "").path()));
             let expected = scenario.expect == Expect::MustFind(*kind);
             if let Some(story) = story::tell(example, expected, &command, file.as_deref()) {
                 writeln!(out, "{story}")?;
@@ -227,7 +257,8 @@ fn speed(options: &RunOptions, cells: &[(&Cell, &CellSummary)], took: Duration) 
         let executions: u64 = cells.iter().map(|(_, s)| s.executions).sum();
         let steps: u64 = cells.iter().map(|(_, s)| s.steps).sum();
         let seconds = took.as_secs_f64().max(1e-9);
-        eprintln!(
+        let _ = writeln!(
+            io::stderr(),
             "  {seconds:.2} s, {:.0} seeds/s, {:.1} M steps/s",
             executions as f64 / seconds,
             steps as f64 / seconds / 1e6

@@ -78,7 +78,7 @@ pub struct RunArgs {
     json: bool,
     /// Write the events of the first execution to this file
     #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
+    pub trace: Option<PathBuf>,
     /// Leave out the table that compares the cells of a sweep
     #[arg(long)]
     no_table: bool,
@@ -93,7 +93,6 @@ impl RunArgs {
             jobs: self.jobs.unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
             strategy: self.strategy,
             format: format(self.json, self.no_table),
-            trace: self.trace.clone(),
             progress: std::io::stderr().is_terminal(),
             files: true,
         }
@@ -247,7 +246,7 @@ pub fn strategy_argument(schedule: Schedule) -> String {
 }
 
 fn parse_digest(text: &str) -> Result<u64, String> {
-    let is_hex = (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_hex = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     let number = is_hex.then(|| u64::from_str_radix(text, 16).ok()).flatten();
-    number.ok_or_else(|| "a digest has at most 32 hexadecimal digits".to_string())
+    number.ok_or_else(|| "a digest has at most 16 hexadecimal digits".to_string())
 }

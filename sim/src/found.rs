@@ -59,10 +59,17 @@ pub fn open(path: &Path) -> Option<Result<Finding, String>> {
 fn read(text: &str) -> Result<Finding, String> {
     let found = Found::parse(text)?;
     let original = Original::of(&found)?;
+    found.switches()?;
     let schedule = found.strategy.as_deref().map(parse_strategy).transpose()?;
     let loaded = scenario::parse(Path::new(&found.scenario), found.source.clone())
         .map_err(|e| format!("the scenario in it does not load:\n{e}"))?;
     Ok(Finding { found, loaded, original, schedule })
+}
+
+/// A digest as finding files spell it: 16 hexadecimal digits. One that was cut is none.
+pub fn digest(text: &str) -> Option<u64> {
+    let is_whole = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_whole.then(|| u64::from_str_radix(text, 16).ok()).flatten()
 }
 
 /// The content of a finding file.
@@ -169,6 +176,10 @@ impl Found {
         if found.v != 1 {
             return Err(format!("finding file of version {}: this program reads version 1", found.v));
         }
+        if found.checkpoint_every != CHECKPOINT_EVERY {
+            let theirs = found.checkpoint_every;
+            return Err(format!("its prefix digests are {theirs} events apart, this program's {CHECKPOINT_EVERY}"));
+        }
         Ok(found)
     }
 
@@ -177,7 +188,7 @@ impl Found {
     /// # Errors
     /// A sentence.
     pub fn checkpoints(&self) -> Result<Vec<u64>, String> {
-        let parse = |c: &str| u64::from_str_radix(c, 16).map_err(|_| format!("`{c}` in `checkpoints` is not a digest"));
+        let parse = |c: &str| digest(c).ok_or_else(|| format!("`{c}` in `checkpoints` is not a digest"));
         self.checkpoints.split_whitespace().map(parse).collect()
     }
 

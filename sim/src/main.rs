@@ -7,6 +7,7 @@
 //! Reports go to standard output, complaints about input to standard error.
 
 use clap::Parser;
+use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,10 +44,33 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs, out: &mut dyn Write) -> io::Result<Exit> {
-    match open(&args.file) {
-        Ok(loaded) => campaign::run(&loaded, &args.options(), out).map(Exit::from),
-        Err(exit) => Ok(exit),
+    let loaded = match open(&args.file) {
+        Ok(loaded) => loaded,
+        Err(exit) => return Ok(exit),
+    };
+    // Opened before the run: a run of hours must not end with a path that was wrong from the beginning.
+    let trace = match args.trace.as_deref().map(|path| trace_file(path, &args.file)).transpose() {
+        Ok(trace) => trace,
+        Err(message) => return Ok(complain(&message)),
+    };
+    let options = args.options();
+    let done = campaign::run(&loaded, &options, out);
+    if let Some(mut file) = trace
+        && let Err(error) = campaign::trace(&loaded, &options, &mut file)
+    {
+        // The verdict stands whatever became of the trace.
+        let _ = writeln!(io::stderr(), "warning: the trace is not complete: {error}");
     }
+    done.map(Exit::from)
+}
+
+/// The file that a trace is written to: any but the scenario itself.
+fn trace_file(path: &Path, scenario: &Path) -> Result<File, String> {
+    let same = |a: &Path, b: &Path| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
+    if same(path, scenario) {
+        return Err(format!("error: the trace would overwrite the scenario {}", printable(path)));
+    }
+    File::create(path).map_err(|e| format!("error: the trace cannot be written to {}: {e}", printable(path)))
 }
 
 /// A finding file says itself what to run; a scenario is told the seed.

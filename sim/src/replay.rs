@@ -6,7 +6,7 @@
 use crate::campaign::Format;
 use crate::cli::strategy_argument;
 use crate::engine::{CHECKPOINT_EVERY, Execution};
-use crate::found::Found;
+use crate::found::{self, Found};
 use crate::outcome::Outcome;
 use crate::report::{self, Verdict, json, story};
 use crate::run::{Command, How, execute};
@@ -48,7 +48,8 @@ impl Original {
     /// # Errors
     /// A sentence.
     pub fn of(found: &Found) -> Result<Self, String> {
-        let digest = u64::from_str_radix(&found.digest, 16).map_err(|_| "`digest` is not a digest".to_string())?;
+        let digest =
+            found::digest(&found.digest).ok_or_else(|| format!("`digest` is {:?}, not a digest", found.digest))?;
         Ok(Self { digest: Some(digest), checkpoints: found.checkpoints()?, failed: true })
     }
 }

@@ -110,7 +110,8 @@ pub fn judge(scenario: &Scenario, cells: &[(&Cell, &CellSummary)], complete: boo
         Expect::MustFind(kind) => why.push(format!("{kind} in {} of {} executions", count(found), count(executions))),
         Expect::MustHold => {}
     }
-    let missed: Vec<String> = cells.iter().flat_map(|(cell, summary)| missed(scenario, cell, summary)).collect();
+    let only = cells.len() == 1;
+    let missed: Vec<String> = cells.iter().flat_map(|(cell, summary)| missed(scenario, cell, only, summary)).collect();
     if !missed.is_empty() {
         why.extend(missed);
         return (Verdict::Inconclusive, why);
@@ -125,14 +126,14 @@ pub fn judge(scenario: &Scenario, cells: &[(&Cell, &CellSummary)], complete: boo
     (Verdict::AsExpected, why)
 }
 
-fn missed(scenario: &Scenario, cell: &Cell, summary: &CellSummary) -> Vec<String> {
+fn missed(scenario: &Scenario, cell: &Cell, only: bool, summary: &CellSummary) -> Vec<String> {
     scenario
         .oracles
         .iter()
         .filter_map(|oracle| match oracle {
             Oracle::Sometimes(point) if summary.times(*point) == 0 => {
                 let n = plural(summary.executions, "execution", "executions");
-                let cell = if cell.label.is_empty() { String::new() } else { format!(" of cell {}", cell.label) };
+                let cell = if only { String::new() } else { format!(" of cell {}", cell.label) };
                 Some(format!("Sometimes({point:?}): reached in 0 of {n}{cell}"))
             }
             _ => None,
