@@ -1,66 +1,10 @@
 //! The built command: what it prints, where, and how it exits.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-/// An empty folder of one test, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("a folder for the test");
-        Self(path)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        fs::write(self.0.join(name), content).expect("a file for the test");
-    }
-
-    /// Runs the command in this folder.
-    fn run(&self, arguments: &[&str]) -> Ran {
-        let begun = Instant::now();
-        let output = self.command(arguments).output().expect("the command runs");
-        assert!(begun.elapsed() < Duration::from_secs(2), "{arguments:?} answers promptly");
-        Ran::from(output)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
-        command.args(arguments).current_dir(&self.0).stdin(Stdio::null());
-        command
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-        Self { code: output.status.code().expect("an exit code"), out: text(output.stdout), err: text(output.stderr) }
-    }
-}
-
-/// Bad input: exit code 2, nothing on standard output, this on standard error.
-#[track_caller]
-fn refused(ran: Ran, words: &str) {
-    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
-    assert!(ran.err.contains(words), "{words:?} is not in\n{}", ran.err);
-    assert!(!ran.err.contains('\u{1b}'), "no colours outside a terminal");
-}
+use std::process::{Command, Stdio};
+use support::{Folder, Ran, refused};
 
 #[test]
 fn bad_content_is_shown_with_its_place() {
@@ -220,7 +164,7 @@ fn usage_errors_exit_with_2() {
     refused(run(&["--strategy", "rondom"]), "did you mean Random?");
     refused(run(&["--strategy", "pct:0"]), "a depth is between 1 and 64");
     let replay = |arguments: &[&str]| folder.run(&[&["replay", "x.ron"], arguments].concat());
-    refused(replay(&["--digest", "xyz"]), "a digest has at most 32 hexadecimal digits");
+    refused(replay(&["--digest", "xyz"]), "a digest has at most 16 hexadecimal digits");
     refused(replay(&[]), "x.ron has 2 cells; name one: --cell \"loops=1\"");
     refused(replay(&["--cell", "lops=2"]), "did you mean --cell \"loops=2\"?");
     assert_eq!(folder.run(&["--help"]).code, 0);
