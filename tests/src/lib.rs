@@ -39,3 +39,8 @@ pub fn cell(scenario: Scenario) -> Cell {
 pub fn outcome(cell: &Cell, seed: u64) -> Outcome {
     execute(cell, seed, &How::default()).0
 }
+
+/// The README's examples compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
