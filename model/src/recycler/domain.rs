@@ -41,7 +41,8 @@ pub struct Collected {
     pub uncollected: Vec<ThreadId>,
 }
 
-/// What recyclers share. See the [module](self).
+/// What recyclers share: the hand-over queues and limits of each thread, the registry of threads, and when the memory of what is
+/// unreachable goes.
 pub struct Domain<P: Platform = crate::Std>(pub(super) Arc<Inner<P>>);
 
 pub(super) struct Inner<P: Platform> {
