@@ -1,13 +1,17 @@
 //! Threads at once, for every preset: objects pass between them, threads come and go, and at the end every object is
 //! accounted for and no two holders ever had the same one. On the simulator with few operations in many schedules.
 
-use millpond::engine::{Options, Sim, Strategy};
+mod recycler_support;
+
+use millpond::engine::{Options, Sim, Strategy as Schedule};
 use millpond_model::observe::Kind;
 use millpond_model::platform::{AtomicOps, CounterOps, Lock};
-use millpond_model::recycler::{Domain, Generation, Pooled, Recycler, RecyclerConfig};
+use millpond_model::recycler::{DeadQueueReclaim, Domain, Generation, Pooled, Recycler, RecyclerConfig};
 use millpond_model::{Platform, Preset};
 use millpond_tests::crew::Crew;
 use millpond_tests::sim::{scheduled, soundly};
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -113,7 +117,8 @@ fn churn<P: Platform>(config: RecyclerConfig, workers: usize, lives: usize, step
         started.into_iter().for_each(|s| crew.wait(s));
         let stats = recycler.stats();
         stats.check().unwrap_or_else(|e| panic!("{e}\n{stats}"));
-        if config.generation == Generation::A && config.reclaim_skipped_link {
+        let keeps_capacity = config.reclaim_skipped_link && config.dead_queue_reclaim != DeadQueueReclaim::Never;
+        if config.generation == Generation::A && keeps_capacity {
             stats.check_shared().unwrap_or_else(|e| panic!("{e}\n{stats}"));
         }
         assert_eq!(stats.total().in_use, belt.lock().len() as i64, "in use is what is on the belt");
@@ -168,10 +173,10 @@ fn tiny(preset: Preset) -> RecyclerConfig {
 
 /// Schedules of one test and configuration.
 fn schedules(seeds: u64) -> impl Iterator<Item = Options> {
-    let strategies = [Strategy::Random, Strategy::Pct { depth: 3 }, Strategy::RoundRobin];
+    let strategies = [Schedule::Random, Schedule::Pct { depth: 3 }, Schedule::RoundRobin];
     strategies.into_iter().flat_map(move |strategy| {
         // Round robin draws nothing: one schedule of it is all.
-        let seeds = if strategy == Strategy::RoundRobin { 1 } else { seeds };
+        let seeds = if strategy == Schedule::RoundRobin { 1 } else { seeds };
         scheduled(&[strategy], seeds).map(|options| Options { pct_steps: 2000, ..options }).collect::<Vec<_>>()
     })
 }
@@ -264,4 +269,26 @@ mod on_sim {
 
 mod owner_ends_on_sim {
     presets!(crate::owner_ends_explored);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 10000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    /// Not only the presets: rules that no release combined.
+    #[test]
+    fn any_rules_in_any_schedule(
+        config in recycler_support::config(),
+        options in recycler_support::schedule(),
+        workers in 2..4_usize,
+        steps in 1..60_u64,
+    ) {
+        soundly(&options, || churn::<Sim>(config, workers, 2, steps));
+        soundly(&options, || {
+            owner_ends::<Sim>(config);
+        });
+    }
 }
