@@ -95,7 +95,7 @@ impl<T: 'static, P: Platform> MpscQueue<T, P> {
     /// # Errors
     /// The element, when the queue is full.
     pub fn offer(&self, item: Arc<T>, reserved: impl FnOnce()) -> Result<(), Arc<T>> {
-        let mut tail = self.tail.0.load(Relaxed); // a guess: the compare-exchange below decides
+        let mut tail = self.tail.0.load(Relaxed); // Relaxed: a guess; the compare-exchange below decides
         loop {
             // Acquire: pairs with the Release in `poll`; the slots and entries behind `head` are empty.
             let head = self.head.0.load(Acquire);

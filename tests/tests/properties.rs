@@ -70,7 +70,10 @@ prop_compose! {
         linger in prop_oneof![Just(Span::ZERO), Just(Span::Ms(10))],
         close_from in prop_oneof![Just(CalledFrom::Business), Just(CalledFrom::Loop)],
         schedule in prop_oneof![
-            Just(Schedule::Random), Just(Schedule::RoundRobin), Just(Schedule::RunOn), (1..5_u32).prop_map(|depth| Schedule::Pct { depth })
+            Just(Schedule::Random),
+            Just(Schedule::RoundRobin),
+            Just(Schedule::RunOn),
+            (1..5_u32).prop_map(|depth| Schedule::Pct { depth })
         ],
         preempt in prop_oneof![Just(Preempt::AtOperations), Just(Preempt::AtTasks)],
     ) -> Scenario {

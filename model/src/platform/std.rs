@@ -156,19 +156,19 @@ pub struct StdCounter(AtomicU64);
 impl CounterOps for StdCounter {
     #[inline(always)]
     fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.0.fetch_add(n, Ordering::Relaxed); // Relaxed: see `StdCounter`
     }
     #[inline(always)]
     fn sub(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
+        self.0.fetch_sub(n, Ordering::Relaxed); // Relaxed: see `StdCounter`
     }
     #[inline(always)]
     fn set(&self, n: u64) {
-        self.0.store(n, Ordering::Relaxed);
+        self.0.store(n, Ordering::Relaxed); // Relaxed: see `StdCounter`
     }
     #[inline(always)]
     fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) // Relaxed: see `StdCounter`
     }
 }
 
@@ -240,6 +240,7 @@ impl Drop for Guarded {
 }
 
 thread_local! {
+    // Relaxed: only uniqueness matters.
     static ID: ThreadId = ThreadId(NEXT_THREAD.fetch_add(1, Ordering::Relaxed));
     static TABLE: Guarded = Guarded(Table::default());
 }
@@ -329,6 +330,7 @@ impl Platform for Std {
     type Local<T: 'static> = StdLocal<T>;
 
     fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<StdJoin, SpawnError> {
+        // Relaxed: only uniqueness matters.
         let id = ThreadId(NEXT_THREAD.fetch_add(1, Ordering::Relaxed));
         let join = thread::Builder::new()
             .name(name.clone())

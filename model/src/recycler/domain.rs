@@ -202,7 +202,7 @@ pub(super) enum Found {
 impl<P: Platform> Inner<P> {
     /// Looks the pool up in the running thread's map; `None` when the thread is past its end.
     pub(super) fn look_up(self: &Arc<Self>, pool: u64) -> Option<Found> {
-        let epoch = self.epoch.load(Relaxed); // only a hint to look: an entry's own weak count decides
+        let epoch = self.epoch.load(Relaxed); // Relaxed: a hint to look; an entry's own weak count decides
         let (found, stale) = self.with_record(|record| {
             // SAFETY: the running thread's record. Stale entries are destroyed outside.
             unsafe { record.map(|map| map.look_up(pool, epoch)) }
@@ -239,7 +239,7 @@ impl<P: Platform> Inner<P> {
 
     /// The next side queue's number.
     pub(super) fn next_queue(&self) -> u32 {
-        self.queue_ids.fetch_add(1, Relaxed) // only uniqueness matters
+        self.queue_ids.fetch_add(1, Relaxed) // Relaxed: only uniqueness matters
     }
 
     /// The next pool's number.

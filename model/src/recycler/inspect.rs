@@ -106,6 +106,7 @@ impl<T: Send + 'static, P: Platform> Stack<T, P> {
     unsafe fn inspect(&self, id: &impl Fn(&T) -> i64) -> StackInspection {
         let mut queues = Vec::new();
         let mut places = Vec::new();
+        // Acquire: pairs with the Release in `new_queue`, which the contract has ordered before us already.
         let mut queue: *const Queue<T, P> = self.head.load(Acquire);
         // SAFETY: a queue in the list lives, and nobody unlinks meanwhile.
         while let Some(q) = unsafe { queue.as_ref() } {
@@ -146,6 +147,7 @@ impl<T: Send + 'static, P: Platform> LocalPool<T, P> {
         self.owned.with(|owned| unsafe {
             let owned = &*owned;
             LocalPoolInspection {
+                // Acquire: pairs with the Release in `close`; nobody is here to race with, as in the load below.
                 queue: self.open.load(Acquire).then_some(queue),
                 queue_capacity: self.queue.capacity(),
                 gate: owned.gate,

@@ -166,7 +166,7 @@ impl<T: Send + 'static, P: Platform> LocalPool<T, P> {
         object: &mut Option<Arc<Node<T, P>>>,
         ticket: P::Ticket,
     ) {
-        let owner_known = self.owner_known.load(Relaxed); // races are tolerated: at worst an object isn't pooled
+        let owner_known = self.owner_known.load(Relaxed); // Relaxed: at worst an object isn't pooled
         if owner_known && from.owner {
             // SAFETY: on the owner's thread.
             let stored = self.owned.with_mut(|o| unsafe {
@@ -188,8 +188,9 @@ impl<T: Send + 'static, P: Platform> LocalPool<T, P> {
             counters.far.abandoned.add(1);
             self.close(counters);
         }
+        // Relaxed: races with the closing are what `recheck_after_offer` is for.
         let fate = if abandon || !self.open.load(Relaxed) {
-            Fate::Dropped(DropReason::OwnerDead) // Relaxed: races with the closing are what `recheck_after_offer` is for
+            Fate::Dropped(DropReason::OwnerDead)
         } else {
             self.offer(config, counters, object, ticket)
         };
@@ -215,6 +216,7 @@ impl<T: Send + 'static, P: Platform> LocalPool<T, P> {
         if config.recheck_after_offer {
             // SeqCst: with the one in `close`, either this thread sees the pool closed, or the closer sees the element.
             P::fence(SeqCst);
+            // Acquire: pairs with the Release in `close`.
             if !self.open.load(Acquire) {
                 self.empty_closed_queue(counters);
             }

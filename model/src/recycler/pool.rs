@@ -85,7 +85,7 @@ impl<T: Send + 'static, P: Platform> Pool<T, P> {
     fn holds_thread(&self) -> bool {
         match &self.store {
             Store::A(_) => self.config().stack_holds_thread,
-            Store::B(pool) => pool.owner_known.load(Relaxed), // only for the report of a collection
+            Store::B(pool) => pool.owner_known.load(Relaxed), // Relaxed: only for the report of a collection
         }
     }
 
@@ -173,7 +173,7 @@ impl<T: Send + 'static, P: Platform> Pool<T, P> {
 impl<T: Send + 'static, P: Platform> Drop for Pool<T, P> {
     fn drop(&mut self) {
         self.scope.rest.absorb(&self.counters);
-        self.scope.domain.epoch.fetch_add(1, Relaxed); // a hint that some map entry is stale
+        self.scope.domain.epoch.fetch_add(1, Relaxed); // Relaxed: a hint that some map entry is stale
     }
 }
 

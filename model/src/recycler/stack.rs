@@ -141,7 +141,7 @@ impl<T: Send + 'static, P: Platform> Stack<T, P> {
         } else {
             node.last.store(OWN, Relaxed);
         }
-        node.confirmed.store(OWN, Relaxed);
+        node.confirmed.store(OWN, Relaxed); // Relaxed: a plain field
         let own = &a.counters.own;
         // SAFETY: the owner's cell, by the contract of this function; nothing is destroyed in the closure.
         let dropped = self.owned.with_mut(|o| unsafe {
@@ -270,8 +270,9 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
 
     /// Whether the ratio lets the object go (`dropHandle`).
     pub(super) fn gate_drops(&mut self, a: &Around<'_, P>, node: &Node<T, P>) -> bool {
+        // Relaxed: a plain field.
         if a.config.ratio_mode == RatioMode::None || node.admitted.load(Relaxed) {
-            return false; // Relaxed: a plain field
+            return false;
         }
         let drops = match a.config.ratio_mode {
             RatioMode::None => false,
@@ -289,7 +290,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
             }
         };
         if !drops {
-            node.admitted.store(true, Relaxed);
+            node.admitted.store(true, Relaxed); // Relaxed: a plain field
             bump(&a.counters.own.admitted, 1);
         }
         drops
@@ -310,12 +311,14 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
             self.elements.pop();
         }
         let node = node.ok_or(RecyclerError::NullSlot)?;
+        // Relaxed: plain fields; what publishes the object is the queue that brought it.
         if node.last.load(Relaxed) != node.confirmed.load(Relaxed) {
             bump(&a.counters.own.lost, 1);
             self.holes += usize::from(!a.config.size_stored_before_validation);
             self.grave.push(node);
             return Err(RecyclerError::RecycledMultipleTimes);
         }
+        // Relaxed: plain fields.
         node.confirmed.store(0, Relaxed);
         node.last.store(0, Relaxed);
         if !a.config.size_stored_before_validation {

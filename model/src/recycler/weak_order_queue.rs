@@ -48,7 +48,7 @@ impl<P: Platform> SharedCapacity<P> {
     /// Takes `units` if they are there (`reserveSpace`).
     fn reserve(&self, units: i32) -> bool {
         let Some(available) = &self.available else { return true };
-        let mut now = available.load(Relaxed); // a guess: the exchange decides
+        let mut now = available.load(Relaxed); // Relaxed: a guess; the exchange decides
         loop {
             if now < units {
                 P::reach(Reach::SharedCapacityExhausted);
@@ -238,7 +238,7 @@ impl<T, P: Platform> WeakOrderQueue<T, P> {
             end.gate = 0;
         }
         // SAFETY: the tail link lives: the owner frees a link only when it has a successor.
-        let write = unsafe { (*end.tail).write.load(Relaxed) }; // our own index
+        let write = unsafe { (*end.tail).write.load(Relaxed) }; // Relaxed: our own index
         if write < config.link_capacity {
             return Ok((end.tail, write));
         }
@@ -362,6 +362,7 @@ impl<T, P: Platform> WeakOrderQueue<T, P> {
         while let Some(l) = unsafe { link.as_ref() } {
             // SAFETY: nobody is here.
             let from = l.read.with(|p| unsafe { *p });
+            // Acquire: pairs with the Release in `add`, which the contract has ordered before us already.
             for slot in &l.slots[from as usize..l.write.load(Acquire) as usize] {
                 // SAFETY: nobody is here; a value in a slot isn't in use.
                 slot.with(|s| show(unsafe { (*s).as_ref().map(|s| &*s.node.value()) }));
