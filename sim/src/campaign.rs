@@ -98,11 +98,11 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
                 return ControlFlow::Break(());
             }
             let command = command(loaded, cell, options);
-            if options.format == Format::Json {
-                if let Err(e) = writeln!(out, "{}", json::execution(cell, &outcome, &command)) {
-                    written = Err(Stop::Output(e));
-                    return ControlFlow::Break(());
-                }
+            if options.format == Format::Json
+                && let Err(e) = writeln!(out, "{}", json::execution(cell, &outcome, &command))
+            {
+                written = Err(Stop::Output(e));
+                return ControlFlow::Break(());
             }
             keep(&outcome, &summaries[cell.index], &command, loaded, options, &mut unwritten);
             summaries[cell.index].add(outcome);
