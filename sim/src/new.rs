@@ -113,7 +113,7 @@ const TEMPLATE: &str = r#"#![type = "millpond::scenario::Scenario"]
 
     // Faults must be survived; planted defects must be found.
     // faults: [PeerReset(Rate(0.02))],
-    // plant: [(ForgottenRelease, Rate(0.5))],
+    // plant: [ForgottenRelease(Rate(0.5))],
 
     // Random, RoundRobin, RunOn or Pct(depth: 3).
     schedule: Random,

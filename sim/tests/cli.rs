@@ -104,6 +104,23 @@ fn new_writes_a_scenario_that_checks_and_never_overwrites() {
     assert_eq!(files.len(), 1, "no draft stays behind");
 }
 
+/// What a new scenario shows in comments can be used as it is.
+#[test]
+fn the_commented_lines_of_a_new_scenario_load() {
+    let folder = Folder::new("comments");
+    assert_eq!(folder.run(&["new", "x"]).code, 0);
+    let used = |line: &str| match line.trim_start().strip_prefix("// ") {
+        Some(code) if code.ends_with("],") || code.ends_with("),") => code.to_string(),
+        _ => line.to_string(),
+    };
+    let text = folder.read("scenarios/x.ron");
+    let all: Vec<String> = text.lines().map(used).collect();
+    assert_eq!(text.lines().zip(&all).filter(|(old, new)| old != new).count(), 5, "{text}");
+    folder.write("all.ron", all.join("\n"));
+    let ran = folder.run(&["check", "all.ron"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ok all.ron: 3 cells x 16 seeds\n"), "{}", ran.err);
+}
+
 #[test]
 fn new_refuses_names_that_are_not_names() {
     let folder = Folder::new("names");

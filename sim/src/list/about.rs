@@ -53,7 +53,7 @@ fn strategy(name: &str) -> &'static str {
 fn oracle(name: &str) -> &'static str {
     match name {
         "Safety" => "no leak, double release, use after release, lost task; sums add up; the default",
-        "Bounded" => "a metric is never above a limit: `Bounded(metric: RetainedObjects, at_most: 4_096)`",
+        "Bounded" => "a metric is within limits: `Bounded(metric: RetainedObjects, at_most: 4_096)`",
         "Drains" => "a metric comes down: `Drains(metric: QueuedTasks, to: 0, after: \"drain\")`",
         "Unchanged" => {
             "a metric is the same before and after a step: `Unchanged(metric: LiveBuffers, during: \"idle\")`"
@@ -71,6 +71,7 @@ fn metric(name: &str) -> &'static str {
         "SameThreadRetained" => "outbound entries and buffer shells in the loops' own pools",
         "DeadRetained" => "objects in pools of threads that have ended",
         "QueuedTasks" => "tasks in the queues of all loops",
+        "PeakQueuedTasks" => "the most tasks that were in the queue of one loop so far",
         "PendingBytes" => "bytes pending in all channels",
         "LiveBuffers" => "buffers that are alive",
         "LostCapacity" => "shared capacity that no link holds and no pool can use",
