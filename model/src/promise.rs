@@ -238,21 +238,28 @@ impl<P: Platform> Promise<P> {
 
     /// Runs `listener` when the promise completes, or now.
     pub fn add_listener(&self, listener: impl FnOnce(Outcome) + Send + 'static) {
-        self.0.listeners.lock().push(Box::new(listener));
-        // The flag goes up after the listener is in the list, so that a completer that sees the flag finds it; one that came
-        // before leaves it to us.
-        if self.update(|word| decode(word).is_none().then_some(word | LISTENERS)).is_err() {
-            self.notify(self.outcome().expect("only a complete promise refuses the flag"));
+        let mut listeners = self.0.listeners.lock();
+        // The flag goes up under the lock, so that a completer that sees the flag finds the listener; one that came before
+        // leaves it to us, and it alone: those in the list are the completer's.
+        if self.update(|word| decode(word).is_none().then_some(word | LISTENERS)).is_ok() {
+            listeners.push(Box::new(listener));
+            return;
         }
+        drop(listeners);
+        self.tell(listener, self.outcome().expect("only a complete promise refuses the flag"));
     }
 
     fn notify(&self, outcome: Outcome) {
         let listeners = core::mem::take(&mut *self.0.listeners.lock());
         for listener in listeners {
-            if P::catch(|| listener(outcome)).is_err() {
-                let marked = self.update(|word| Some(word | PANICKED));
-                debug_assert!(marked.is_ok(), "an unconditional update succeeds");
-            }
+            self.tell(listener, outcome);
+        }
+    }
+
+    fn tell(&self, listener: impl FnOnce(Outcome), outcome: Outcome) {
+        if P::catch(|| listener(outcome)).is_err() {
+            let marked = self.update(|word| Some(word | PANICKED));
+            debug_assert!(marked.is_ok(), "an unconditional update succeeds");
         }
     }
 

@@ -21,12 +21,13 @@ on_both!(
     quiet_period_restarts_with_each_task,
     timeout_ends_the_quiet_period,
     scheduled_tasks_run_by_deadline,
-    shutdown_cancels_scheduled_tasks,
     shutdown_of_a_loop_that_never_ran,
     stall_builds_a_backlog,
-    accepted_tasks_run_while_the_loop_shuts_down,
+    accepted_tasks_run_while_the_loop_shuts_down;
+    in_turn: // they have an upper bound for what can be done within a time
     lazy_task_waits_under_netty_rules,
     lazy_task_wakes_under_our_rules,
+    shutdown_cancels_scheduled_tasks,
 );
 
 fn ours() -> LoopConfig {

@@ -13,6 +13,7 @@ use std::time::Duration;
 on_both!(
     promise_cancel,
     promise_listeners_run_once,
+    promise_listener_runs_on_the_completing_thread,
     promise_racing_completers_and_listeners,
     promise_wait,
     queue_is_fifo_per_producer,
@@ -78,6 +79,23 @@ fn promise_listeners_run_once<P: Platform>() {
     let late = Arc::clone(&calls);
     promise.add_listener(move |_| bump::<P>(&late));
     assert_eq!(calls.load(Ordering::SeqCst), 4);
+}
+
+/// A listener that was there before the completion runs on the completing thread, and has run when `complete` returns,
+/// whoever adds a late one or waits meanwhile.
+fn promise_listener_runs_on_the_completing_thread<P: Platform>() {
+    for _ in 0..50 {
+        let (promise, ran_on) = (Promise::<P>::new(), Arc::new(P::Atomic::new(u32::MAX)));
+        let inside = Arc::clone(&ran_on);
+        promise.add_listener(move |_| inside.store(P::current_id().0, Ordering::SeqCst));
+        let completed = promise.clone();
+        let thread = P::spawn("completer".to_string(), move || {
+            completed.complete(Ok(()));
+            assert_eq!(ran_on.load(Ordering::SeqCst), P::current_id().0);
+        });
+        assert_eq!(promise.wait(), Ok(()));
+        thread.expect("threads are to be had").join().expect("no panic");
+    }
 }
 
 fn promise_listener_may_panic_and_reenter<P: Platform>() {
@@ -181,7 +199,10 @@ fn queue_close_races_with_offers<P: Platform>() {
         });
         let mut polled = 0;
         while polled < 20 {
-            polled += u32::from(consumer.poll().is_some());
+            match consumer.poll() {
+                Some(_) => polled += 1,
+                None => P::spin_hint(),
+            }
         }
         queue.close();
         while !queue.is_empty() {
