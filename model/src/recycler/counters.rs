@@ -133,9 +133,11 @@ impl<P: Platform> Counters<P> {
             lost: own.lost.get(),
         };
         let left_pool = own.ratio_transfer.get() + own.full_unlinked.get() + own.dead.get() + own.lost.get();
-        let recycled =
-            own.stored.get() + far.stored.get() + dropped.total().wrapping_sub(left_pool) + far.forgotten.get();
-        let queue_len = far.stored.get().wrapping_sub(own.taken.get());
+        // Wrapping: while threads are at work, one counter may be ahead of another; at rest the sum is right.
+        let dropped_at_recycle = dropped.total().wrapping_sub(left_pool);
+        let recycled = (own.stored.get() + far.stored.get() + far.forgotten.get()).wrapping_add(dropped_at_recycle);
+        // Saturating: while threads are at work, an object may have been taken before it was counted as stored.
+        let queue_len = far.stored.get().saturating_sub(own.taken.get());
         PoolStats {
             created: own.created.get(),
             created_unpoolable: own.created_unpoolable.get(),
@@ -145,7 +147,7 @@ impl<P: Platform> Counters<P> {
             transferred: own.taken.get(),
             dropped,
             forgotten: far.forgotten.get(),
-            retained: own.len.get().wrapping_add(queue_len),
+            retained: own.len.get() + queue_len,
             own_len: own.len.get(),
             queue_len,
             in_use: (own.created.get() + own.reused.get()).wrapping_sub(recycled).cast_signed(),
