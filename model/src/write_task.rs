@@ -39,8 +39,9 @@ impl<P: Platform> WriteTask<P> {
 
     /// Runs on the loop, then recycles the task there, as Netty's `finally` does.
     pub(crate) fn run(mut task: Pooled<Self, P>) {
-        let write = task.take();
-        write.channel.clone().run_write(write);
+        let Write { channel, message, promise, counted, flush } = task.take();
+        channel.run_write(message, promise, counted, flush);
+        drop(channel);
         drop(task);
     }
 

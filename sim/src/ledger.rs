@@ -12,7 +12,7 @@
 //!                 └────destroyed <────┴───── still owned at quiescence: Leak            old ticket: DoubleRelease
 //! ```
 //!
-//! Searching is lean: an object costs 40 bytes and no history. A failing execution is run again *rich*, and then every
+//! Searching is lean: an object costs 32 bytes and no history. A failing execution is run again *rich*, and then every
 //! object that is alive has its story. Entries of destroyed objects are reused, so the ledger is as large as the live data.
 
 use millpond_model::observe::{DropReason, Event, Fate, Kind};
@@ -250,8 +250,17 @@ pub struct Attribution {
 }
 
 impl Attribution {
+    #[inline]
     fn cell(&mut self, obtained: ThreadId, released: ThreadId) -> &mut Fates {
         let (o, r) = (obtained.0 as usize, released.0 as usize);
+        if self.rows.get(o).is_none_or(|row| row.len() <= r) {
+            self.grow(o, r);
+        }
+        &mut self.rows[o][r]
+    }
+
+    #[cold]
+    fn grow(&mut self, o: usize, r: usize) {
         if self.rows.len() <= o {
             self.rows.resize_with(o + 1, Vec::new);
         }
@@ -259,7 +268,6 @@ impl Attribution {
         if row.len() <= r {
             row.resize(r + 1, Fates::default());
         }
-        &mut row[r]
     }
 
     /// The cells that are not empty: (obtained on, released on, what became of the objects).
@@ -297,6 +305,8 @@ enum State {
     Vacant,
 }
 
+/// Aligned so that no entry is in two cache lines: with a million objects alive each look at one is a cache miss.
+#[repr(align(32))]
 struct Entry {
     serial: u64,
     generation: u32,
@@ -312,11 +322,18 @@ pub struct Ledger {
     entries: Vec<Entry>,
     vacant: Vec<u32>,
     kinds: Vec<(Kind, KindLedger)>,
+    /// Where in `kinds` each kind is, or beyond its end.
+    place: [usize; KINDS],
     next_serial: u64,
     stop: bool,
     findings: Vec<Finding>,
     stories: Option<BTreeMap<u32, Vec<StoryLine>>>,
 }
+
+/// Number of kinds: the last one declared is the last number.
+const KINDS: usize = Kind::Object as usize + 1;
+
+const _: () = assert!(size_of::<Entry>() == 32);
 
 /// Findings kept when the execution goes on after one.
 const FINDINGS_MAX: usize = 64;
@@ -328,6 +345,7 @@ impl Ledger {
             entries: Vec::new(),
             vacant: Vec::new(),
             kinds: Vec::new(),
+            place: [usize::MAX; KINDS],
             next_serial: 0,
             stop: true,
             findings: Vec::new(),
@@ -419,8 +437,10 @@ impl Ledger {
         if !stale {
             entry.seen = at.step;
         }
-        let label = if stale { " by a holder whose ownership had ended" } else { "" };
-        self.tell(at, slot, || format!("{}{label}", describe(event)));
+        self.tell(at, slot, || {
+            let label = if stale { " by a holder whose ownership had ended" } else { "" };
+            format!("{}{label}", describe(event))
+        });
         match event {
             Event::Recycled(fate) => {
                 self.sums(kind).attribution.cell(holder, at.thread).count(fate);
@@ -509,6 +529,7 @@ impl Ledger {
             .collect()
     }
 
+    #[inline]
     fn ends(&mut self, at: &At, slot: u32, stale: bool, again: &str) -> Result<(), Finding> {
         if stale {
             return self.found(at, slot, FindingKind::DoubleRelease, again.to_string());
@@ -520,6 +541,7 @@ impl Ledger {
         Ok(())
     }
 
+    #[cold]
     fn found(&mut self, at: &At, slot: u32, kind: FindingKind, text: String) -> Result<(), Finding> {
         let entry = &self.entries[slot as usize];
         let finding =
@@ -531,16 +553,15 @@ impl Ledger {
     }
 
     fn sums(&mut self, kind: Kind) -> &mut KindLedger {
-        let index = match self.kinds.iter().position(|(k, _)| *k == kind) {
-            Some(index) => index,
-            None => {
-                self.kinds.push((kind, KindLedger::default()));
-                self.kinds.len() - 1
-            }
-        };
-        &mut self.kinds[index].1
+        let place = &mut self.place[kind as usize];
+        if *place >= self.kinds.len() {
+            *place = self.kinds.len();
+            self.kinds.push((kind, KindLedger::default()));
+        }
+        &mut self.kinds[*place].1
     }
 
+    #[inline]
     fn tell(&mut self, at: &At, slot: u32, what: impl FnOnce() -> String) {
         if let Some(stories) = &mut self.stories {
             stories.entry(slot).or_default().push(StoryLine {

@@ -26,7 +26,7 @@ pub struct Outcome {
     pub events: u64,
     /// Scheduling steps.
     pub steps: u64,
-    /// The schedule: each switch of the running thread.
+    /// The schedule of a rich execution: each switch of the running thread.
     pub switches: Vec<Switch>,
     /// Virtual time at the end.
     pub now: Duration,

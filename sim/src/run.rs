@@ -25,11 +25,12 @@ pub struct How {
     pub switches: Option<Arc<[Switch]>>,
 }
 
-/// Executes `cell` with `seed`.
+/// Executes `cell` with `seed`. Switches and checkpoints are in the outcome, no longer in the execution; switches are kept
+/// by rich executions only, so that the memory of a lean one is bounded by what is alive in it.
 pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
     let scenario = Arc::new(cell.scenario.clone());
     let seen: Rc<RefCell<world::Seen>> = Rc::default();
-    let execution = {
+    let mut execution = {
         let (scenario, seen) = (Arc::clone(&scenario), Rc::clone(&seen));
         engine::execute(&options(cell, seed, how), move || world::play::<engine::Sim>(&scenario, seed, &seen))
     };
@@ -40,10 +41,10 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
         seed,
         findings,
         digest: execution.digest,
-        checkpoints: execution.checkpoints.clone(),
+        checkpoints: std::mem::take(&mut execution.checkpoints),
         events: execution.events,
         steps: execution.steps,
-        switches: execution.switches.clone(),
+        switches: std::mem::take(&mut execution.switches),
         now: execution.now,
         threads: execution.threads.iter().map(|t| t.name.clone()).collect(),
         samples: Samples(seen.samples),
@@ -71,6 +72,7 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         },
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },
+        keep_switches: how.rich,
         plants: scenario
             .plant
             .iter()

@@ -108,14 +108,14 @@ impl<P: Platform> Channel<P> {
     }
 
     /// A queued write has reached the loop.
-    pub(crate) fn run_write(&self, write: Write<P>) {
+    pub(crate) fn run_write(&self, message: Message<P>, promise: Promise<P>, counted: Option<u64>, flush: bool) {
         let on = self.on_loop();
-        if let Some(size) = write.counted {
+        if let Some(size) = counted {
             self.0.pending.task_bytes.sub(size);
             self.subtract_pending(size, Notice::Later);
         }
-        self.write_here(on, write.message, write.promise);
-        if write.flush {
+        self.write_here(on, message, promise);
+        if flush {
             self.flush_here(on);
         }
     }

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 #[derive(Clone, Copy)]
 pub(super) struct Tag {
     pub object: u32,
-    stamp: u64,
+    stamp: u32,
 }
 
 impl Tag {

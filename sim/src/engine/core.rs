@@ -77,7 +77,7 @@ pub(super) type TimerKey = (Duration, u64);
 pub(super) struct Engine {
     // Hot: read or written by every operation.
     pub budget: Cell<u64>,
-    pub stamp: Cell<u64>,
+    pub stamp: Cell<u32>,
     pub thread_id: Cell<u32>,
     pub progressed: Cell<bool>,
     pub events: Events,
@@ -105,6 +105,7 @@ pub(super) struct Engine {
     pub changes: RefCell<Vec<(u64, i64)>>,
     pub demoted: Cell<i64>,
     pub switches: RefCell<Vec<Switch>>,
+    pub keep_switches: Cell<bool>,
     pub preemptions: Cell<u64>,
     pub granularity: Cell<Granularity>,
     pub max_steps: Cell<u64>,
@@ -154,7 +155,15 @@ pub struct Chances {
 
 /// Numbers executions, so that an object of one is not taken for one of another. 0: made outside any. It is compared for
 /// equality only and so can't influence a result.
-static NEXT_STAMP: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+static NEXT_STAMP: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+/// The next execution's stamp: half a word, because every object of the simulated world has one, and there are millions.
+/// So it comes again after 2^32 - 1 executions: two that run at the same time never have the same one, as that many would
+/// have to begin and end on the other OS threads during one execution.
+fn next_stamp() -> u32 {
+    let number = NEXT_STAMP.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    1 + (number % u64::from(u32::MAX)) as u32
+}
 
 impl Engine {
     pub fn new() -> Self {
@@ -180,6 +189,7 @@ impl Engine {
             changes: RefCell::new(Vec::new()),
             demoted: Cell::new(0),
             switches: RefCell::new(Vec::new()),
+            keep_switches: Cell::new(true),
             preemptions: Cell::new(0),
             granularity: Cell::new(Granularity::Operation),
             max_steps: Cell::new(0),
@@ -230,7 +240,7 @@ impl Engine {
             self.stack_bytes.set(options.stack_bytes);
             self.stacks.get_mut().clear();
         }
-        self.stamp.set(NEXT_STAMP.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
         self.begin_schedule(options);
         self.max_threads.set(options.max_threads);
@@ -306,6 +316,7 @@ impl Engine {
     }
 
     /// Points passed since the budget was set become steps.
+    #[inline]
     pub fn account(&self) {
         let left = match self.granularity.get() {
             Granularity::Operation => self.budget.get(),
@@ -336,6 +347,7 @@ impl Engine {
     }
 
     /// The number of the step that is being taken.
+    #[inline]
     pub fn step(&self) -> u64 {
         if !self.stopping.get() {
             self.account();

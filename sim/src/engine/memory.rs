@@ -12,14 +12,14 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::cell::Cell;
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 struct Header {
     previous: Cell<*mut Header>,
     next: Cell<*mut Header>,
     /// Of the execution in whose list it is; 0: in none. Atomic, for the one field that a stranger on another OS thread may
     /// read; relaxed, because a stranger only compares it.
-    stamp: AtomicU64,
+    stamp: AtomicU32,
     /// Start of the host block.
     start: NonNull<u8>,
     /// Of the host block.
@@ -51,7 +51,7 @@ impl Blocks {
     }
 
     /// A block in the list.
-    pub fn allocate(&self, layout: Layout, stamp: u64) -> Option<NonNull<u8>> {
+    pub fn allocate(&self, layout: Layout, stamp: u32) -> Option<NonNull<u8>> {
         let (whole, offset) = host_layout(layout)?;
         // SAFETY: `whole` contains a header, so its size is not zero.
         let start = NonNull::new(unsafe { alloc(whole) })?;
@@ -59,7 +59,7 @@ impl Blocks {
         let header = Header {
             previous: Cell::new(null_mut()),
             next: Cell::new(next),
-            stamp: AtomicU64::new(stamp),
+            stamp: AtomicU32::new(stamp),
             start,
             layout: whole,
         };
@@ -88,7 +88,7 @@ impl Blocks {
     /// # Safety
     /// `program` came from `allocate` of some `Blocks` with `layout`, and was not freed. `stamp` is that of the execution
     /// that these `Blocks` belong to.
-    pub unsafe fn free(&self, program: NonNull<u8>, layout: Layout, stamp: u64) {
+    pub unsafe fn free(&self, program: NonNull<u8>, layout: Layout, stamp: u32) {
         let place = program.cast::<Header>().as_ptr().wrapping_sub(1);
         // SAFETY: `allocate` put a header right in front of the block; neighbours in the list are live.
         let (start, whole, listed) = unsafe {

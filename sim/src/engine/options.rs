@@ -26,6 +26,8 @@ pub struct Options {
     pub stack_bytes: usize,
     /// What is written down.
     pub record: Record,
+    /// Whether the switches are: they grow with the length of the execution, where the program's own data need not.
+    pub keep_switches: bool,
     /// Defects to plant.
     pub plants: Vec<Plant>,
     /// Which calls of `Platform::alloc` fail.
@@ -48,6 +50,7 @@ impl Default for Options {
             max_threads: MAX_THREADS,
             stack_bytes: 256 * 1024,
             record: Record::Lean,
+            keep_switches: true,
             plants: Vec::new(),
             alloc_fails: None,
             memory_limit: None,

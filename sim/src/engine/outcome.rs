@@ -189,7 +189,7 @@ pub struct Execution {
     pub steps: u64,
     /// Those of them at which there was more than one thread to choose from.
     pub choices: u64,
-    /// Every switch of the running thread: for `Strategy::Replay`.
+    /// Every switch of the running thread, if `Options::keep_switches`: for `Strategy::Replay`.
     pub switches: Vec<Switch>,
     /// Switches away from a thread that could have gone on.
     pub preemptions: u64,

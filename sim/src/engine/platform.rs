@@ -44,7 +44,7 @@ pub(super) fn engine<'a>() -> &'a Engine {
 #[derive(Clone)]
 pub struct SimThread {
     id: u32,
-    stamp: u64,
+    stamp: u32,
 }
 
 impl SimThread {

@@ -45,6 +45,7 @@ impl Engine {
         self.replayed.set(0);
         self.demoted.set(0);
         self.switches.borrow_mut().clear();
+        self.keep_switches.set(options.keep_switches);
         self.preemptions.set(0);
         self.granularity.set(options.granularity);
         self.max_steps.set(options.max_steps);
@@ -200,9 +201,17 @@ impl Engine {
     #[inline]
     pub fn switch_to(&self, next: u32) {
         let id = self.threads[next as usize].id.get();
-        self.switches.borrow_mut().push(Switch { step: self.steps.get(), to: id });
+        self.switched(id);
         self.current.set(next);
         self.thread_id.set(id);
+    }
+
+    /// Writes a switch down.
+    #[inline]
+    pub fn switched(&self, to: u32) {
+        if self.keep_switches.get() {
+            self.switches.borrow_mut().push(Switch { step: self.steps.get(), to });
+        }
     }
 
     /// Makes a blocked thread runnable. The caller tells the strategy.

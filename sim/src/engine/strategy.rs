@@ -25,7 +25,7 @@ impl Engine {
     }
 
     fn time_by_choice(&self) {
-        self.switches.borrow_mut().push(Switch { step: self.steps.get(), to: Switch::TIME });
+        self.switched(Switch::TIME);
         self.fire_timers();
     }
 

@@ -235,7 +235,7 @@ impl<T: 'static> LocalKey<T> for SimLocal<T> {
         if me.locals_gone.get() {
             return Err(LocalGone);
         }
-        let found = me.table().get::<T>(self.index, self.stamp);
+        let found = me.local::<T>(self.index, self.stamp);
         let value = match found {
             Some(value) => value,
             None => {
@@ -250,7 +250,7 @@ impl<T: 'static> LocalKey<T> for SimLocal<T> {
     #[track_caller]
     fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
         let me = self.tag.entered(Location::caller()).here();
-        let value = me.table().get::<T>(self.index, self.stamp)?;
+        let value = me.local::<T>(self.index, self.stamp)?;
         Some(f(&value))
     }
 

@@ -114,6 +114,12 @@ impl Thread {
         Rc::clone(&self.table.borrow())
     }
 
+    /// Its value of one thread-local variable. No destructor runs meanwhile, so that the table may stay borrowed.
+    #[inline]
+    pub fn local<T: 'static>(&self, index: usize, stamp: u64) -> Option<Rc<T>> {
+        self.table.borrow().get::<T>(index, stamp)
+    }
+
     /// Makes the slot ready for thread `id`.
     pub fn begin(&self, id: u32, coroutine: Stackful, guard: usize, site: &'static Location<'static>) {
         self.trap.set(Some(coroutine.trap_handler()));

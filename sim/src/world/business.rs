@@ -152,7 +152,7 @@ struct Writer<'a, P: Platform> {
     unflushed: Vec<(usize, Channel<P>)>,
 }
 
-impl<P: Platform> Writer<'_, P> {
+impl<'a, P: Platform> Writer<'a, P> {
     fn write_all(&mut self) {
         let phase = &self.job.shared.0;
         let mut due = P::now();
@@ -166,7 +166,7 @@ impl<P: Platform> Writer<'_, P> {
                     P::sleep(WRITABILITY_POLL);
                 }
             }
-            self.write(j, l, &channel);
+            self.write(j, l, channel);
             P::boundary();
         }
         self.flush();
@@ -218,7 +218,7 @@ impl<P: Platform> Writer<'_, P> {
     }
 
     /// The place of write `j`'s loop among the phase's loops, and its channel.
-    fn target(&self, j: u64) -> (usize, Channel<P>) {
+    fn target(&self, j: u64) -> (usize, &'a Channel<P>) {
         let (phase, channels, loops) = &*self.job.shared;
         let count = loops.len() as u64;
         let i = self.job.index;
@@ -226,13 +226,13 @@ impl<P: Platform> Writer<'_, P> {
             Spread::OverLoops => {
                 let l = ((i + j) % count) as usize;
                 let of = &channels[l];
-                (l, of[((j / count) % of.len() as u64) as usize].clone())
+                (l, &of[((j / count) % of.len() as u64) as usize])
             }
             Spread::OwnChannel => {
                 let all: u64 = channels.iter().map(|c| c.len() as u64).sum();
                 let c = i % all;
                 let l = (c % count) as usize;
-                (l, channels[l][(c / count) as usize].clone())
+                (l, &channels[l][(c / count) as usize])
             }
         }
     }
