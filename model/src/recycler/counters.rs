@@ -135,7 +135,8 @@ impl<P: Platform> Counters<P> {
         let left_pool = own.ratio_transfer.get() + own.full_unlinked.get() + own.dead.get() + own.lost.get();
         let recycled =
             own.stored.get() + far.stored.get() + dropped.total().wrapping_sub(left_pool) + far.forgotten.get();
-        let queue_len = far.stored.get().wrapping_sub(own.taken.get());
+        // Taken may be counted before stored is: the owner is quick, and nobody is waited for.
+        let queue_len = far.stored.get().saturating_sub(own.taken.get());
         PoolStats {
             created: own.created.get(),
             created_unpoolable: own.created_unpoolable.get(),
@@ -145,7 +146,7 @@ impl<P: Platform> Counters<P> {
             transferred: own.taken.get(),
             dropped,
             forgotten: far.forgotten.get(),
-            retained: own.len.get().wrapping_add(queue_len),
+            retained: own.len.get() + queue_len,
             own_len: own.len.get(),
             queue_len,
             in_use: (own.created.get() + own.reused.get()).wrapping_sub(recycled).cast_signed(),
