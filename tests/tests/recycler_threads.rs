@@ -7,7 +7,7 @@ use millpond::engine::{Options, Sim, Strategy as Schedule};
 use millpond_model::observe::Kind;
 use millpond_model::platform::{AtomicOps, CounterOps, Lock};
 use millpond_model::recycler::{DeadQueueReclaim, Domain, Generation, Pooled, Recycler, RecyclerConfig};
-use millpond_model::{Platform, Preset};
+use millpond_model::{Platform, Preset, Std};
 use millpond_tests::crew::Crew;
 use millpond_tests::sim::{scheduled, soundly};
 use proptest::prelude::*;
@@ -247,6 +247,36 @@ fn only_the_second_look_keeps_a_dead_pool_empty() {
             retained > 0
         });
         assert_eq!(retaining.count() == 0, always_empty, "with a second look: {recheck_after_offer}");
+    }
+}
+
+/// Statistics that are read while others work are near the truth.
+fn read_meanwhile<P: Platform>(config: RecyclerConfig) {
+    let domain = Domain::<P>::new();
+    let alive = Arc::new(P::Counter::default());
+    let recycler = Recycler::new_in(&domain, Kind::Object, config, move || Item::<P>::new(&alive));
+    let belt: Belt<P> = Arc::new(P::Mutex::new(VecDeque::new()));
+    let crew = Crew::<P>::new(3);
+    let started = [0, 1, 2].map(|worker| {
+        let (recycler, belt) = (recycler.clone(), Arc::clone(&belt));
+        crew.start(worker, move || work(&recycler, &belt, worker as u64, 40))
+    });
+    for _ in 0..100 {
+        let total = recycler.stats().total();
+        assert!(total.retained <= total.created && total.queue_len <= total.created, "{total:?}");
+        P::yield_now();
+    }
+    started.into_iter().for_each(|s| crew.wait(s));
+    crew.run(0, move || std::mem::take(&mut *belt.lock()).into_iter().for_each(finish));
+}
+
+#[test]
+fn statistics_are_sane_at_any_moment() {
+    for preset in Preset::ALL {
+        read_meanwhile::<Std>(tiny(preset));
+        schedules(50).for_each(|options| {
+            soundly(&options, || read_meanwhile::<Sim>(tiny(preset)));
+        });
     }
 }
 
