@@ -15,8 +15,9 @@
 //! Searching is lean: an object costs 32 bytes and no history. A failing execution is run again *rich*, and then every
 //! object that is alive has its story. Entries of destroyed objects are reused, so the ledger is as large as the live data.
 
-use millpond_model::observe::{DropReason, Event, Fate, Kind};
+use millpond_model::observe::{Event, Fate, Kind};
 use millpond_model::platform::ThreadId;
+use millpond_model::recycler::Drops;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -180,66 +181,29 @@ pub struct Fates {
     pub stored_by_owner: u64,
     /// Stored in a hand-over queue to the owner.
     pub stored_by_other: u64,
-    /// Dropped: admission ratio.
-    pub ratio: u64,
-    /// Dropped: the owner's pool was full.
-    pub pool_full: u64,
-    /// Dropped: no shared capacity for a further link.
-    pub no_shared_capacity: u64,
-    /// Dropped: the recycling thread served its maximum of owners.
-    pub delayed_limit: u64,
-    /// Dropped: the owner had ended.
-    pub owner_dead: u64,
-    /// Dropped: never poolable.
-    pub not_poolable: u64,
+    /// Not kept.
+    pub dropped: Drops,
 }
 
 impl Fates {
     fn count(&mut self, fate: Fate) {
-        *match fate {
-            Fate::StoredByOwner => &mut self.stored_by_owner,
-            Fate::StoredByOther => &mut self.stored_by_other,
-            Fate::Dropped(DropReason::Ratio) => &mut self.ratio,
-            Fate::Dropped(DropReason::PoolFull) => &mut self.pool_full,
-            Fate::Dropped(DropReason::NoSharedCapacity) => &mut self.no_shared_capacity,
-            Fate::Dropped(DropReason::DelayedLimit) => &mut self.delayed_limit,
-            Fate::Dropped(DropReason::OwnerDead) => &mut self.owner_dead,
-            Fate::Dropped(DropReason::NotPoolable) => &mut self.not_poolable,
-        } += 1;
+        match fate {
+            Fate::StoredByOwner => self.stored_by_owner += 1,
+            Fate::StoredByOther => self.stored_by_other += 1,
+            Fate::Dropped(reason) => self.dropped.count(reason),
+        }
     }
 
     /// Adds another count.
     pub fn add(&mut self, other: &Self) {
         self.stored_by_owner += other.stored_by_owner;
         self.stored_by_other += other.stored_by_other;
-        self.ratio += other.ratio;
-        self.pool_full += other.pool_full;
-        self.no_shared_capacity += other.no_shared_capacity;
-        self.delayed_limit += other.delayed_limit;
-        self.owner_dead += other.owner_dead;
-        self.not_poolable += other.not_poolable;
+        self.dropped += other.dropped;
     }
 
     /// All objects counted.
     pub fn total(&self) -> u64 {
-        self.stored_by_owner + self.stored_by_other + self.dropped()
-    }
-
-    /// Those that were not kept.
-    pub fn dropped(&self) -> u64 {
-        self.drops().iter().map(|(_, n)| n).sum()
-    }
-
-    /// Those that were not kept, by reason, in the order of [`DropReason`].
-    pub fn drops(&self) -> [(DropReason, u64); 6] {
-        [
-            (DropReason::Ratio, self.ratio),
-            (DropReason::PoolFull, self.pool_full),
-            (DropReason::NoSharedCapacity, self.no_shared_capacity),
-            (DropReason::DelayedLimit, self.delayed_limit),
-            (DropReason::OwnerDead, self.owner_dead),
-            (DropReason::NotPoolable, self.not_poolable),
-        ]
+        self.stored_by_owner + self.stored_by_other + self.dropped.total()
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Numbers are exact when no thread is inside the pool, and otherwise each is right for some recent moment of its own.
 
-use crate::observe::Kind;
+use crate::observe::{DropReason, Kind};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -31,6 +31,30 @@ pub struct Drops {
 }
 
 impl Drops {
+    /// Counts one more.
+    pub fn count(&mut self, reason: DropReason) {
+        *match reason {
+            DropReason::Ratio => &mut self.ratio,
+            DropReason::PoolFull => &mut self.pool_full,
+            DropReason::NoSharedCapacity => &mut self.no_shared_capacity,
+            DropReason::DelayedLimit => &mut self.delayed_limit,
+            DropReason::OwnerDead => &mut self.owner_dead,
+            DropReason::NotPoolable => &mut self.not_poolable,
+        } += 1;
+    }
+
+    /// The numbers by reason, in the order of [`DropReason`]; `lost` has none.
+    pub fn by_reason(&self) -> [(DropReason, u64); 6] {
+        [
+            (DropReason::Ratio, self.ratio),
+            (DropReason::PoolFull, self.pool_full),
+            (DropReason::NoSharedCapacity, self.no_shared_capacity),
+            (DropReason::DelayedLimit, self.delayed_limit),
+            (DropReason::OwnerDead, self.owner_dead),
+            (DropReason::NotPoolable, self.not_poolable),
+        ]
+    }
+
     /// All reasons together.
     pub fn total(&self) -> u64 {
         self.ratio
@@ -182,6 +206,18 @@ impl PoolStats {
     }
 }
 
+impl AddAssign for Drops {
+    fn add_assign(&mut self, o: Self) {
+        self.ratio += o.ratio;
+        self.pool_full += o.pool_full;
+        self.no_shared_capacity += o.no_shared_capacity;
+        self.delayed_limit += o.delayed_limit;
+        self.owner_dead += o.owner_dead;
+        self.not_poolable += o.not_poolable;
+        self.lost += o.lost;
+    }
+}
+
 impl AddAssign for PoolStats {
     /// Sums; the owner stays, and `dead` means any.
     fn add_assign(&mut self, o: Self) {
@@ -192,13 +228,7 @@ impl AddAssign for PoolStats {
         self.stored_by_owner += o.stored_by_owner;
         self.stored_by_other += o.stored_by_other;
         self.transferred += o.transferred;
-        self.dropped.ratio += o.dropped.ratio;
-        self.dropped.pool_full += o.dropped.pool_full;
-        self.dropped.no_shared_capacity += o.dropped.no_shared_capacity;
-        self.dropped.delayed_limit += o.dropped.delayed_limit;
-        self.dropped.owner_dead += o.dropped.owner_dead;
-        self.dropped.not_poolable += o.dropped.not_poolable;
-        self.dropped.lost += o.dropped.lost;
+        self.dropped += o.dropped;
         self.forgotten += o.forgotten;
         self.retained += o.retained;
         self.own_len += o.own_len;

@@ -86,30 +86,17 @@ pub fn created(samples: &Samples, during: &str) -> Option<u64> {
 /// Recycled objects of the crossing types that were not kept during a step, by reason.
 pub fn drops(samples: &Samples, during: &str) -> Option<Vec<(DropReason, u64)>> {
     let sums = |s: &Sample| {
-        let mut sums: Vec<(DropReason, u64)> = by_reason(&Drops::default()).to_vec();
+        let mut sum = Drops::default();
         for pool in s.crossing() {
-            for (sum, (_, n)) in sums.iter_mut().zip(by_reason(&pool.dropped)) {
-                sum.1 += n;
-            }
+            sum += pool.dropped;
         }
-        sums
+        sum.by_reason()
     };
     let after = sums(samples.after(during)?);
     let before = samples.before(during).map(sums);
     Some(
         after.iter().enumerate().map(|(i, (reason, n))| (*reason, n - before.as_ref().map_or(0, |b| b[i].1))).collect(),
     )
-}
-
-fn by_reason(drops: &Drops) -> [(DropReason, u64); 6] {
-    [
-        (DropReason::Ratio, drops.ratio),
-        (DropReason::PoolFull, drops.pool_full),
-        (DropReason::NoSharedCapacity, drops.no_shared_capacity),
-        (DropReason::DelayedLimit, drops.delayed_limit),
-        (DropReason::OwnerDead, drops.owner_dead),
-        (DropReason::NotPoolable, drops.not_poolable),
-    ]
 }
 
 /// The reason that stopped most, in words.

@@ -256,7 +256,8 @@ pub fn attribution(outcome: &Outcome) -> String {
         for ((obtained, released, same), fates) in flows(outcome, kind) {
             let to = if same { "the same thread".to_string() } else { format!("{released}-*") };
             let dropped: Vec<String> = fates
-                .drops()
+                .dropped
+                .by_reason()
                 .iter()
                 .filter(|(_, n)| *n > 0)
                 .map(|(reason, n)| format!("{} {}", super::columns::cap(*reason), count(*n)))
