@@ -162,6 +162,9 @@ pub fn with_ledger<R>(f: impl FnOnce(&mut Ledger) -> R) -> R {
 impl Engine {
     /// What came of the execution.
     fn finish(&self) -> Execution {
+        if !self.stopping.get() {
+            self.account(); // the points since the last decision are steps too
+        }
         let verdict = self.verdict.take().unwrap_or(Verdict::Finished);
         let events = self.events.count();
         let (digest, checkpoints, log) = self.events.finish();

@@ -2,6 +2,7 @@
 //! jobs.
 
 use millpond::campaign::{Format, RunOptions, run};
+use millpond::run::{How, execute};
 use millpond_tests::{load, outcome};
 use std::num::NonZeroUsize;
 use std::thread;
@@ -20,6 +21,23 @@ fn the_same_seed_gives_the_same_digest_twice() {
         let loaded = load(file);
         let (a, b) = (outcome(&loaded.cells[0], 3), outcome(&loaded.cells[0], 3));
         assert_eq!((a.digest, a.steps, a.checkpoints), (b.digest, b.steps, b.checkpoints), "{file}");
+    }
+}
+
+/// A rich execution looks at the step of every event, a lean one hardly ever: that must not count any.
+#[test]
+fn rich_and_lean_executions_have_the_same_steps_and_digest() {
+    for file in FILES {
+        let loaded = load(file);
+        for seed in 0..8 {
+            let lean = outcome(&loaded.cells[0], seed);
+            let rich = execute(&loaded.cells[0], seed, &How { rich: true, ..How::default() }).0;
+            assert_eq!(
+                (lean.digest, lean.steps, lean.events),
+                (rich.digest, rich.steps, rich.events),
+                "{file}, {seed}"
+            );
+        }
     }
 }
 
