@@ -142,11 +142,11 @@ impl Reach {
 /// A defect that can be planted behind [`Platform::planted`](crate::Platform::planted), to test the tester.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Defect {
-    /// A write that failed because its channel is closed forgets to release its message (corpus D3).
+    /// A write that failed because its channel is closed forgets to release its message (Netty #1624).
     ForgottenRelease,
-    /// A write that failed because its channel is closed releases its message twice (corpus C1).
+    /// A write that failed because its channel is closed releases its message twice (Netty #3368).
     DuplicateRelease,
-    /// An executor accepts a task while it shuts down and never runs it (corpus D7).
+    /// An executor accepts a task while it shuts down and never runs it (Netty #9603).
     LostTask,
 }
 

@@ -362,7 +362,7 @@ fn unguarded<P: Platform>() {
     assert_eq!(bench.recycle(T2, &x), Err(RecyclerError::ObjectRecycledAlready));
 }
 
-/// A transfer that fails in the middle loses what it had moved, and the link keeps holes: every later get fails (corpus A4,
+/// A transfer that fails in the middle loses what it had moved, and the link keeps holes: every later get fails (Netty #9640,
 /// with the releases' ratio).
 fn failed_transfer<P: Platform>(version: &str) {
     let bench = Bench::<P>::new(netty(version));
@@ -378,7 +378,7 @@ fn failed_transfer<P: Platform>(version: &str) {
 }
 
 /// A pool whose owner is dead and that nobody can reach goes away with the next collection, not before; one object in use
-/// keeps it, and up to 4.1.18 its thread (corpus E1); in 4.1.3 a recycling thread's map keeps it (corpus B2).
+/// keeps it, and up to 4.1.18 its thread (Netty commit 0276b6e0f6); in 4.1.3 a recycling thread's map keeps it (Netty #5569).
 fn dead_owner<P: Platform>(version: &str, _column: Column) {
     let mut bench = Bench::<P>::new(keeping(version));
     let (x, y) = (bench.obtain(), bench.obtain());

@@ -368,7 +368,7 @@ fn rejected_write_is_released<P: Platform>() {
     }
 }
 
-/// Corpus B17: a write that a full queue rejects leaves its 4 + 48 bytes behind.
+/// Netty #8343: a write that a full queue rejects leaves its 4 + 48 bytes behind.
 fn rejected_write_keeps_its_bytes_through_4_1_30<P: Platform>() {
     for (preset, left) in [(Preset::Netty4_1_8, 52), (Preset::Netty4_1_22, 52), (Preset::Netty4_1_38, 0)] {
         let loops = LoopConfig { max_pending_tasks: Some(16), ..preset.into() };
@@ -499,7 +499,7 @@ fn lingering_while_the_loop_ends<P: Platform>(preset: Preset) -> (World<P>, [Wri
     (world, written)
 }
 
-/// Corpus D9: the loop has ended when the close wants to come back.
+/// The loop has ended when the close wants to come back: Netty through 4.1.128 loses what was queued.
 fn linger_way_back_refused<P: Platform>() {
     let (world, written) = lingering_while_the_loop_ends::<P>(Preset::Millpond);
     written.iter().for_each(|w| w.assert_ended(CLOSED));
@@ -593,7 +593,7 @@ fn gathering_is_limited_from_4_1_18<P: Platform>() {
 }
 
 /// A flush that is continued by a task: through 4.1.22 the task also flushes what was written meanwhile without a flush
-/// (corpus D20).
+/// (Netty commit 0a8e1aaf19).
 fn flush_task_before_4_1_23_flushes_more<P: Platform>() {
     for (preset, goes_too) in [(Preset::Netty4_1_22, true), (Preset::Netty4_1_38, false), (Preset::Millpond, false)] {
         let calls = Arc::default();

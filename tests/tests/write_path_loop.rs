@@ -195,7 +195,7 @@ fn stall_builds_a_backlog<P: Platform>() {
     assert_eq!((stats.queue_length, stats.peak_queue_length, stats.tasks_run), (0, 500, 501));
 }
 
-/// Accepted and run are the same number, however the shutdown races with the producers (corpus D7, D8).
+/// Accepted and run are the same number, however the shutdown races with the producers (Netty #9603).
 fn accepted_tasks_run_while_the_loop_shuts_down<P: Platform>() {
     for round in 0..50 {
         let event_loop = EventLoop::<P>::new("loop", ours());

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use write_path_support::{World, on_loop, schedules};
 
-/// One task that races with a shutdown: whether it was accepted and never run (corpus D8).
+/// One task that races with a shutdown: whether it was accepted and never run (in Netty through 4.2.7).
 fn loses_a_task<P: Platform>(shutdown: ShutdownRule) -> bool {
     let event_loop = EventLoop::<P>::new("loop", LoopConfig { shutdown, ..LoopConfig::default() });
     on_loop(&event_loop, || ());

@@ -106,7 +106,7 @@ pub struct RecyclerConfig {
     pub link_capacity: u32,
     /// A: side queues of one stack hold at most `max_capacity` / this many objects together, at least one link's.
     pub max_shared_capacity_factor: u32,
-    /// A: no such limit (to 4.1.2, corpus B1).
+    /// A: no such limit (to 4.1.2, Netty #5505).
     pub unbounded_side_queues: bool,
     /// A: pools a recycling thread serves at most; none: no limit (to 4.1.4).
     pub max_delayed_queues_per_thread: Option<u32>,
@@ -116,19 +116,19 @@ pub struct RecyclerConfig {
     pub woq_ratio: WoqRatio,
     /// A: a side queue drops so many after each one it takes.
     pub delayed_queue_ratio: u32,
-    /// A: a recycling thread's queue holds the pool it serves (4.1.3, corpus B2).
+    /// A: a recycling thread's queue holds the pool it serves (4.1.3, Netty #5569).
     pub queue_pins_pool: bool,
-    /// A: a link read to its end before it has a successor gives its capacity back later (4.1.38+, corpus B4).
+    /// A: a link read to its end before it has a successor gives its capacity back later (4.1.38+, Netty #9394).
     pub reclaim_skipped_link: bool,
-    /// A: a pop stores the new size before it validates (4.1.44+, corpus A3).
+    /// A: a pop stores the new size before it validates (4.1.44+, Netty #9731).
     pub size_stored_before_validation: bool,
-    /// A: a recycle looks whether the object is recycled already (4.1.30+, corpus A2).
+    /// A: a recycle looks whether the object is recycled already (4.1.30+, Netty #8220).
     pub already_recycled_check: bool,
-    /// A: a recycle claims the object by compare-exchange (4.1.60+, corpus A1).
+    /// A: a recycle claims the object by compare-exchange (4.1.60+, Netty #10986).
     pub claim_by_cas: bool,
     /// A: how the capacity of a dead thread's queue comes back.
     pub dead_queue_reclaim: DeadQueueReclaim,
-    /// A: a stack holds its thread (to 4.1.18, corpus E1).
+    /// A: a stack holds its thread (to 4.1.18, Netty commit 0276b6e0f6).
     pub stack_holds_thread: bool,
 
     /// B: objects in the batch at most, and how many a refill takes. Used as 2 to `max_capacity` / 2.
@@ -139,7 +139,7 @@ pub struct RecyclerConfig {
     pub batch_order: BatchOrder,
     /// B: how `get` takes from the queue.
     pub refill: Refill,
-    /// B: removal of a pool closes its queue (4.1.74+, corpus A11); before, it emptied it.
+    /// B: removal of a pool closes its queue (4.1.74+, Netty #11864); before, it emptied it.
     pub close_on_removal: bool,
     /// B: removal of a pool drops the batch too (Millpond).
     pub drop_batch_on_removal: bool,

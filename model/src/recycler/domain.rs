@@ -37,7 +37,7 @@ pub enum Collect {
 pub struct Collected {
     /// Pools that were given up.
     pub pools: u64,
-    /// Threads that have ended but are held by a pool that isn't given up (corpus E1), ascending.
+    /// Threads that have ended but are held by a pool that isn't given up (Netty commit 0276b6e0f6), ascending.
     pub uncollected: Vec<ThreadId>,
 }
 

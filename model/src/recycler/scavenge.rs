@@ -131,7 +131,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
         // SAFETY: on the owner's side.
         let (unread, skipped) = unsafe { queue.unread(links) };
         if skipped && a.config.reclaim_skipped_link {
-            stack.shared.reclaim(units); // before 4.1.38 forgotten (corpus B4)
+            stack.shared.reclaim(units); // before 4.1.38 forgotten (Netty #9394)
         }
         let Some(mut unread) = unread else { return Ok(false) };
         let size = self.elements.len();
@@ -168,7 +168,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
     }
 
     /// Moves the unread objects to the stack, or to the grave. On an error those already moved are lost, and the link keeps
-    /// their holes (corpus A4).
+    /// their holes (Netty #9640).
     ///
     /// # Safety
     /// On the owner's thread.

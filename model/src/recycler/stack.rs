@@ -32,7 +32,7 @@ pub(super) type Queue<T, P> = WeakOrderQueue<T, P>;
 
 /// What only the owner touches.
 pub(super) struct Owned<T, P: Platform> {
-    /// The stack. `None` is a hole: up to 4.1.43 a pop that fails leaves one (corpus A3).
+    /// The stack. `None` is a hole: up to 4.1.43 a pop that fails leaves one (Netty #9731).
     pub(super) elements: Vec<Option<Arc<Node<T, P>>>>,
     /// Holes among them. They stay: a pop that meets one fails and leaves it.
     holes: usize,
@@ -253,7 +253,7 @@ impl<T: Send + 'static, P: Platform> Stack<T, P> {
         let head = self.head.load(Relaxed); // ordered by the monitor
         // SAFETY: the queue isn't published yet: the cell is ours.
         queue.next.with_mut(|next| unsafe { *next = head });
-        // Release: pairs with the Acquire in `scavenge_some`; the queue is complete (corpus A6).
+        // Release: pairs with the Acquire in `scavenge_some`; the queue is complete (Netty commit 3c5e677964).
         self.head.store(linked, Release);
         drop(monitor);
         let pin = a.config.queue_pins_pool.then(pool);
@@ -304,7 +304,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
             return Ok(None);
         }
         let Some(slot) = self.elements.last_mut() else {
-            unreachable!("a scavenge that succeeds leaves something (corpus A5)")
+            unreachable!("a scavenge that succeeds leaves something (Netty #9609)")
         };
         let node = slot.take();
         if a.config.size_stored_before_validation {

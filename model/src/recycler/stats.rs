@@ -174,7 +174,7 @@ impl PoolStats {
         })
     }
 
-    /// A: shared capacity that neither is free nor belongs to a link: what 4.1.3 to 4.1.37 lose (corpus B4).
+    /// A: shared capacity that neither is free nor belongs to a link: what 4.1.3 to 4.1.37 lose (Netty #9394).
     pub fn drift(&self) -> i64 {
         if self.shared_capacity == 0 {
             return 0;

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Each link costs its length of the stack's [`SharedCapacity`] (Netty 4.1.3+). Netty publishes `next` with a plain store
-//! (corpus A7); here it is a Release store, because an index can't be read through an unpublished link.
+//! (Netty #4830); here it is a Release store, because an index can't be read through an unpublished link.
 
 use super::config::{RecyclerConfig, WoqRatio};
 use super::domain::ThreadRecord;
