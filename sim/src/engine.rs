@@ -37,7 +37,7 @@ mod thread;
 
 pub use self::atomic::SimAtomic;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
-pub use self::options::{Granularity, Options, Plant, Record, Strategy, Switch, When};
+pub use self::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
 pub use self::random::{Generator, Stream};

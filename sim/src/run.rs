@@ -2,7 +2,7 @@
 //!
 //! **Invariant: (cell, seed, strategy, binary) decide the outcome.** Nothing else reaches [`execute`].
 
-use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Switch, Verdict};
+use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Verdict};
 use crate::ledger::{Finding, FindingKind};
 use crate::observed::Samples;
 use crate::oracle;
@@ -21,8 +21,6 @@ pub struct How {
     pub schedule: Option<Schedule>,
     /// Keep stories and the event log.
     pub rich: bool,
-    /// Follow this schedule instead of choosing one.
-    pub switches: Option<Arc<[Switch]>>,
     /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
     pub pct_steps: Option<u64>,
 }
@@ -78,12 +76,11 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
 
 fn options(cell: &Cell, seed: u64, how: &How) -> Options {
     let scenario = &cell.scenario;
-    let strategy = match (&how.switches, how.schedule.unwrap_or(scenario.schedule)) {
-        (Some(switches), _) => Strategy::Replay(Arc::clone(switches)),
-        (None, Schedule::Random) => Strategy::Random,
-        (None, Schedule::RoundRobin) => Strategy::RoundRobin,
-        (None, Schedule::RunOn) => Strategy::RunOn,
-        (None, Schedule::Pct { depth }) => Strategy::Pct { depth },
+    let strategy = match how.schedule.unwrap_or(scenario.schedule) {
+        Schedule::Random => Strategy::Random,
+        Schedule::RoundRobin => Strategy::RoundRobin,
+        Schedule::RunOn => Strategy::RunOn,
+        Schedule::Pct { depth } => Strategy::Pct { depth },
     };
     Options {
         seed,

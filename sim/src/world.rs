@@ -87,7 +87,7 @@ impl<'a, P: Platform> World<'a, P> {
         let linger = EventLoop::new("linger-0".to_string(), LoopConfig::from(preset));
         let peers = Peers::new();
         let resets = scenario.faults.iter().find_map(|f| match f {
-            Fault::PeerReset(when) => Some(*when),
+            Fault::PeerReset(when) => Some((*when).into()),
             Fault::AllocationFails(_) => None,
         });
         let count = match scenario.topology.channels {

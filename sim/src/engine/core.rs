@@ -13,7 +13,7 @@
 
 use super::event::{Events, Op, What};
 use super::memory::Blocks;
-use super::options::{Granularity, Options, Plant, Record, Strategy, Switch, When};
+use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::random::{Generator, Stream};
 use super::set::Set;
@@ -144,13 +144,6 @@ pub(super) struct Engine {
     pub plants: RefCell<Vec<(Plant, Chances)>>,
     pub reached: [Cell<u64>; Reach::ALL.len()],
     pub ledger: RefCell<Ledger>,
-}
-
-/// How often something could have struck, and how often it did.
-#[derive(Clone, Copy, Default)]
-pub struct Chances {
-    pub occasions: u64,
-    pub strikes: u64,
 }
 
 /// Numbers executions, so that an object of one is not taken for one of another. 0: made outside any. It is compared for

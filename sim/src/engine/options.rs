@@ -143,3 +143,28 @@ impl When {
         Self::Rate((p.clamp(0.0, 1.0) * 4_294_967_296.0) as u64)
     }
 }
+
+/// How often something could have struck, and how often it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Chances {
+    /// Occasions so far.
+    pub occasions: u64,
+    /// Strikes so far.
+    pub strikes: u64,
+}
+
+impl Chances {
+    /// Whether what was asked for at `when` strikes on this occasion, at virtual time `now`; `chance` draws with a threshold
+    /// in units of 2^-32.
+    pub fn strike(&mut self, when: When, now: Duration, chance: impl FnOnce(u64) -> bool) -> bool {
+        self.occasions += 1;
+        let strikes = match when {
+            When::Always => true,
+            When::Nth(n) => self.occasions == n,
+            When::At(time) => self.strikes == 0 && now >= time,
+            When::Rate(threshold) => chance(threshold),
+        };
+        self.strikes += u64::from(strikes);
+        strikes
+    }
+}

@@ -4,9 +4,9 @@
 //! only the checker sees.
 
 use super::atomic::SimAtomic;
-use super::core::{Chances, Engine, running};
+use super::core::{Engine, running};
 use super::event::{Op, ordering_code};
-use super::options::When;
+use super::options::{Chances, When};
 use super::outcome::{Verdict, Wait};
 use super::random::Stream;
 use super::sync::{SimCell, SimCounter, SimLocal, SimMutex};
@@ -366,15 +366,7 @@ impl Engine {
 
     /// Whether what was asked for at `when` happens on this occasion.
     fn takes(&self, when: When, chances: &mut Chances) -> bool {
-        chances.occasions += 1;
-        let now = match when {
-            When::Always => true,
-            When::Nth(n) => chances.occasions == n,
-            When::At(time) => chances.strikes == 0 && self.now.get() >= time,
-            When::Rate(threshold) => self.draw(Stream::Faults, |g| g.chance(threshold)),
-        };
-        chances.strikes += u64::from(now);
-        now
+        chances.strike(when, self.now.get(), |threshold| self.draw(Stream::Faults, |g| g.chance(threshold)))
     }
 
     /// Whether an allocation fails now.

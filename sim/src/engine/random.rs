@@ -11,8 +11,8 @@
 //! The key holds everything, so that a new execution costs one refill of the generator and execution 7,311,204 of a
 //! campaign needs none of its predecessors.
 
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What the numbers are for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -3,7 +3,7 @@
 //! **Invariant: after it refused a write for lack of room, a peer that reads says when there is room again**; one that
 //! never reads never does.
 
-use crate::engine::{Generator, When};
+use crate::engine::{Chances, Generator, When};
 use crate::scenario::{Peer, Socket};
 use millpond_model::Platform;
 use millpond_model::observe::Reach;
@@ -26,18 +26,18 @@ pub(super) struct SimPeer<P: Platform> {
     size: usize,
     reads: Peer,
     partial: When,
-    reset: Option<crate::scenario::When>,
-    writes: u64,
+    reset: Option<When>,
+    partials: Chances,
+    resets: Chances,
     linger: Option<Duration>,
     draws: Generator,
-    reset_done: bool,
     readers: Peers<P>,
 }
 
 impl<P: Platform> SimPeer<P> {
     pub(super) fn new(
         socket: &Socket,
-        reset: Option<crate::scenario::When>,
+        reset: Option<When>,
         linger: Option<Duration>,
         draws: Generator,
         readers: &Peers<P>,
@@ -49,39 +49,30 @@ impl<P: Platform> SimPeer<P> {
             reads: socket.peer,
             partial: When::rate(socket.partial_write),
             reset,
-            writes: 0,
+            partials: Chances::default(),
+            resets: Chances::default(),
             linger,
             draws,
-            reset_done: false,
             readers: readers.clone(),
         }
     }
 
-    fn resets(&mut self) -> bool {
-        use crate::scenario::When;
-        self.writes += 1;
-        let strikes = match self.reset {
-            None => false,
-            Some(When::Always) => true,
-            Some(When::Nth(n)) => self.writes == n,
-            Some(When::At(span)) => P::now() >= span.duration(),
-            Some(When::Rate(p)) => match crate::engine::When::rate(p) {
-                crate::engine::When::Rate(threshold) => self.draws.chance(threshold),
-                _ => unreachable!("a rate is a rate"),
-            },
-        };
-        self.reset_done |= strikes;
-        self.reset_done
+    /// Once it is reset, a connection stays so.
+    fn is_reset(&mut self) -> bool {
+        let draws = &mut self.draws;
+        if let Some(when) = self.reset {
+            self.resets.strike(when, P::now(), |threshold| draws.chance(threshold));
+        }
+        self.resets.strikes > 0
     }
 
     fn partial(&mut self, offered: usize) -> usize {
-        match self.partial {
-            When::Rate(threshold) if offered > 1 && self.draws.chance(threshold) => {
-                P::reach(Reach::PartialWrite);
-                1 + self.draws.below_u64(offered as u64 - 1) as usize
-            }
-            _ => offered,
+        let draws = &mut self.draws;
+        if offered > 1 && self.partials.strike(self.partial, P::now(), |threshold| draws.chance(threshold)) {
+            P::reach(Reach::PartialWrite);
+            return 1 + self.draws.below_u64(offered as u64 - 1) as usize;
         }
+        offered
     }
 }
 
@@ -91,7 +82,7 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
     }
 
     fn write(&mut self, chunks: &[&[u8]]) -> WriteOutcome {
-        if self.resets() {
+        if self.is_reset() {
             return WriteOutcome::Reset;
         }
         let offered: usize = chunks.iter().map(|c| c.len()).sum();
