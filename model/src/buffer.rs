@@ -14,6 +14,8 @@
 //! that a forgotten release is a leak that a checker can see. [`Owned`] is the form that releases when dropped. Unlike
 //! Netty's, the indices belong to the handle.
 
+pub use crate::memory::OutOfMemory;
+
 use crate::observe::{Event, Kind, Reach};
 use crate::platform::CellOps;
 use crate::recycler::{Domain, Pooled, Recycler, RecyclerConfig, RecyclerStats};
@@ -25,14 +27,6 @@ use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use core::slice;
-
-/// No memory for a buffer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("out of memory: a buffer of {capacity} bytes")]
-pub struct OutOfMemory {
-    /// The bytes asked for.
-    pub capacity: usize,
-}
 
 /// Bytes could not be put into a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

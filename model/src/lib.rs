@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod buffer;
 pub mod channel;
 pub mod event_loop;
+pub mod memory;
 pub mod message;
 pub mod mpsc;
 pub mod observe;

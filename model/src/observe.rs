@@ -22,6 +22,10 @@ pub enum Kind {
     Message,
     /// A promise of an asynchronous operation.
     Promise,
+    /// The pooled shell of a retained slice or duplicate: a count and a window of its own on another buffer's memory.
+    DerivedShell,
+    /// A pooled entry of a thread's buffer cache: one block that waits there.
+    CacheEntry,
     /// A pooled object of a user's own recycler.
     Object,
 }
@@ -75,6 +79,10 @@ pub enum Event {
     Released(u32),
     /// Its count reached zero and its memory was given back. Ends the period of ownership.
     Deallocated,
+    /// Its count reached zero a second time: only the optimistic counts of Netty 4.1.17 to 4.1.31 let it.
+    DeallocatedAgain,
+    /// Its last handle was dropped while its count was this. Ends the period of ownership.
+    Leaked(u32),
     /// A release was refused because its count is illegal: it was released before.
     IllegalRelease,
     /// Another operation on it was refused because its count is zero.

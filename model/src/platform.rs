@@ -14,8 +14,8 @@
 //!   same machine code       deterministic scheduler
 //! ```
 //!
-//! The trait has four groups of items: *shared memory* (atomics, cells, mutexes, fences, allocation), *threads*
-//! (spawning, parking, thread-locals), *time*, and *observation* (identities and notes for a checker). [`Std`] gives the last group
+//! The trait has five groups of items: *shared memory* (atomics, cells, mutexes, fences, allocation), *threads*
+//! (spawning, parking, thread-locals), *time*, *chance*, and *observation* (identities and notes for a checker). [`Std`] gives the last group
 //! empty bodies and zero-sized types, so that it compiles to nothing.
 //!
 //! A platform is a stateless marker: everything is an associated function. A platform with state keeps it in a
@@ -210,6 +210,12 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
 
     /// Time since the platform's start.
     fn now() -> Duration;
+
+    // ---- chance
+
+    /// 64 random bits, for sampling only: no outcome may depend on them but which objects are watched. A simulator draws
+    /// them from a stream of their own, decided by the seed.
+    fn random() -> u64;
 
     // ---- observation: empty on `Std`
 

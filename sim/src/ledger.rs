@@ -411,6 +411,15 @@ impl Ledger {
                 self.ends(at, slot, stale, "was recycled again")
             }
             Event::Deallocated => self.ends(at, slot, stale, "was deallocated again"),
+            Event::DeallocatedAgain => {
+                let text = "was deallocated again: its count reached zero twice".to_string();
+                self.found(at, slot, FindingKind::DoubleRelease, text)
+            }
+            Event::Leaked(count) => {
+                self.ends(at, slot, stale, "was dropped after its ownership had ended")?;
+                let text = format!("was never released: its last handle was dropped, and its count is {count}");
+                self.found(at, slot, FindingKind::Leak, text)
+            }
             Event::Succeeded | Event::Failed(_) => {
                 if stale {
                     return self.found(at, slot, FindingKind::PromiseTwice, "was completed again".to_string());
@@ -561,6 +570,8 @@ fn describe(event: Event) -> String {
         Event::Deallocated => "deallocated".to_string(),
         Event::IllegalRelease => "release refused".to_string(),
         Event::IllegalCount => "operation refused".to_string(),
+        Event::DeallocatedAgain => "deallocated again".to_string(),
+        Event::Leaked(n) => format!("last handle dropped, count {n}"),
         Event::Touched(hint) => format!("touched: {hint}"),
         Event::Succeeded => "succeeded".to_string(),
         Event::Failed(cause) => format!("failed: {cause}"),

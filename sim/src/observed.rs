@@ -17,7 +17,7 @@ pub fn object_bytes(kind: Kind) -> u64 {
         Kind::WriteTask | Kind::WriteAndFlushTask => 32,
         Kind::OutboundEntry => 64,
         Kind::BufferShell => 96,
-        Kind::Buffer | Kind::Message | Kind::Promise | Kind::Object => 0,
+        Kind::DerivedShell | Kind::CacheEntry | Kind::Buffer | Kind::Message | Kind::Promise | Kind::Object => 0,
     }
 }
 

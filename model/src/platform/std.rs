@@ -393,6 +393,17 @@ impl Platform for Std {
         START.elapsed()
     }
 
+    fn random() -> u64 {
+        RANDOM.with(|state| {
+            // SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): one addition and a mix.
+            let next = state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+            state.set(next);
+            let mut mixed = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        })
+    }
+
     type Id = ();
     type Ticket = ();
 
@@ -412,6 +423,12 @@ impl Platform for Std {
     fn planted(_defect: Defect) -> bool {
         false
     }
+}
+
+thread_local! {
+    /// Where this thread's random numbers are; it starts where the standard library's hash keys start.
+    static RANDOM: ::std::cell::Cell<u64> =
+        ::std::cell::Cell::new(::std::hash::BuildHasher::hash_one(&::std::hash::RandomState::new(), 0));
 }
 
 thread_local! {

@@ -8,7 +8,7 @@ use super::core::{Engine, running};
 use super::event::{Op, ordering_code};
 use super::options::{Chances, When};
 use super::outcome::{Verdict, Wait};
-use super::random::Stream;
+use super::random::{Generator, Stream};
 use super::sync::{SimCell, SimCounter, SimLocal, SimMutex};
 use crate::ledger::Ticket;
 use millpond_model::Platform;
@@ -142,6 +142,8 @@ fn event_code(event: Event) -> u8 {
         Event::Succeeded => 28,
         Event::Failed(_) => 29,
         Event::CompletedAgain => 30,
+        Event::Leaked(_) => 32,
+        Event::DeallocatedAgain => 33,
     }
 }
 
@@ -331,6 +333,10 @@ impl Platform for Sim {
     #[track_caller]
     fn boundary() {
         engine().boundary(Location::caller());
+    }
+
+    fn random() -> u64 {
+        engine().draw(Stream::LeakSampling, Generator::next_u64)
     }
 
     #[track_caller]
