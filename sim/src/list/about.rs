@@ -139,6 +139,8 @@ fn kind(name: &str) -> &'static str {
         "Buffer" => "a reference-counted buffer, from allocation to deallocation",
         "Message" => "a message that is not reference-counted",
         "Promise" => "a promise of an asynchronous operation",
+        "DerivedShell" => "the pooled shell of a retained slice or duplicate",
+        "CacheEntry" => "a pooled entry of a thread's buffer cache",
         "Object" => "a pooled object of a user's own recycler",
         _ => "",
     }
