@@ -15,6 +15,7 @@
 //! The frame reads and compares; what an operation does and what a statistic is, the domains know.
 
 mod allocator;
+pub mod command;
 mod difference;
 mod header;
 mod lines;
@@ -117,6 +118,9 @@ pub fn conform_on<P: Platform>(path: impl AsRef<Path>) -> Result<Summary, Differ
     })
 }
 
+/// Operations of a trace at most; the longest recorded one has 16,200.
+const MAX_OPERATIONS: u64 = 10_000_000;
+
 /// What ends a replay early.
 enum Stop {
     Unusable(String),
@@ -155,6 +159,9 @@ fn replay<P: Platform>(path: &Path, at: &mut Option<u64>) -> Result<Summary, Sto
                 None => Ok(Summary { netty: header.netty, name: header.name, operations }),
                 Some(_) => Err(Stop::Unusable("there is a line after the last one".into())),
             };
+        }
+        if operations == MAX_OPERATIONS {
+            return Err(Stop::Unusable(format!("too many operations: the limit is {MAX_OPERATIONS}")));
         }
         let operation = Operation::read(&line, operations)?;
         operations += 1;

@@ -132,6 +132,6 @@ impl Fields {
     /// A number of 32 bits.
     pub fn small(&self, name: &str) -> Result<u32, String> {
         let limit = u64::from(u32::MAX);
-        Ok(u32::try_from(self.at_most(name, limit)?).unwrap_or_else(|_| unreachable!("it is within {limit}")))
+        Ok(u32::try_from(self.at_most(name, limit)?).unwrap_or_else(|_| unreachable!("it is within the limit")))
     }
 }

@@ -2,20 +2,24 @@
 //!
 //! **Invariant: parameters come from the header, rules from the preset of the release's generation.**
 
-use super::super::header::{Dialect, Header};
+use super::super::header::{Dialect, Fields, Header};
 use millpond_model::Preset;
 use millpond_model::recycler::{BatchOrder, OwnerExit, RecyclerConfig};
 
-/// The smallest power of two that isn't smaller; 1 for 0.
-fn rounded(n: u32) -> Result<u32, String> {
-    n.checked_next_power_of_two().ok_or_else(|| format!("`ratio` is {n}, and the limit is {}", 1_u32 << 31))
+/// Slots of a new stack at most: each of a trace's pools has as many from the beginning.
+const MAX_INITIAL_CAPACITY: u32 = 1 << 16;
+
+fn at_most(fields: &Fields, name: &str, limit: u32) -> Result<u32, String> {
+    fields
+        .at_most(name, limit.into())
+        .map(|n| u32::try_from(n).unwrap_or_else(|_| unreachable!("it is within the limit")))
 }
 
 /// The configuration of the trace's recyclers.
 pub fn read(header: &Header) -> Result<RecyclerConfig, String> {
     let Header { dialect, cfg, statics, .. } = header;
     let dialect = *dialect;
-    let ratio = cfg.small("ratio")?;
+    let ratio = at_most(cfg, "ratio", RecyclerConfig::MAX_RATIO)?;
     let preset = match dialect {
         Dialect::A1 => Preset::Netty4_0_43,
         Dialect::A2 => Preset::Netty4_1_44,
@@ -25,7 +29,7 @@ pub fn read(header: &Header) -> Result<RecyclerConfig, String> {
         Dialect::C => Preset::Netty4_2_7,
     };
     let mut config = RecyclerConfig {
-        max_capacity: cfg.small("maxCap")?,
+        max_capacity: at_most(cfg, "maxCap", RecyclerConfig::MAX_CAPACITY)?,
         ratio,
         owner_exit: if header.removes_at_exit { OwnerExit::RemoveAll } else { OwnerExit::Plain },
         ..preset.into()
@@ -33,13 +37,13 @@ pub fn read(header: &Header) -> Result<RecyclerConfig, String> {
     if dialect.has_delayed() {
         config.max_shared_capacity_factor = cfg.small("msf")?.max(1);
         config.max_delayed_queues_per_thread = Some(cfg.small("mdq")?);
-        config.link_capacity = statics.small("LINK_CAPACITY")?;
-        config.initial_capacity = statics.small("INITIAL_CAPACITY")?;
+        config.link_capacity = at_most(statics, "LINK_CAPACITY", RecyclerConfig::MAX_LINK_CAPACITY)?;
+        config.initial_capacity = at_most(statics, "INITIAL_CAPACITY", MAX_INITIAL_CAPACITY)?;
         if dialect == Dialect::A2 {
-            config.ratio = rounded(ratio)?; // to 4.1.49
+            config.ratio = ratio.next_power_of_two(); // to 4.1.49
             config.delayed_queue_ratio = config.ratio;
         } else {
-            config.delayed_queue_ratio = cfg.small("dqr")?;
+            config.delayed_queue_ratio = at_most(cfg, "dqr", RecyclerConfig::MAX_RATIO)?;
         }
     } else {
         config.chunk_size = cfg.small("chunk")?;
