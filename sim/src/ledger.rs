@@ -35,6 +35,8 @@ pub enum FindingKind {
     UseAfterRelease,
     /// One pooled object was given to two owners.
     TwoOwners,
+    /// Bytes were read that had not been written.
+    Corrupted,
     /// An accepted task was neither run nor refused.
     LostTask,
     /// A promise was never completed.
@@ -65,11 +67,12 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Leak,
         Self::DoubleRelease,
         Self::UseAfterRelease,
         Self::TwoOwners,
+        Self::Corrupted,
         Self::LostTask,
         Self::PromiseLost,
         Self::PromiseTwice,
@@ -92,6 +95,7 @@ impl FindingKind {
             Self::DoubleRelease => "an object was released again after its release",
             Self::UseAfterRelease => "an object was used after its release",
             Self::TwoOwners => "one pooled object was given to two owners",
+            Self::Corrupted => "bytes were read that had not been written",
             Self::LostTask => "an accepted task was neither run nor refused",
             Self::PromiseLost => "a promise was never completed",
             Self::PromiseTwice => "a promise was completed twice",
