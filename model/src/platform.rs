@@ -15,8 +15,8 @@
 //! ```
 //!
 //! The trait has five groups of items: *shared memory* (atomics, cells, mutexes, fences, allocation), *threads*
-//! (spawning, parking, thread-locals), *time*, *chance*, and *observation* (identities and notes for a checker). [`Std`] gives the last group
-//! empty bodies and zero-sized types, so that it compiles to nothing.
+//! (spawning, parking, thread-locals), *time*, *chance*, and *observation* (identities and notes for a checker). [`Std`]
+//! gives the last group empty bodies and zero-sized types, so that it compiles to nothing.
 //!
 //! A platform is a stateless marker: everything is an associated function. A platform with state keeps it in a
 //! thread-local, as the simulator does.

@@ -7,7 +7,7 @@ use crate::ledger::{Finding, FindingKind};
 use crate::observed::Samples;
 use crate::oracle;
 use crate::outcome::Outcome;
-use crate::scenario::{Cell, Fault, Preempt, Schedule, limits};
+use crate::scenario::{Cell, Fault, Preempt, Scenario, Schedule, limits};
 use crate::world;
 use millpond_model::observe::Kind;
 use std::cell::RefCell;
@@ -101,13 +101,22 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
                 engine::Plant { defect, when: when.into() }
             })
             .collect(),
-        memory_limit: Some(limits::BUFFER_BYTES),
+        memory_limit: Some(memory_limit(scenario)),
         alloc_fails: scenario.faults.iter().find_map(|f| match f {
             Fault::AllocationFails(when) => Some((*when).into()),
-            Fault::PeerReset(_) => None,
+            Fault::PeerReset(_) | Fault::MemoryLimit(_) => None,
         }),
         ..Options::default()
     }
+}
+
+/// The least limit that a scenario sets; ours if it sets none.
+fn memory_limit(scenario: &Scenario) -> u64 {
+    let limits = scenario.faults.iter().filter_map(|f| match f {
+        Fault::MemoryLimit(size) => Some(size.bytes()),
+        Fault::PeerReset(_) | Fault::AllocationFails(_) => None,
+    });
+    limits.chain([limits::BUFFER_BYTES]).min().unwrap_or(limits::BUFFER_BYTES)
 }
 
 /// The verdict of the engine first: it ended the execution. Then what the world saw at quiescence, then the numbers.

@@ -82,6 +82,7 @@ fn metric(name: &str) -> &'static str {
 fn fault(name: &str) -> &'static str {
     match name {
         "PeerReset" => "a write to the socket finds the connection reset: `PeerReset(Rate(0.02))`",
+        "MemoryLimit" => "buffer memory beyond this can't be had: `MemoryLimit(MiB(16))`",
         "AllocationFails" => "an allocation of buffer memory fails: `AllocationFails(Nth(5_000))`",
         _ => "",
     }
@@ -139,6 +140,8 @@ fn kind(name: &str) -> &'static str {
         "Buffer" => "a reference-counted buffer, from allocation to deallocation",
         "Message" => "a message that is not reference-counted",
         "Promise" => "a promise of an asynchronous operation",
+        "DerivedShell" => "the pooled shell of a retained slice or duplicate",
+        "CacheEntry" => "a pooled entry of a thread's buffer cache",
         "Object" => "a pooled object of a user's own recycler",
         _ => "",
     }
@@ -150,6 +153,7 @@ fn finding(name: &str) -> &'static str {
         "DoubleRelease" => "an object is released again after its release",
         "UseAfterRelease" => "an object is used after its release",
         "TwoOwners" => "one pooled object is given to two owners",
+        "Corrupted" => "a buffer's bytes are not those that were written into it",
         "LostTask" => "an accepted task is neither run nor refused",
         "PromiseLost" => "a promise is never completed",
         "PromiseTwice" => "a promise is completed twice",

@@ -101,6 +101,9 @@ impl<P: Platform> World<'_, P> {
                 );
             }
         }
+        for text in self.table.misread() {
+            found(FindingKind::Corrupted, text);
+        }
         // 4.1.3 to 4.1.37 lose shared capacity by design: there it is a number to be told, not a finding.
         let keeps_capacity = RecyclerConfig::from(self.scenario.pool.preset).reclaim_skipped_link;
         for stats in self.pools.stats() {
