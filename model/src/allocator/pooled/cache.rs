@@ -109,8 +109,8 @@ impl<P: Platform> Region<P> {
     }
 }
 
-/// The regions of one area, by kind of size.
-type Regions<P> = [Vec<Region<P>>; 3];
+/// The regions of one area, by kind of size; none: the kind isn't cached.
+type Regions<P> = [Option<Vec<Region<P>>>; 3];
 
 /// One thread's cache (`PoolThreadCache`).
 pub(super) struct ThreadCache<P: Platform> {
@@ -155,10 +155,10 @@ impl<P: Platform> ThreadCache<P> {
                 let capacity = capacities[kind as usize];
                 let off = kind == SizeKind::Normal && config.max_cached_capacity == 0;
                 if !caches || arena.is_none() || capacity == 0 || off {
-                    return Vec::new();
+                    return None;
                 }
                 let classes = scope.sizes.cached(kind, config.max_cached_capacity as usize);
-                (0..classes).map(|_| Region::new(capacity)).collect()
+                Some((0..classes).map(|_| Region::new(capacity)).collect())
             })
         };
         let regions = [regions(&arenas[0]), regions(&arenas[1])];
@@ -193,7 +193,7 @@ impl<P: Platform> ThreadCache<P> {
     }
 
     fn region(&self, area: Area, class: SizeClass) -> Option<&Region<P>> {
-        self.regions[area as usize][class.kind as usize].get(class.index as usize)
+        self.regions[area as usize][class.kind as usize].as_ref()?.get(class.index as usize)
     }
 
     /// A cached block, if there is one.
@@ -235,8 +235,8 @@ impl<P: Platform> ThreadCache<P> {
     }
 
     fn all_regions(&self) -> impl Iterator<Item = (SizeKind, &Region<P>)> {
-        let of_kind = |(kind, regions)| core::iter::repeat(kind).zip(regions);
-        self.regions.iter().flat_map(move |area| SizeKind::ALL.into_iter().zip(area).flat_map(of_kind))
+        let kinds = self.regions.iter().flat_map(|area| SizeKind::ALL.into_iter().zip(area));
+        kinds.flat_map(|(kind, regions)| regions.iter().flatten().map(move |region| (kind, region)))
     }
 
     /// Gives back what the regions hold beyond what they served since the last trim.
@@ -309,7 +309,7 @@ impl<P: Platform> ThreadCache<P> {
     ///
     /// # Safety
     /// No thread is inside the cache, and what they did there happened before.
-    pub unsafe fn inspect(&self) -> (u32, [[RegionRows; 3]; 2]) {
+    pub unsafe fn inspect(&self) -> (u32, [[Option<RegionRows>; 3]; 2]) {
         let rows = |regions: &Vec<Region<P>>| {
             let rows = regions.iter().zip(0..).map(|(region, index)| {
                 let mut blocks = 0;
@@ -322,7 +322,7 @@ impl<P: Platform> ThreadCache<P> {
             });
             rows.filter(|(_, blocks, served)| *blocks > 0 || *served > 0).collect()
         };
-        let rows = self.regions.each_ref().map(|area| area.each_ref().map(rows));
+        let rows = self.regions.each_ref().map(|area| area.each_ref().map(|kind| kind.as_ref().map(rows)));
         // SAFETY: nobody is here.
         (self.lookups.with(|n| unsafe { *n }), rows)
     }

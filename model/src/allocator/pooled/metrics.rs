@@ -187,18 +187,18 @@ pub struct CacheInspection {
     pub arenas: [Option<u32>; 2],
     /// Look-ups since the last automatic trim.
     pub lookups: u32,
-    classes: [[Vec<CachedClass>; 3]; 2],
+    classes: [[Option<Vec<CachedClass>>; 3]; 2],
 }
 
 impl CacheInspection {
-    /// The classes that hold a block or served one since the last trim, ascending.
-    pub fn classes(&self, area: Area, kind: SizeKind) -> &[CachedClass] {
-        &self.classes[area as usize][kind as usize]
+    /// The classes that hold a block or served one since the last trim, ascending; none: the kind isn't cached.
+    pub fn classes(&self, area: Area, kind: SizeKind) -> Option<&[CachedClass]> {
+        self.classes[area as usize][kind as usize].as_deref()
     }
 
-    /// Blocks that wait in the classes of one kind.
-    pub fn blocks(&self, area: Area, kind: SizeKind) -> u64 {
-        self.classes(area, kind).iter().map(|class| class.blocks).sum()
+    /// Blocks that wait in the classes of one kind; none: the kind isn't cached.
+    pub fn blocks(&self, area: Area, kind: SizeKind) -> Option<u64> {
+        Some(self.classes(area, kind)?.iter().map(|class| class.blocks).sum())
     }
 }
 
@@ -267,7 +267,7 @@ impl<P: Platform> PooledBackend<P> {
                 thread: cache.owner,
                 arenas: AREAS.map(|area| cache.arena(area).map(|arena| arena.index)),
                 lookups,
-                classes: rows.map(|area| area.map(classes)),
+                classes: rows.map(|area| area.map(|kind| kind.map(classes))),
             }
         });
         inspections.collect()
