@@ -12,6 +12,7 @@
 mod business;
 mod exchange;
 mod flight;
+mod forms;
 mod peer;
 mod quiescence;
 
