@@ -129,6 +129,15 @@ fn a_reference_waits_for_the_collector() {
     assert_eq!((bench.stats().enqueued, bench.heard().len()), (1, 0), "a reference is enqueued once");
     bench.detector.report();
     assert_eq!((bench.stats().found, bench.heard().len()), (1, 1));
+
+    let bench = Bench::new(paranoid(Preset::Netty4_2_7));
+    let tracker = bench.detector.track().expect("all are tracked");
+    tracker.unreachable();
+    tracker.unreachable();
+    drop(tracker);
+    assert_eq!(bench.stats().enqueued, 1, "there is one reference to it");
+    bench.detector.report();
+    assert_eq!(bench.stats().found, 1);
 }
 
 #[test]
