@@ -23,12 +23,14 @@
 
 mod config;
 mod guard;
+mod later;
 mod records;
 mod report;
 mod stats;
 
 pub use self::config::{Detection, LeakConfig, Level, RecordPolicy, Sampling};
 pub use self::guard::{LeakGuard, LeakWatch, LeaksFound};
+pub use self::later::ReleaseLater;
 pub use self::records::{Access, Change, LeakHint, Record, Records};
 pub use self::report::{Finding, Leak};
 pub use self::stats::{LeakStats, LeakViolation};

@@ -2,6 +2,7 @@
 //!
 //! **Invariant: each field names the release that changed it**; no other code knows releases.
 
+use crate::leak::LeakConfig;
 use crate::preset::Preset;
 use crate::recycler::RecyclerConfig;
 use crate::refcnt::Scheme;
@@ -47,6 +48,9 @@ pub struct AllocatorConfig {
     pub derivation: Derivation,
     /// What becomes of leaked memory: reclaimed by Millpond, lost by Netty.
     pub leaked: LeakedMemory,
+    /// Who looks for leaks. `None`, the default of all presets: nobody, at no cost. What a release of Netty does by default is
+    /// `Some` of its preset's.
+    pub leak_detection: Option<LeakConfig>,
 }
 
 impl Default for AllocatorConfig {
@@ -71,6 +75,7 @@ impl From<Preset> for AllocatorConfig {
             },
             derivation: if is_4_0 { Derivation::SharedCount } else { Derivation::OwnCount },
             leaked: if is_ours { LeakedMemory::Reclaimed } else { LeakedMemory::Lost },
+            leak_detection: None,
         }
     }
 }

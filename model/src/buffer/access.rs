@@ -13,6 +13,7 @@
 use super::shell::{Content, Shell};
 use super::{Buffer, BufferError};
 use crate::Platform;
+use crate::leak::Access as Use;
 use crate::platform::{AtomicOps, CellOps};
 use crate::refcnt::IllegalCount;
 use alloc::vec::Vec;
@@ -107,6 +108,7 @@ impl<P: Platform> Buffer<P> {
     /// To read.
     #[track_caller]
     pub(super) fn enter(&self) -> Result<Access<'_, P>, BufferError> {
+        self.record(Use::Used);
         self.enter_asking(|shell| shell.count.pin(), false)
     }
 
@@ -116,7 +118,10 @@ impl<P: Platform> Buffer<P> {
     pub(super) fn enter_alone(&mut self) -> Result<Access<'_, P>, BufferError> {
         // SAFETY: the access borrows `self` as this function does.
         match unsafe { self.sole() } {
-            Some(access) => access,
+            Some(access) => {
+                self.record(Use::Used);
+                access
+            }
             None => self.enter(),
         }
     }
@@ -128,6 +133,7 @@ impl<P: Platform> Buffer<P> {
         if self.is_read_only() {
             return Err(BufferError::ReadOnly);
         }
+        self.record(Use::Used);
         // SAFETY: the access borrows `self` as this function does.
         match unsafe { self.sole() } {
             Some(access) => access,

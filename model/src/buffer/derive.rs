@@ -129,7 +129,9 @@ impl<P: Platform> Buffer<P> {
             _ => derived.duplicates.get(),
         };
         let maximum = parent.max_capacity() as u32;
-        let shell = Shell::begin(home, Content::Derived { parent: parent.into_buffer(), root }, 0, maximum);
+        let tracker = if let Some(tracker) = own.tracker() { tracker.detector().track_derived(tracker) } else { None };
+        let view = View { tracked: tracker.is_some(), ..view };
+        let shell = Shell::begin(home, Content::Derived { parent: parent.into_buffer(), root }, 0, maximum, tracker);
         Ok(Self { shell: Some(shell), view })
     }
 

@@ -19,6 +19,7 @@
 use super::Buffer;
 use crate::Platform;
 use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
+use crate::leak::{Detector, Tracker};
 use crate::memory::Memory;
 use crate::observe::{Event, Kind};
 use crate::platform::{AtomicOps, CellOps};
@@ -63,6 +64,8 @@ pub(super) enum Content<P: Platform> {
 struct Life<P: Platform> {
     ticket: Option<P::Ticket>,
     max_capacity: u32,
+    /// Closed at the end of the life, and dropped before the shell is reused: if it wasn't closed, that is a leak.
+    tracker: Option<Box<Tracker<P>>>,
     /// The right to recycle the shell, kept here meanwhile. A shell without one is freed.
     home: Option<Pooled<ShellBox<P>, P>>,
 }
@@ -98,7 +101,7 @@ unsafe impl<P: Platform> Send for ShellBox<P> {}
 
 impl<P: Platform> ShellBox<P> {
     pub(crate) fn new(class: ShellClass, serial: u32, rules: &AllocatorConfig, common: Option<Arc<Common<P>>>) -> Self {
-        let life = Life { ticket: None, max_capacity: 0, home: None };
+        let life = Life { ticket: None, max_capacity: 0, tracker: None, home: None };
         let shell = Box::new(Shell {
             count: Count::new(rules.scheme),
             capacity: P::Atomic::new(0),
@@ -144,10 +147,11 @@ impl<P: Platform> Shell<P> {
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) -> NonNull<Self> {
         let shell = home.0;
         // SAFETY: `home` has the shell for itself, and puts it into a pool only after this life.
-        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity) };
+        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity, tracker) };
         shell
     }
 
@@ -160,7 +164,7 @@ impl<P: Platform> Shell<P> {
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        unsafe { Self::start(shell, None, content, capacity, max_capacity) };
+        unsafe { Self::start(shell, None, content, capacity, max_capacity, None) };
         shell
     }
 
@@ -172,6 +176,7 @@ impl<P: Platform> Shell<P> {
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) {
         // SAFETY: by the contract of this function; it stays until the life is over.
         let this = unsafe { shell.as_ref() };
@@ -180,7 +185,7 @@ impl<P: Platform> Shell<P> {
         // SAFETY: nobody has a handle yet, so that nobody is in the cell.
         this.content.with_mut(|c| unsafe { *c = content });
         // SAFETY: as above.
-        this.life.with_mut(|l| unsafe { *l = Life { ticket, max_capacity, home } });
+        this.life.with_mut(|l| unsafe { *l = Life { ticket, max_capacity, tracker: tracker.map(Box::new), home } });
         this.count.revive();
     }
 
@@ -194,6 +199,33 @@ impl<P: Platform> Shell<P> {
     pub(super) fn max_capacity(&self) -> u32 {
         // SAFETY: the caller has a handle, so that the cell is only read.
         self.life.with(|l| unsafe { (*l).max_capacity })
+    }
+
+    /// What watches this life. For holders of a handle, which they keep meanwhile.
+    #[inline]
+    pub(super) fn tracker(&self) -> Option<&Tracker<P>> {
+        // SAFETY: the caller has a handle, so that the cell is only read, as long as `self` is borrowed.
+        self.life.with(|l| unsafe { (*l).tracker.as_deref() })
+    }
+
+    /// The detector of the allocator, which needn't watch this life. For whoever is alone with it.
+    fn detector(&self) -> Option<&Detector<P>> {
+        // SAFETY: by the contract of this function; the content stays while `self` is borrowed.
+        let root = self.content.with(|c| match unsafe { &*c } {
+            Content::Derived { parent, root } => root.as_ref().unwrap_or(parent).shell(),
+            Content::Memory(_) | Content::Nothing => Some(self),
+        });
+        root?.common.as_ref()?.leaks.as_ref()
+    }
+
+    /// Nobody can release this life any more, nor ever end it.
+    #[cold]
+    fn lost(&self) {
+        match (self.tracker(), self.detector()) {
+            (Some(tracker), _) => tracker.unreachable(),
+            (None, Some(detector)) => detector.leaked_untracked(),
+            (None, None) => {}
+        }
     }
 
     #[track_caller]
@@ -258,6 +290,7 @@ impl<P: Platform> Shell<P> {
     ///
     /// # Safety
     /// The count said so to the caller, and somebody's handle keeps the shell meanwhile.
+    #[track_caller]
     pub(super) unsafe fn deallocate(shell: NonNull<Self>) {
         // SAFETY: by the contract of this function, and as in `end`.
         unsafe { Self::follow(Self::deallocate_one(shell)) };
@@ -320,6 +353,8 @@ impl<P: Platform> Shell<P> {
             Leave::Others | Leave::Stuck(0) => None,
             Leave::Stuck(count) => {
                 P::note(ticket, Event::Leaked(count));
+                // SAFETY: nobody refers to the shell, and it stays for ever.
+                unsafe { shell.as_ref() }.lost();
                 None
             }
             // SAFETY: nobody else refers to the shell.
@@ -327,7 +362,12 @@ impl<P: Platform> Shell<P> {
             Leave::Leak(count) => {
                 P::note(ticket, Event::Leaked(count));
                 // SAFETY: nobody else refers to the shell.
-                unsafe { Self::finish(shell, None, shell.as_ref().leaked) }
+                let this = unsafe { shell.as_ref() };
+                if this.tracker().is_none() {
+                    this.lost();
+                }
+                // SAFETY: as above.
+                unsafe { Self::finish(shell, None, this.leaked) }
             }
         }
     }
@@ -336,12 +376,14 @@ impl<P: Platform> Shell<P> {
     ///
     /// # Safety
     /// Nobody else refers to the shell.
+    #[track_caller]
     unsafe fn finish(shell: NonNull<Self>, ticket: Option<P::Ticket>, memory: LeakedMemory) -> Option<Held<P>> {
         // SAFETY: by the contract of this function: the shell is ours until `home` is dropped or the box is.
         let this = unsafe { shell.as_ref() };
         let held = this.empty(ticket, memory);
         // SAFETY: nobody has a handle, so that nobody else is in the cell.
-        let home = this.life.with_mut(|l| unsafe { (*l).home.take() });
+        let (tracker, home) = this.life.with_mut(|l| unsafe { ((*l).tracker.take(), (*l).home.take()) });
+        drop(tracker);
         match (home, memory) {
             (Some(home), LeakedMemory::Reclaimed) => drop(home), // last: another thread may reuse the shell at once
             (Some(home), LeakedMemory::Lost) => home.forget(),
@@ -350,6 +392,7 @@ impl<P: Platform> Shell<P> {
         held
     }
 
+    #[track_caller]
     unsafe fn deallocate_one(shell: NonNull<Self>) -> Option<Held<P>> {
         // SAFETY: the caller has a handle.
         let this = unsafe { shell.as_ref() };
@@ -357,6 +400,7 @@ impl<P: Platform> Shell<P> {
     }
 
     /// Takes the content out and gives the memory back. For whoever has been told that the life is over.
+    #[track_caller]
     fn empty(&self, ticket: Option<P::Ticket>, leaked: LeakedMemory) -> Option<Held<P>> {
         // SAFETY: the caller has been told, once in a life, that the count is zero and nobody is inside, and nobody can come
         // in any more; or nobody refers to the shell at all.
@@ -377,6 +421,9 @@ impl<P: Platform> Shell<P> {
         };
         if let Some(ticket) = ticket {
             P::note(ticket, Event::Deallocated);
+            if let Some(tracker) = self.tracker() {
+                tracker.close();
+            }
         }
         held
     }
