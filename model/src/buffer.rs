@@ -295,7 +295,7 @@ impl<P: Platform> Buffer<P> {
         if (access.capacity as usize).saturating_sub(at) < n {
             drop(access);
             self.grow(n)?;
-            access = self.enter_to_write()?;
+            access = self.reach_to_write()?;
         }
         fill(access.slice_mut(at, n)?);
         drop(access);

@@ -85,6 +85,64 @@ fn a_leak_is_reported_when_the_last_handle_goes() {
     }
 }
 
+/// What was done last, and where, with the first buffer that is alive.
+fn newest(watch: &LeakWatch) -> String {
+    let text = watch.alive()[0].to_string();
+    let told = text.lines().skip_while(|line| *line != "#1:").skip(1).find(|line| !line.contains("Hint: "));
+    told.expect("it was used").trim().to_string()
+}
+
+#[test]
+fn every_use_is_recorded_with_its_place() {
+    let allocator = quiet::<Std>(watched(Preset::Millpond));
+    let detector = allocator.leak_detector().expect("configured");
+    for derived in [false, true] {
+        let root = Owned::from(allocator.allocate(64).expect("room"));
+        let watch = LeakWatch::new(detector);
+        let mut buffer = match derived {
+            true => root.retained_duplicate().expect("alive"),
+            false => allocator.allocate(64).expect("room"),
+        };
+        assert_eq!(watch.alive().len(), 1);
+        let recorded = || detector.stats().recorded;
+        let mut held = Vec::new();
+        let mut step = |what: &str, use_it: &mut dyn FnMut(&mut Buffer) -> &'static Location<'static>| {
+            let before = recorded();
+            let site = use_it(&mut buffer);
+            assert_eq!(recorded(), before + 1, "{what} of {site}, derived: {derived}");
+            let expected = format!("{what} at {}:{}:", site.file(), site.line());
+            let newest = newest(&watch);
+            assert!(newest.starts_with(&expected), "{newest:?}, expected {expected:?}, derived: {derived}");
+        };
+        // Each closure is one line, so that its location is that of the use.
+        let here = Location::caller;
+        if !derived {
+            step("used", &mut |b| (b.put(b"abcdef").expect("it is ours"), here()).1);
+            step("used", &mut |b| (b.put(&[7; 100]).expect("it grows"), here()).1);
+            step("used", &mut |b| (b.ensure_writable(500).expect("it grows"), here()).1);
+            step("used", &mut |b| (b.ensure_writable(1).expect("there is room"), here()).1);
+            step("used", &mut |b| (b.set_capacity(1000).expect("it is ours"), here()).1);
+            step("used", &mut |b| (b.read_into(&mut [0; 1]).expect("readable"), here()).1);
+        }
+        step("retained", &mut |b| (b.retain_many(3).expect("alive"), here()).1);
+        step("released", &mut |b| (b.release_many(2).expect("alive"), here()).1);
+        step("released", &mut |b| (b.release().expect("alive"), here()).1);
+        step("touched", &mut |b| (b.touch("here"), here()).1);
+        step("used", &mut |b| (b.bytes().map(|bytes| bytes.len()).expect("alive"), here()).1);
+        step("used", &mut |b| (held.push(b.duplicate().expect("alive")), here()).1);
+        step("retained", &mut |b| (held.push(b.retain().expect("alive")), here()).1);
+        let twin = held.pop().expect("retained");
+        let mut twin = Some(Owned::from(twin));
+        step("released", &mut |_| (twin.take().expect("once").release().expect("alive"), here()).1);
+        step("retained", &mut |b| (held.push(b.retained_duplicate().expect("alive")), here()).1);
+        held.pop().expect("derived").release().expect("alive");
+        assert_eq!(buffer.release(), Ok(true));
+        assert!(watch.alive().is_empty());
+        drop((held, buffer, root));
+        assert!(watch.found().is_empty());
+    }
+}
+
 #[test]
 fn netty_reports_a_buffer_at_the_next_allocation() {
     let allocator = Allocator::new(watched(Preset::Netty4_2_7));

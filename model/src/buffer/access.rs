@@ -109,6 +109,12 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     pub(super) fn enter(&self) -> Result<Access<'_, P>, BufferError> {
         self.record(Use::Used);
+        self.reach()
+    }
+
+    /// As `enter`, as a part of an operation that the leak detector has been told of.
+    #[track_caller]
+    pub(super) fn reach(&self) -> Result<Access<'_, P>, BufferError> {
         self.enter_asking(|shell| shell.count.pin(), false)
     }
 
@@ -116,13 +122,11 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     #[inline]
     pub(super) fn enter_alone(&mut self) -> Result<Access<'_, P>, BufferError> {
+        self.record(Use::Used);
         // SAFETY: the access borrows `self` as this function does.
         match unsafe { self.sole() } {
-            Some(access) => {
-                self.record(Use::Used);
-                access
-            }
-            None => self.enter(),
+            Some(access) => access,
+            None => self.reach(),
         }
     }
 
@@ -134,6 +138,14 @@ impl<P: Platform> Buffer<P> {
             return Err(BufferError::ReadOnly);
         }
         self.record(Use::Used);
+        self.reach_to_write()
+    }
+
+    /// As `enter_to_write` of a handle that isn't only for reading, as a part of an operation that the leak detector has been
+    /// told of.
+    #[track_caller]
+    #[inline]
+    pub(super) fn reach_to_write(&mut self) -> Result<Access<'_, P>, BufferError> {
         // SAFETY: the access borrows `self` as this function does.
         match unsafe { self.sole() } {
             Some(access) => access,
