@@ -156,6 +156,11 @@ impl<P: Platform> Allocator<P> {
         Ok(Buffer::begin(home, memory, initial as u32, maximum as u32))
     }
 
+    /// What its shells share.
+    pub(crate) fn common(&self) -> Arc<Common<P>> {
+        Arc::clone(&self.0.common)
+    }
+
     /// The statistics.
     pub fn stats(&self) -> AllocatorStats {
         let derived = self.0.common.derived.as_ref();
