@@ -204,6 +204,16 @@ impl<P: Platform> Buffer<P> {
         self.view.read_only
     }
 
+    /// Where this handle reads next, within its window.
+    pub fn reader_index(&self) -> usize {
+        self.view.reader as usize
+    }
+
+    /// Where this handle writes next, within its window.
+    pub fn writer_index(&self) -> usize {
+        self.view.writer as usize
+    }
+
     /// Bytes put and not yet consumed through this handle.
     pub fn readable(&self) -> usize {
         (self.view.writer - self.view.reader) as usize

@@ -262,7 +262,16 @@ impl<P: Platform> Buffer<P> {
         let mut pins = Pins::NONE;
         let Some(own) = self.shell else {
             let (start, pins) = (NonNull::dangling(), RefCell::new(pins));
-            return Ok(Access { start, direct: 0, capacity: 0, offset: 0, mode, root: None, pins, _handle: PhantomData });
+            return Ok(Access {
+                start,
+                direct: 0,
+                capacity: 0,
+                offset: 0,
+                mode,
+                root: None,
+                pins,
+                _handle: PhantomData,
+            });
         };
         // SAFETY: our handle keeps the shell, and the access borrows it.
         let root = unsafe { pins.climb(mode, own, |_| false)?.as_ref() };

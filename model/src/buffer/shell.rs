@@ -16,8 +16,8 @@
 //! Netty's order at the end of a life is kept: the memory goes back, then the shell; a derived shell goes back before it
 //! releases its parent. Ends follow each other in a loop, so that a long chain of derived buffers takes no stack.
 
-use super::composite::Components;
 use super::Buffer;
+use super::composite::Components;
 use crate::Platform;
 use crate::allocator::{Common, LeakedMemory};
 use crate::memory::Memory;

@@ -54,7 +54,8 @@ impl<P: Platform> Composite<P> {
             components.check_room(length)?;
             // SAFETY: our handle keeps the shell.
             let root = unsafe { own.as_ref() };
-            new.iter().try_for_each(|buffer| buffer.check_component(own))?;
+            let nested = components.nested.load(Relaxed); // ordered by the pin
+            new.iter().try_for_each(|buffer| buffer.check_component(own, nested))?;
             let added = at..at + new.len();
             components.insert(at, &mut new);
             if components.count() <= components.maximum {
@@ -169,7 +170,8 @@ impl<P: Platform> Buffer<P> {
         &mut self,
         f: impl FnOnce(&mut Components<P>, NonNull<Shell<P>>) -> Result<R, BufferError>,
     ) -> Result<R, BufferError> {
-        let own = self.shell.filter(|_| self.shell_class() == Some(ShellClass::Composite) && self.view.length.is_none());
+        let own =
+            self.shell.filter(|_| self.shell_class() == Some(ShellClass::Composite) && self.view.length.is_none());
         let own = own.ok_or(BufferError::NotComposite)?;
         if self.view.read_only {
             return Err(BufferError::ReadOnly);

@@ -18,6 +18,7 @@ use crate::buffer::shell::{Shell, ShellClass};
 use crate::buffer::{Buffer, BufferError, MAX_CAPACITY, Owned};
 use crate::memory::Area;
 use crate::observe::Defect;
+use crate::platform::AtomicOps;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -54,11 +55,13 @@ pub(crate) struct Components<P: Platform> {
     pub(super) maximum: usize,
     /// Of memory that the composite needs for itself.
     pub(super) area: Area,
+    /// Whether it may be a component itself. Set under a pin, read under an exclusive one.
+    pub(super) nested: P::Atomic<bool>,
 }
 
 impl<P: Platform> Components<P> {
     pub(super) fn new(area: Area, maximum: usize) -> Self {
-        Self { list: Vec::new(), maximum, area }
+        Self { list: Vec::new(), maximum, area, nested: P::Atomic::new(false) }
     }
 
     pub(super) fn count(&self) -> usize {

@@ -207,12 +207,13 @@ impl<P: Platform> Access<'_, P> {
 }
 
 impl<P: Platform> Buffer<P> {
-    /// Whether adding it to the composite in `target` would make a cycle, or it can't be read.
+    /// Whether it can be read, and adding it to the composite in `target` makes no cycle. One that isn't `nested` yet, in any
+    /// other composite, can't be in this one.
     ///
     /// The one who asks has pinned `target` exclusively. If several threads were to close a cycle together, each of them would
     /// have pinned the composite that another one has to pass here, so that not all of them can succeed.
     #[track_caller]
-    pub(super) fn check_component(&self, target: NonNull<Shell<P>>) -> Result<(), BufferError> {
+    pub(super) fn check_component(&self, target: NonNull<Shell<P>>, nested: bool) -> Result<(), BufferError> {
         let Some(own) = self.shell else { return Ok(()) };
         if own == target {
             return Err(BufferError::Cycle);
@@ -220,8 +221,9 @@ impl<P: Platform> Buffer<P> {
         let access = self.enter()?;
         access.check(self.view.reader as usize, self.readable())?;
         let Some(components) = access.components() else { return Ok(()) };
+        components.nested.store(true, Relaxed); // published by the end of the pin
         let mut seen = BTreeSet::from([own]);
-        let mut unseen: Vec<NonNull<Shell<P>>> = components.composites().collect();
+        let mut unseen: Vec<NonNull<Shell<P>>> = components.composites().filter(|_| nested).collect();
         while let Some(shell) = unseen.pop() {
             if shell == target {
                 return Err(BufferError::Cycle);
