@@ -91,7 +91,7 @@ impl<P: Platform> Allocator<P> {
             let serial = Arc::clone(&serial);
             let kind = if common.is_some() { Kind::BufferShell } else { Kind::DerivedShell };
             // Relaxed: the number has only to be another one.
-            let make = move || ShellBox::new(class, serial.fetch_add(1, Relaxed), config.leaked, common.clone());
+            let make = move || ShellBox::new(class, serial.fetch_add(1, Relaxed), &config, common.clone());
             Recycler::new_in(domain, kind, config.shells, make)
         };
         Self(Arc::new_cyclic(|allocator| {

@@ -19,12 +19,12 @@
 use super::Buffer;
 use super::composite::Components;
 use crate::Platform;
-use crate::allocator::{Common, LeakedMemory};
+use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
 use crate::memory::Memory;
 use crate::observe::{Event, Kind};
 use crate::platform::{AtomicOps, CellOps};
 use crate::recycler::Pooled;
-use crate::refcnt::{End, IllegalCount, Leave, RefCount, Release};
+use crate::refcnt::{Count, End, IllegalCount, Leave, Release};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -75,7 +75,7 @@ struct Life<P: Platform> {
 
 /// See the [module](self).
 pub(crate) struct Shell<P: Platform> {
-    pub(super) count: RefCount<P>,
+    pub(super) count: Count<P>,
     /// Of a root: bytes from its start that may be used. Changes as `content` does.
     pub(super) capacity: P::Atomic<u32>,
     pub(super) content: P::Cell<Content<P>>,
@@ -103,17 +103,17 @@ pub(crate) struct ShellBox<P: Platform>(NonNull<Shell<P>>);
 unsafe impl<P: Platform> Send for ShellBox<P> {}
 
 impl<P: Platform> ShellBox<P> {
-    pub(crate) fn new(class: ShellClass, serial: u32, leaked: LeakedMemory, common: Option<Arc<Common<P>>>) -> Self {
+    pub(crate) fn new(class: ShellClass, serial: u32, rules: &AllocatorConfig, common: Option<Arc<Common<P>>>) -> Self {
         let life = Life { ticket: None, max_capacity: 0, home: None };
         let shell = Box::new(Shell {
-            count: RefCount::new(),
+            count: Count::new(rules.scheme),
             capacity: P::Atomic::new(0),
             content: P::Cell::new(Content::Nothing),
             life: P::Cell::new(life),
             id: P::identify(Kind::Buffer),
             class,
             serial,
-            leaked,
+            leaked: rules.leaked,
             common,
         });
         Self(NonNull::from(Box::leak(shell)))
@@ -228,7 +228,10 @@ impl<P: Platform> Shell<P> {
         let this = unsafe { shell.as_ref() };
         let result = this.count.release(n);
         this.note(result.map_or(Event::IllegalRelease, |r| Event::Released(r.left)));
-        let Release { left, deallocate } = result?;
+        let Release { left, deallocate, again } = result?;
+        if again {
+            this.note(Event::DeallocatedAgain);
+        }
         if deallocate {
             // SAFETY: the count says so; the handle keeps the shell.
             unsafe { Self::deallocate(shell) };
@@ -304,14 +307,17 @@ impl<P: Platform> Shell<P> {
                 // SAFETY: the handle has been given up in this way.
                 (Ok(left == 0), unsafe { Self::left(shell, ticket, leave) })
             }
-            Ok(End { release: Release { left, deallocate }, leave: None }) => {
+            Ok(End { release: Release { left, deallocate, again }, leave: None }) => {
                 P::note(ticket, Event::Released(left));
+                if again {
+                    P::note(ticket, Event::DeallocatedAgain);
+                }
                 // SAFETY: the count says so, and the handle is still there.
                 let held = if deallocate { unsafe { Self::deallocate_one(shell) } } else { None };
                 // SAFETY: the handle is still there.
-                let none = unsafe { Self::leave_one(shell) };
-                debug_assert!(none.is_none() || P::unwinding(), "a life ends once");
-                (Ok(left == 0), held)
+                let leaked = unsafe { Self::leave_one(shell) };
+                assert!(held.is_none() || leaked.is_none(), "a life ends once");
+                (Ok(left == 0), held.or(leaked))
             }
         }
     }
