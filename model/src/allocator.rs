@@ -189,6 +189,11 @@ impl<P: Platform> Allocator<P> {
         LeakGuard::new(self.leak_detector().expect("an allocator with leak detection"))
     }
 
+    /// What its shells share.
+    pub(crate) fn common(&self) -> Arc<Common<P>> {
+        Arc::clone(&self.0.common)
+    }
+
     /// The statistics.
     pub fn stats(&self) -> AllocatorStats {
         let derived = self.0.common.derived.as_ref();

@@ -33,6 +33,7 @@
 //! ```
 
 mod access;
+mod composite;
 mod copy;
 mod derive;
 mod error;
@@ -42,6 +43,7 @@ mod readable;
 mod shell;
 
 pub use crate::memory::OutOfMemory;
+pub use composite::{Chunks, Composite, MAX_COMPONENTS};
 pub use error::BufferError;
 pub use owned::Owned;
 pub use readable::Readable;
@@ -245,6 +247,16 @@ impl<P: Platform> Buffer<P> {
         self.view.read_only
     }
 
+    /// Where this handle reads next, within its window.
+    pub fn reader_index(&self) -> usize {
+        self.view.reader as usize
+    }
+
+    /// Where this handle writes next, within its window.
+    pub fn writer_index(&self) -> usize {
+        self.view.writer as usize
+    }
+
     /// Bytes put and not yet consumed through this handle.
     pub fn readable(&self) -> usize {
         (self.view.writer - self.view.reader) as usize
@@ -274,7 +286,7 @@ impl<P: Platform> Buffer<P> {
     /// [`BufferError`] when the count isn't one, the buffer is read-only, or the room is too small; nothing is put then.
     #[track_caller]
     pub fn put(&mut self, data: &[u8]) -> Result<(), BufferError> {
-        self.append(data.len(), |to| to.copy_from_slice(data))
+        self.append(data.len(), |from, to| to.copy_from_slice(&data[from..from + to.len()]))
     }
 
     /// Appends `n` bytes of `value`. Only the sole owner may.
@@ -283,13 +295,13 @@ impl<P: Platform> Buffer<P> {
     /// As [`Buffer::put`].
     #[track_caller]
     pub fn put_repeated(&mut self, value: u8, n: usize) -> Result<(), BufferError> {
-        self.append(n, |to| to.fill(value))
+        self.append(n, |_, to| to.fill(value))
     }
 
-    /// Makes room for `n` bytes, lets `fill` write them, and moves the writer index.
+    /// Makes room for `n` bytes, lets `fill` write them, piece by piece, and moves the writer index.
     #[track_caller]
     #[inline]
-    fn append(&mut self, n: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), BufferError> {
+    fn append(&mut self, n: usize, fill: impl FnMut(usize, &mut [u8])) -> Result<(), BufferError> {
         let at = self.view.writer as usize;
         let mut access = self.enter_to_write()?;
         if (access.capacity as usize).saturating_sub(at) < n {
@@ -297,7 +309,7 @@ impl<P: Platform> Buffer<P> {
             self.grow(n)?;
             access = self.reach_to_write()?;
         }
-        fill(access.slice_mut(at, n)?);
+        access.write_at(at, n, fill)?;
         drop(access);
         self.view.writer += n as u32;
         Ok(())

@@ -7,7 +7,7 @@
 //! | `slice`, `duplicate`, `read_slice` | the buffer's own, unchanged | a further one of the same shell |
 //! | `retained_slice`, `retained_duplicate`, `read_retained_slice` | its own, one; it holds one of the buffer's | of a shell of its own |
 //!
-//! In Netty 4.0, and of a buffer without an allocator, the retained ones are the plain ones and a retain.
+//! In Netty 4.0, of a composite, and of a buffer without an allocator, the retained ones are the plain ones and a retain.
 
 use super::shell::{Content, Shell, ShellClass};
 use super::{Buffer, BufferError, Owned, View};
@@ -117,6 +117,9 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     fn retained(&self, class: ShellClass, view: View) -> Result<Self, BufferError> {
         let Some(own) = self.shell().filter(|_| !self.view.unreleasable) else { return Ok(self.another(0, view)?) };
+        if own.class == ShellClass::Composite {
+            return Ok(self.another(1, view)?);
+        }
         let parent = Owned::from(self.another(1, view)?);
         // What isn't a root finds it, and keeps it by a handle of its own.
         let access = if own.class.is_root() { None } else { Some(self.reach()?) };

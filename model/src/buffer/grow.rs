@@ -2,7 +2,7 @@
 //!
 //! **Invariant: a buffer never exceeds its maximal capacity, and a change of capacity loses no byte below the new one.**
 
-use super::{Buffer, BufferError};
+use super::{Buffer, BufferError, ShellClass};
 use crate::Platform;
 use crate::leak::Access;
 
@@ -45,7 +45,11 @@ impl<P: Platform> Buffer<P> {
             return Err(BufferError::Full { needed: capacity, room: maximum });
         }
         let capacity = capacity as u32;
-        self.resize(capacity)?;
+        if self.shell_class() == Some(ShellClass::Composite) {
+            self.resize_composite(capacity)?;
+        } else {
+            self.resize(capacity)?;
+        }
         self.view.reader = self.view.reader.min(capacity);
         self.view.writer = self.view.writer.min(capacity);
         Ok(())

@@ -17,6 +17,7 @@
 //! releases its parent. Ends follow each other in a loop, so that a long chain of derived buffers takes no stack.
 
 use super::Buffer;
+use super::composite::Components;
 use crate::Platform;
 use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
 use crate::leak::{Detector, Tracker};
@@ -27,6 +28,7 @@ use crate::recycler::Pooled;
 use crate::refcnt::{Count, End, IllegalCount, Leave, Release};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
@@ -42,12 +44,14 @@ pub enum ShellClass {
     Slice,
     /// Of a retained duplicate.
     Duplicate,
+    /// Of a composite: never pooled.
+    Composite,
 }
 
 impl ShellClass {
-    /// Whether it has memory of its own.
+    /// Whether it has memory of its own, or components.
     pub(super) fn is_root(self) -> bool {
-        matches!(self, Self::Direct | Self::Heap)
+        matches!(self, Self::Direct | Self::Heap | Self::Composite)
     }
 }
 
@@ -58,6 +62,8 @@ pub(super) enum Content<P: Platform> {
     Memory(Memory<P>),
     /// It shares the bytes of `root`, and owns one count of `parent`, which may be the same.
     Derived { parent: Buffer<P>, root: Option<Buffer<P>> },
+    /// It owns one count of each of these.
+    Composite(Box<Components<P>>),
 }
 
 /// What stays the same during a life.
@@ -134,10 +140,12 @@ impl<P: Platform> Drop for Shell<P> {
     }
 }
 
-/// The parent that an ended derived buffer had: a handle, and whether a count of it is to be released, too.
-struct Held<P: Platform> {
-    parent: NonNull<Shell<P>>,
-    release: bool,
+/// What an ended buffer had of others.
+enum Held<P: Platform> {
+    /// A handle, and whether a count is to be released, too.
+    One { shell: NonNull<Shell<P>>, release: bool },
+    /// The same of each component.
+    Components { components: Box<Components<P>>, release: bool },
 }
 
 impl<P: Platform> Shell<P> {
@@ -213,7 +221,7 @@ impl<P: Platform> Shell<P> {
         // SAFETY: by the contract of this function; the content stays while `self` is borrowed.
         let root = self.content.with(|c| match unsafe { &*c } {
             Content::Derived { parent, root } => root.as_ref().unwrap_or(parent).shell(),
-            Content::Memory(_) | Content::Nothing => Some(self),
+            Content::Memory(_) | Content::Composite(_) | Content::Nothing => Some(self),
         });
         root?.common.as_ref()?.leaks.as_ref()
     }
@@ -296,12 +304,23 @@ impl<P: Platform> Shell<P> {
         unsafe { Self::follow(Self::deallocate_one(shell)) };
     }
 
-    /// Gives up what ended buffers held, one after the other.
+    /// Gives up what ended buffers held, one after the other, and what they held before what comes next.
     #[track_caller]
-    unsafe fn follow(mut held: Option<Held<P>>) {
-        while let Some(Held { parent, release }) = held {
-            // SAFETY: the handle was the ended buffer's, and so is ours.
-            held = unsafe { if release { Self::end_one(parent).1 } else { Self::leave_one(parent) } };
+    unsafe fn follow(held: Option<Held<P>>) {
+        let mut next = held;
+        let mut waiting = Vec::new();
+        while let Some(held) = next {
+            next = match held {
+                // SAFETY: the handle was the ended buffer's, and so is ours.
+                Held::One { shell, release: true } => unsafe { Self::end_one(shell).1 },
+                // SAFETY: as above.
+                Held::One { shell, release: false } => unsafe { Self::leave_one(shell) },
+                Held::Components { mut components, release } => {
+                    waiting.extend(components.give_up(release).map(|(shell, release)| Held::One { shell, release }));
+                    None
+                }
+            };
+            next = next.or_else(|| waiting.pop());
         }
     }
 
@@ -416,7 +435,10 @@ impl<P: Platform> Shell<P> {
             }
             Content::Derived { parent, root } => {
                 drop(root);
-                parent.into_shell().map(|parent| Held { parent, release: leaked == LeakedMemory::Reclaimed })
+                parent.into_shell().map(|shell| Held::One { shell, release: leaked == LeakedMemory::Reclaimed })
+            }
+            Content::Composite(components) => {
+                Some(Held::Components { components, release: leaked == LeakedMemory::Reclaimed })
             }
         };
         if let Some(ticket) = ticket {

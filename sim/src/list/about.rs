@@ -123,6 +123,10 @@ fn defect(name: &str) -> &'static str {
         "ForgottenRelease" => "a write that fails on a closed channel forgets to release its message",
         "DuplicateRelease" => "a write that fails on a closed channel releases its message twice",
         "LostTask" => "an executor that shuts down accepts a task and never runs it",
+        "CompositeReleasesRoot" => {
+            "a composite that ends releases what its component was derived from, not the component"
+        }
+        "CompositeForgetsDropped" => "a composite that becomes smaller forgets to release the components that it drops",
         _ => "",
     }
 }
