@@ -233,8 +233,7 @@ impl<P: Platform> PooledBackend<P> {
     }
 
     /// Moves a buffer's first `keep` bytes into a new block of at least `capacity` bytes: from the running thread's cache or, if
-    /// that has none, from the arena of the old block. The new block belongs to the running thread's cache; where the old one
-    /// goes is [`PooledConfig::old_block_to_its_cache`]. Look at [`Block::keeps`] first.
+    /// that has none, from the arena of the old block. Where the old one goes is [`PooledConfig::old_block_to_its_cache`]. Look at [`Block::keeps`] first.
     ///
     /// # Errors
     /// [`OutOfMemory`] when the platform has none. The old block stays.
@@ -255,7 +254,7 @@ impl<P: Platform> PooledBackend<P> {
         // SAFETY: both blocks have that many bytes, and they are different ones.
         unsafe { new.start().copy_from_nonoverlapping(block.start(), keep) };
         if !self.0.scope.config.old_block_to_its_cache {
-            block.returns_to(&cache);
+            block.returns_as(&new);
         }
         *block = new;
         Ok(())

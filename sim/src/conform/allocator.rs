@@ -180,6 +180,8 @@ impl<P: Platform> Replay for Allocator<P> {
         result.insert("tc".into(), self.seen.values().map(|(short, _)| short.clone()).collect());
         if long {
             result.insert("tcf".into(), self.seen.values().map(|(_, full)| full.clone()).collect());
+        }
+        if trace.get("p").is_some() {
             let n = self.shells.recyclers.len();
             let mut pools: Vec<_> =
                 (0..n).flat_map(|r| self.shells.inspect(r).into_iter().map(move |p| (r, p))).collect();

@@ -345,8 +345,17 @@ impl<P: Platform> Drop for ThreadCache<P> {
 
 /// Where a block goes back to.
 enum Origin<P: Platform> {
-    Chunk { arena: Arc<Arena<P>>, cache: Arc<ThreadCache<P>>, grant: Grant, class: SizeClass },
-    Huge { arena: Option<Arc<Arena<P>>>, layout: Layout },
+    /// No cache: straight to the arena.
+    Chunk {
+        arena: Arc<Arena<P>>,
+        cache: Option<Arc<ThreadCache<P>>>,
+        grant: Grant,
+        class: SizeClass,
+    },
+    Huge {
+        arena: Option<Arc<Arena<P>>>,
+        layout: Layout,
+    },
 }
 
 /// Memory of one owner. It gives itself back when dropped, on whatever thread: into the cache of the thread that allocated it, or
@@ -384,7 +393,7 @@ pub struct CacheHold<P: Platform> {
 impl<P: Platform> Block<P> {
     pub(super) fn granted(arena: Arc<Arena<P>>, cache: Arc<ThreadCache<P>>, grant: Grant, class: SizeClass) -> Self {
         arena.pinned.add(grant.len as u64);
-        let origin = Origin::Chunk { arena, cache, grant, class };
+        let origin = Origin::Chunk { arena, cache: Some(cache), grant, class };
         Self { start: grant.start, len: grant.len, origin: ManuallyDrop::new(origin) }
     }
 
@@ -429,7 +438,7 @@ impl<P: Platform> Block<P> {
     /// Gives it back, and says what the shell of the buffer holds on to.
     pub fn give_back(self) -> Option<CacheHold<P>> {
         let hold = match &*self.origin {
-            Origin::Chunk { cache, .. } if cache.scope.config.shell_holds_cache => {
+            Origin::Chunk { cache: Some(cache), .. } if cache.scope.config.shell_holds_cache => {
                 Some(CacheHold { _cache: Arc::clone(cache) })
             }
             _ => None,
@@ -438,10 +447,14 @@ impl<P: Platform> Block<P> {
         hold
     }
 
-    /// The block goes back to another cache than the one that it is from.
-    pub(super) fn returns_to(&mut self, new: &Arc<ThreadCache<P>>) {
+    /// The block goes back to where `other` goes, rather than to the cache that it is from.
+    pub(super) fn returns_as(&mut self, other: &Self) {
+        let theirs = match &*other.origin {
+            Origin::Chunk { cache, .. } => cache.clone(),
+            Origin::Huge { .. } => None,
+        };
         if let Origin::Chunk { cache, .. } = &mut *self.origin {
-            *cache = Arc::clone(new);
+            *cache = theirs;
         }
     }
 
@@ -470,7 +483,11 @@ impl<P: Platform> Drop for Block<P> {
         match unsafe { ManuallyDrop::take(&mut self.origin) } {
             Origin::Chunk { arena, cache, grant, class } => {
                 arena.pinned.sub(grant.len as u64);
-                if let Err(arena) = cache.put(arena, grant, class) {
+                let refused = match cache {
+                    Some(cache) => cache.put(arena, grant, class).err(),
+                    None => Some(arena),
+                };
+                if let Some(arena) = refused {
                     arena.free(&grant, class.kind, false);
                 }
             }

@@ -69,7 +69,8 @@ pub struct PooledConfig {
     pub cache_holds_thread: bool,
     /// The shell of a released buffer holds the cache that it was from (to 4.1.82).
     pub shell_holds_cache: bool,
-    /// The old block of a buffer that moved goes to the cache that it was from (4.1.118); before, to the running thread's.
+    /// The old block of a buffer that moved goes to the cache that it was from (4.1.118); before, to where the new block will go:
+    /// the running thread's cache, or the arena if the new one is huge.
     pub old_block_to_its_cache: bool,
     /// The list for 50 to 100 % is followed by that for 100 % (4.1.115+); before, by that for 75 to 100 %.
     pub half_full_to_full: bool,
