@@ -153,7 +153,7 @@ impl<P: Platform> ThreadCache<P> {
         let regions = |arena: &Option<Arc<Arena<P>>>| {
             SizeKind::ALL.map(|kind| {
                 let capacity = capacities[kind as usize];
-                let off = kind == SizeKind::Normal && config.max_cached_capacity == 0;
+                let off = kind == SizeKind::Normal && config.max_cached_capacity == 0 && config.zero_caches_nothing;
                 if !caches || arena.is_none() || capacity == 0 || off {
                     return None;
                 }

@@ -42,7 +42,7 @@ pub struct PooledConfig {
     pub small_cache: u32,
     /// Blocks in a thread's cache of one normal size.
     pub normal_cache: u32,
-    /// Larger blocks are not cached, in bytes; 0: no normal size is.
+    /// Larger blocks are not cached, in bytes.
     pub max_cached_capacity: u32,
     /// A thread's cache is trimmed after so many look-ups.
     pub trim_interval: u32,
@@ -57,6 +57,8 @@ pub struct PooledConfig {
     pub design: PageDesign,
     /// The allocation that takes a new page for tiny or small elements counts as a normal one (to 4.1.9).
     pub carving_counts_as_normal: bool,
+    /// `max_cached_capacity` 0 turns the caches of normal sizes off (4.1.16+); before, one size was cached all the same.
+    pub zero_caches_nothing: bool,
     /// A run with room for one element only is given back (4.1.59+, Netty #10896).
     pub single_element_released: bool,
     /// What frees the cache of a thread that ended without removing it.
@@ -167,6 +169,7 @@ impl PooledConfig {
             owner_exit: OwnerExit::RemoveAll,
             design: PageDesign::Buddy,
             carving_counts_as_normal: true,
+            zero_caches_nothing: false,
             single_element_released: false,
             cache_rescue: CacheRescue::Watcher,
             finalizer_is_silent: false,
@@ -184,6 +187,7 @@ impl PooledConfig {
     fn netty_4_1_26(preset: Preset) -> Self {
         Self {
             carving_counts_as_normal: false,
+            zero_caches_nothing: true,
             cache_rescue: CacheRescue::Finalizer,
             cache_holds_thread: false,
             ..Self::netty_4_1_8(preset)
