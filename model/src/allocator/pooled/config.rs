@@ -63,6 +63,8 @@ pub struct PooledConfig {
     pub single_element_released: bool,
     /// What frees the cache of a thread that ended without removing it.
     pub cache_rescue: CacheRescue,
+    /// The finalizer frees a cache that keeps nothing, too (to 4.1.111): it stays counted otherwise.
+    pub finalizes_uncached: bool,
     /// What the finalizer frees isn't counted as a deallocation (4.1.35+).
     pub finalizer_is_silent: bool,
     /// A release into a cache that was freed goes to the arena (4.1.85+, Netty #12749); before, it was lost.
@@ -172,6 +174,7 @@ impl PooledConfig {
             zero_caches_nothing: false,
             single_element_released: false,
             cache_rescue: CacheRescue::Watcher,
+            finalizes_uncached: true,
             finalizer_is_silent: false,
             freed_cache_refuses: false,
             cache_holds_thread: true,
@@ -213,6 +216,7 @@ impl PooledConfig {
 
     fn netty_4_1_118(preset: Preset) -> Self {
         Self {
+            finalizes_uncached: false,
             old_block_to_its_cache: true,
             half_full_to_full: true,
             spare_heap_chunk: true,
