@@ -14,6 +14,7 @@
 use super::shell::{Content, Shell};
 use super::{Buffer, BufferError};
 use crate::Platform;
+use crate::allocator::pooled::BlockPlace;
 use crate::leak::Access as Use;
 use crate::platform::{AtomicOps, CellOps};
 use crate::refcnt::IllegalCount;
@@ -82,7 +83,7 @@ impl<P: Platform> Pins<P> {
                     let up = if mode == Mode::Write { parent } else { root.as_ref().unwrap_or(parent) };
                     Some(up.shell.expect("what is derived has a parent"))
                 }
-                Content::Nothing => unreachable!("a pinned buffer has its content"),
+                Content::Nothing | Content::Holding { .. } => unreachable!("a pinned buffer has its content"),
             });
             match up {
                 Some(up) => next = up,
@@ -140,6 +141,12 @@ impl<P: Platform> Access<'_, P> {
             root.content.with(|c| if let Content::Memory(memory) = unsafe { &*c } { memory.len() } else { 0 })
         };
         self.root().map_or(0, length)
+    }
+
+    /// Where the block is, if it is pooled.
+    pub(super) fn block_place(&self) -> Option<BlockPlace> {
+        // SAFETY: pinned, or the handle is the only one.
+        self.root()?.content.with(|c| if let Content::Memory(memory) = unsafe { &*c } { memory.place() } else { None })
     }
 
     pub(super) fn check(&self, at: usize, length: usize) -> Result<(), BufferError> {
