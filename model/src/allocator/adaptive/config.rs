@@ -62,9 +62,9 @@ pub enum SpentChunk {
 /// In which order the release of a segment does its two steps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum SegmentReturn {
-    /// The chunk's count, then the free list (through 4.2.7). Between the two a chunk can be empty and in use again although
-    /// segments are missing from its list; where Netty then throws "Free list is empty", we count
-    /// [`AdaptiveStats::starved`](super::AdaptiveStats::starved).
+    /// The chunk's count, then the free list (through 4.2.7). Between the two a chunk can be empty, and with
+    /// [`SpentChunk::Withdrawn`] in use again, although segments are missing from its list; where Netty then throws "Free list is
+    /// empty", we count [`AdaptiveStats::starved`](super::AdaptiveStats::starved).
     CountFirst,
     /// The free list, then the count (ours).
     ListFirst,
