@@ -95,7 +95,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: if cfg!(miri) { 8 } else { 2000 },
-        failure_persistence: if cfg!(miri) { None } else { Some(Box::new(FileFailurePersistence::WithSource("regressions"))) },
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::default()
     })]
 
@@ -119,8 +119,9 @@ proptest! {
             prop_assert_eq!(stats(&backend).used_memory, model.used() as u64);
         }
         let there: Vec<_> = chunks(&backend).into_iter().map(|c| (c.number, c.free)).collect();
-        let foretold = |chunk: &ModelChunk| chunk.free.iter().map(|offset| *offset as u32).collect::<Vec<_>>();
-        prop_assert_eq!(there, model.chunks.iter().map(|(number, chunk)| (*number, foretold(chunk))).collect::<Vec<_>>());
+        let foretold = |chunk: &ModelChunk| chunk.free.iter().map(|offset| *offset as u32).collect();
+        let foretold: Vec<_> = model.chunks.iter().map(|(number, chunk)| (*number, foretold(chunk))).collect();
+        prop_assert_eq!(there, foretold);
         blocks.drain(..).for_each(|block| model.free(place(&block)));
         prop_assert_eq!(stats(&backend).used_memory, model.used() as u64);
     }

@@ -17,7 +17,6 @@ use super::free_list::FreeList;
 use super::group::Group;
 use super::magazine::Magazine;
 use super::registry::Core;
-use crate::observe::Reach;
 use crate::platform::{AtomicOps, CellOps, CounterOps};
 use crate::{Platform, Std};
 use alloc::sync::{Arc, Weak};
@@ -84,10 +83,7 @@ impl<P: Platform> Chunk<P> {
         magazine: *const Magazine<P>,
     ) -> Option<Arc<Self>> {
         let layout = Layout::from_size_align(capacity, ALIGN).ok()?;
-        let Some(start) = P::alloc(layout) else {
-            P::reach(Reach::AllocationFailed);
-            return None;
-        };
+        let start = P::alloc(layout)?;
         let segments = segment.map(|size| {
             let count = capacity as u32 / size;
             Segments { size, free: FreeList::new(count, size) }
@@ -330,7 +326,7 @@ impl<P: Platform> Block<P> {
         Some(Self { chunk: Chunk::new(core, len, None, None, ptr::null())?, offset: 0, len })
     }
 
-    /// Its first byte. Uninitialised memory at first, or what the last user left there.
+    /// Its first byte. All of them are initialised: zero in new memory, and else what the last user left there.
     pub fn start(&self) -> NonNull<u8> {
         // SAFETY: the block lies in its chunk.
         unsafe { self.chunk.start.add(self.offset) }
