@@ -5,6 +5,7 @@ mod adaptive_support;
 
 use adaptive_support::{AREA, chunks, place, stats};
 use millpond_model::allocator::adaptive::{AdaptiveBackend, AdaptiveConfig, Block};
+use millpond_tests::scale::scaled;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use std::collections::{BTreeMap, VecDeque};
@@ -89,12 +90,12 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![3 => (0..513_usize).prop_map(Step::Allocate), 2 => (0..64_usize).prop_map(Step::Free)];
-    prop::collection::vec(step, 1..300)
+    prop::collection::vec(step, 1..scaled(300, 60) as usize)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 8 } else { 2000 },
+        cases: scaled(2000, 8) as u32,
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::default()
     })]

@@ -230,30 +230,6 @@ fn an_empty_chunk_far_from_the_preferred_size_is_retired_and_a_near_one_is_not()
 }
 
 #[test]
-fn retirement_is_a_matter_of_chance() {
-    // Two times 128 KiB away from the preference at 10 % each: 20 % of 2,000 chunks, that is 400, with a standard deviation of 18.
-    let config = AdaptiveConfig { retirement_percent: 10, ..AdaptiveConfig::netty_4_2_7(8) };
-    let mut retired = 0;
-    soundly(&in_turn(), || {
-        let backend = AdaptiveBackend::<Sim>::new_on(config);
-        let growing = Request { reallocation: true, ..Request::new(160 * KIB) };
-        let take = |n: usize| (0..n).map(|_| backend.allocate_for(growing, AREA).unwrap()).collect::<Vec<_>>();
-        // The preference is 8 x 128 KiB, because it is the first. Its chunk has no room for more than five of the others.
-        let _first = (backend.allocate(120_000, AREA).unwrap(), take(5));
-        for _ in 0..2000 {
-            let blocks = take(8); // all of a chunk of 10 x 128 KiB: nobody holds it
-            let before = stats(&backend).used_memory;
-            drop(blocks);
-            let fallen = before - stats(&backend).used_memory;
-            assert!(fallen == 0 || fallen == 1280 * KIB as u64);
-            retired += u32::from(fallen > 0);
-        }
-        check(&backend);
-    });
-    assert!((310..490).contains(&retired), "{retired} of 2000");
-}
-
-#[test]
 fn a_thread_of_an_executor_has_magazines_of_its_own() {
     let backend = netty();
     let crew = Crew::<Std>::new(2);
@@ -306,40 +282,6 @@ fn a_thread_that_ends_gives_up_its_chunks() {
     check(&backend);
 }
 
-/// One block of each of 32 and 20,000 bytes, released: what the end of the allocator frees, and what is left of memory when
-/// all is gone.
-fn ended(config: AdaptiveConfig, keep: bool) -> (u64, u64, Execution) {
-    let mut freed = (0, 0);
-    let execution = soundly(&in_turn(), || {
-        let backend = AdaptiveBackend::<Sim>::new_on(config);
-        let blocks = (take(&backend, 32), take(&backend, 20_000));
-        let kept = keep.then_some(blocks);
-        let clone = backend.clone();
-        assert!(clone.finalize().is_none(), "there is another one");
-        let end = backend.finalize().expect("the last one");
-        freed = (end.freed, end.left);
-        drop(kept);
-    });
-    (freed.0, freed.1, execution)
-}
-
-#[test]
-fn in_4_2_7_the_end_of_the_allocator_frees_the_large_group() {
-    // Spec 5.4: its finaliser frees only that. Here the rest goes too, uncounted.
-    let (freed, left, execution) = ended(AdaptiveConfig::netty_4_2_7(8), false);
-    assert_eq!((freed, left, execution.leaked_bytes), (256 << 10, 128 << 10, 0));
-}
-
-#[test]
-fn the_mended_end_frees_all_groups_and_blocks_in_use_stay_good() {
-    let config = AdaptiveConfig::mended(8);
-    assert_eq!(config.finalization, Finalization::AllGroups);
-    let (freed, left, execution) = ended(config, false);
-    assert_eq!((freed, left, execution.leaked_bytes), (384 << 10, 0, 0));
-    let (freed, left, execution) = ended(config, true);
-    assert_eq!((freed, left, execution.leaked_bytes), (0, 384 << 10, 0));
-}
-
 #[test]
 fn a_chunk_put_away_is_next_in_line_if_it_has_more_left() {
     // Units of 256 bytes: the first chunk has 8 x 17,000 = 136,000 bytes in whole 256: 136,192.
@@ -371,5 +313,68 @@ fn configurations_that_make_no_sense_are_refused() {
         AdaptiveConfig { cores: u32::MAX, ..netty },
     ] {
         assert!(wrong.validate().is_err(), "{wrong:?}");
+    }
+}
+
+/// What needs the simulator's chance or its books.
+mod on_sim {
+    use super::*;
+
+    #[test]
+    fn retirement_is_a_matter_of_chance() {
+        // Two times 128 KiB away from the preference at 10 % each: 20 % of 2,000 chunks, that is 400, with a standard deviation of 18.
+        let config = AdaptiveConfig { retirement_percent: 10, ..AdaptiveConfig::netty_4_2_7(8) };
+        let mut retired = 0;
+        soundly(&in_turn(), || {
+            let backend = AdaptiveBackend::<Sim>::new_on(config);
+            let growing = Request { reallocation: true, ..Request::new(160 * KIB) };
+            let take = |n: usize| (0..n).map(|_| backend.allocate_for(growing, AREA).unwrap()).collect::<Vec<_>>();
+            // The preference is 8 x 128 KiB, because it is the first. Its chunk has no room for more than five of the others.
+            let _first = (backend.allocate(120_000, AREA).unwrap(), take(5));
+            for _ in 0..2000 {
+                let blocks = take(8); // all of a chunk of 10 x 128 KiB: nobody holds it
+                let before = stats(&backend).used_memory;
+                drop(blocks);
+                let fallen = before - stats(&backend).used_memory;
+                assert!(fallen == 0 || fallen == 1280 * KIB as u64);
+                retired += u32::from(fallen > 0);
+            }
+            check(&backend);
+        });
+        assert!((310..490).contains(&retired), "{retired} of 2000");
+    }
+
+    /// One block of each of 32 and 20,000 bytes, released: what the end of the allocator frees, and what is left of memory when
+    /// all is gone.
+    fn ended(config: AdaptiveConfig, keep: bool) -> (u64, u64, Execution) {
+        let mut freed = (0, 0);
+        let execution = soundly(&in_turn(), || {
+            let backend = AdaptiveBackend::<Sim>::new_on(config);
+            let blocks = (take(&backend, 32), take(&backend, 20_000));
+            let kept = keep.then_some(blocks);
+            let clone = backend.clone();
+            assert!(clone.finalize().is_none(), "there is another one");
+            let end = backend.finalize().expect("the last one");
+            freed = (end.freed, end.left);
+            drop(kept);
+        });
+        (freed.0, freed.1, execution)
+    }
+
+    #[test]
+    fn in_4_2_7_the_end_of_the_allocator_frees_the_large_group() {
+        // Spec 5.4: its finaliser frees only that. Here the rest goes too, uncounted.
+        let (freed, left, execution) = ended(AdaptiveConfig::netty_4_2_7(8), false);
+        assert_eq!((freed, left, execution.leaked_bytes), (256 << 10, 128 << 10, 0));
+    }
+
+    #[test]
+    fn the_mended_end_frees_all_groups_and_blocks_in_use_stay_good() {
+        let config = AdaptiveConfig::mended(8);
+        assert_eq!(config.finalization, Finalization::AllGroups);
+        let (freed, left, execution) = ended(config, false);
+        assert_eq!((freed, left, execution.leaked_bytes), (384 << 10, 0, 0));
+        let (freed, left, execution) = ended(config, true);
+        assert_eq!((freed, left, execution.leaked_bytes), (0, 384 << 10, 0));
     }
 }

@@ -11,6 +11,7 @@ use millpond_model::allocator::adaptive::{
 use millpond_model::platform::Lock;
 use millpond_model::{Platform, Std};
 use millpond_tests::crew::Crew;
+use millpond_tests::scale::scaled;
 use millpond_tests::sim::{in_turn, random, scheduled, soundly};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -135,11 +136,33 @@ fn every_thread_has_magazines_of_its_own_in_many_schedules() {
     }
 }
 
-#[test]
-fn real_threads() {
-    for config in [AdaptiveConfig::netty_4_2_7(2), AdaptiveConfig::mended(2)] {
-        churn::<Std>(config, 4, 4, 10_000);
-        churn::<Std>(tiny(config), 4, 10, 5_000);
+/// Real threads, with as many rules as there are places where they meet: segments that come back, and large chunks.
+mod on_std {
+    use super::*;
+
+    #[test]
+    fn as_netty() {
+        let config = AdaptiveConfig::netty_4_2_7(2);
+        churn::<Std>(AdaptiveConfig { min_segments: scaled(32, 2) as u32, ..config }, 4, 4, scaled(10_000, 20));
+        churn::<Std>(tiny(config), 4, scaled(10, 3) as usize, scaled(5_000, 40));
+    }
+
+    #[test]
+    fn mended() {
+        churn::<Std>(tiny(AdaptiveConfig::mended(2)), 4, scaled(10, 3) as usize, scaled(5_000, 40));
+    }
+
+    #[test]
+    fn spent_chunks_withdrawn() {
+        let config = AdaptiveConfig { spent_chunk: SpentChunk::Withdrawn, ..tiny(AdaptiveConfig::netty_4_2_7(1)) };
+        churn::<Std>(config, 4, scaled(10, 3) as usize, scaled(5_000, 40));
+    }
+
+    #[test]
+    fn contended() {
+        for _ in 0..scaled(200, 3) {
+            contend::<Std>(tiny(AdaptiveConfig::netty_4_2_7(2)), 10);
+        }
     }
 }
 
