@@ -156,9 +156,19 @@ pub enum Defect {
     DuplicateRelease,
     /// An executor accepts a task while it shuts down and never runs it (Netty #9603).
     LostTask,
+    /// A composite releases what its component was derived from, and not the component (Netty #8495).
+    CompositeReleasesRoot,
+    /// A composite that becomes smaller forgets to release the components that it drops (Netty #8438).
+    CompositeForgetsDropped,
 }
 
 impl Defect {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 3] = [Self::ForgottenRelease, Self::DuplicateRelease, Self::LostTask];
+    pub const ALL: [Self; 5] = [
+        Self::ForgottenRelease,
+        Self::DuplicateRelease,
+        Self::LostTask,
+        Self::CompositeReleasesRoot,
+        Self::CompositeForgetsDropped,
+    ];
 }

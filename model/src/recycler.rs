@@ -45,6 +45,7 @@ pub use config::{
     WoqRatio,
 };
 pub use domain::{Collect, Collected, Domain};
+pub(crate) use domain::{Collectable, ThreadHold};
 pub use error::RecyclerError;
 pub use inspect::{HOLE, LocalPoolInspection, PoolInspection, QueueInspection, StackInspection, StoreInspection};
 pub use shared::{Handle, SharedRecycler};

@@ -2,8 +2,10 @@
 //!
 //! **Invariant: each field names the release that changed it**; no other code knows releases.
 
+use crate::leak::LeakConfig;
 use crate::preset::Preset;
 use crate::recycler::RecyclerConfig;
+use crate::refcnt::Scheme;
 use serde::{Deserialize, Serialize};
 
 /// Where the memory of buffers comes from.
@@ -40,10 +42,15 @@ pub struct AllocatorConfig {
     pub backend: Backend,
     /// The recyclers of the shells: of direct and heap buffers, slices and duplicates, one of each.
     pub shells: RecyclerConfig,
+    /// How counts are kept: compare and swap through 4.1.16, optimistically 4.1.17 to 4.1.31, odd and even from 4.1.32.
+    pub scheme: Scheme,
     /// Whether retained slices and duplicates have counts of their own: from 4.1.
     pub derivation: Derivation,
     /// What becomes of leaked memory: reclaimed by Millpond, lost by Netty.
     pub leaked: LeakedMemory,
+    /// Who looks for leaks. `None`, the default of all presets: nobody, at no cost. What a release of Netty does by default is
+    /// `Some` of its preset's.
+    pub leak_detection: Option<LeakConfig>,
 }
 
 impl Default for AllocatorConfig {
@@ -54,13 +61,21 @@ impl Default for AllocatorConfig {
 
 impl From<Preset> for AllocatorConfig {
     fn from(preset: Preset) -> Self {
+        let from = |first: Preset| preset >= first;
         let is_4_0 = preset == Preset::Netty4_0_43;
         let is_ours = preset == Preset::Millpond;
         Self {
             backend: Backend::Unpooled,
             shells: preset.into(),
+            scheme: match preset {
+                Preset::Millpond => Scheme::OneWord,
+                _ if from(Preset::Netty4_1_38) => Scheme::OddEven,
+                _ if from(Preset::Netty4_1_22) => Scheme::Optimistic,
+                _ => Scheme::CasLoop,
+            },
             derivation: if is_4_0 { Derivation::SharedCount } else { Derivation::OwnCount },
             leaked: if is_ours { LeakedMemory::Reclaimed } else { LeakedMemory::Lost },
+            leak_detection: None,
         }
     }
 }

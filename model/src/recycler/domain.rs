@@ -37,6 +37,8 @@ pub enum Collect {
 pub struct Collected {
     /// Pools that were given up.
     pub pools: u64,
+    /// Buffer caches of dead threads that were given up.
+    pub caches: u64,
     /// Threads that have ended but are held by a pool that isn't given up (Netty commit 0276b6e0f6), ascending.
     pub uncollected: Vec<ThreadId>,
 }
@@ -68,10 +70,15 @@ pub(super) struct Finalizer<P: Platform> {
     pub(super) units: i32,
 }
 
-/// A recycler as the collection sees it.
-pub(super) trait Collectable: Send + Sync {
+/// A recycler, or whatever else has something for each thread, as the collection sees it.
+pub(crate) trait Collectable: Send + Sync {
     /// Gives up the pools of dead threads that nobody refers to; adds the threads that the others hold.
     fn collect(&self, result: &mut Collected);
+}
+
+/// Keeps a thread that ended from being collected.
+pub(crate) struct ThreadHold {
+    _pin: Arc<()>,
 }
 
 /// What is known about a thread.
@@ -323,14 +330,35 @@ impl<P: Platform> Domain<P> {
         result
     }
 
-    /// Only the first part of [`Domain::collect`]: gives up pools.
+    /// Only the first part of [`Domain::collect`]: gives up pools, until nothing more can be given up.
     pub fn collect_pools(&self) -> Collected {
         let recyclers: Vec<_> = self.0.registry.lock().recyclers.iter().filter_map(Weak::upgrade).collect();
         let mut result = Collected::default();
-        for recycler in recyclers {
-            recycler.collect(&mut result);
+        loop {
+            let before = (result.pools, result.caches);
+            result.uncollected.clear();
+            for recycler in &recyclers {
+                recycler.collect(&mut result);
+            }
+            if (result.pools, result.caches) == before {
+                return result;
+            }
         }
-        result
+    }
+
+    /// Whether what nobody refers to stays until the next [`Domain::collect`].
+    pub(crate) fn withholds(&self) -> bool {
+        self.0.policy == Collect::Withheld
+    }
+
+    /// Has `collectable` take part in the collections.
+    pub(crate) fn register(&self, collectable: Weak<dyn Collectable>) {
+        self.0.register_recycler(collectable);
+    }
+
+    /// Holds the running thread; `None` when it is past its end.
+    pub(crate) fn hold_thread(&self) -> Option<ThreadHold> {
+        self.0.with_record(|record| ThreadHold { _pin: Arc::clone(&record.pin) })
     }
 
     /// Only the last part of [`Domain::collect`]: finalises unlinked queues.
