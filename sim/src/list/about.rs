@@ -92,6 +92,11 @@ fn defect(name: &str) -> &'static str {
         "ForgottenRelease" => "a write that fails on a closed channel forgets to release its message",
         "DuplicateRelease" => "a write that fails on a closed channel releases its message twice",
         "LostTask" => "an executor that shuts down accepts a task and never runs it",
+        "OutputKept" => "an encoder releases its output again when the write was refused",
+        "CumulationLeak" => "a decoder that can't join two buffers leaks one of them",
+        "EarlyRemoval" => "a decoder removed inside `decode` releases what that reads",
+        "ReentrantRead" => "a decoder fed while it is on the stack decodes under the outer call's feet",
+        "CumulationKept" => "a removed decoder gives its bytes on and forgets them only then",
         _ => "",
     }
 }
