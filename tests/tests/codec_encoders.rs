@@ -274,7 +274,8 @@ fn the_kept_output_is_seen() {
 #[test]
 fn a_source_that_its_encoder_releases_is_seen() {
     let found = found(None, || {
-        let releasing = |message: &Buffer<Sim>, _: &mut Buffer<Sim>| Ok(drop(message.release()?));
+        let releasing =
+            |message: &Buffer<Sim>, _: &mut Buffer<Sim>| message.release().map(drop).map_err(HandlerError::from);
         let line = Line::<Sim, _>::new(Out(MessageToByteEncoder::new(encoding(releasing), OURS)));
         let (message, witness) = line.message("ab");
         let (promise, result) = line.write(message);

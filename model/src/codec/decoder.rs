@@ -139,6 +139,11 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
         self.state.borrow().cumulation.as_ref().map_or(0, |c| c.readable())
     }
 
+    /// Bytes that the cumulation has room for, read ones included.
+    pub fn capacity(&self) -> usize {
+        self.state.borrow().cumulation.as_ref().map_or(0, |c| c.capacity())
+    }
+
     fn queues(&self) -> bool {
         self.config.reentrant_read == ReentrantRead::Queued && !P::planted(Defect::ReentrantRead)
     }
