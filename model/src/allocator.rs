@@ -37,6 +37,7 @@ use crate::observe::{Kind, Reach};
 use crate::platform::AtomicOps;
 use crate::recycler::{Domain, PoolInspection, Recycler, RecyclerStats};
 use crate::{Platform, Std};
+use adaptive::AdaptiveBackend;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -202,6 +203,11 @@ impl<P: Platform> Allocator<P> {
     /// Its pooled backend, if it has one.
     pub fn pooled(&self) -> Option<&PooledBackend<P>> {
         self.0.common.source.pooled()
+    }
+
+    /// Its adaptive backend, if it has one.
+    pub fn adaptive(&self) -> Option<&AdaptiveBackend<P>> {
+        self.0.common.source.adaptive()
     }
 
     /// The inside of every pool of shells, each with the kind of its shells, in order of creation; a shell is its number.

@@ -2,6 +2,7 @@
 //!
 //! **Invariant: each field names the release that changed it**; no other code knows releases.
 
+use super::adaptive::AdaptiveConfig;
 use super::pooled::PooledConfig;
 use crate::leak::LeakConfig;
 use crate::preset::Preset;
@@ -17,6 +18,8 @@ pub enum Backend {
     Unpooled,
     /// Arenas of chunks, with a cache for each thread: [`PooledBackend`](super::pooled::PooledBackend).
     Pooled(PooledConfig),
+    /// Magazines of chunks, as many as threads meet at: [`AdaptiveBackend`](super::adaptive::AdaptiveBackend).
+    Adaptive(AdaptiveConfig),
 }
 
 /// What `retained_slice` and `retained_duplicate` are.
@@ -62,6 +65,11 @@ impl AllocatorConfig {
     /// The rules of a release, with its pooled allocator.
     pub fn pooled(preset: Preset) -> Self {
         Self { backend: Backend::Pooled(preset.into()), ..preset.into() }
+    }
+
+    /// The rules of 4.2.7 with its default, the adaptive allocator, on a machine with `cores` cores.
+    pub fn adaptive(cores: u32) -> Self {
+        Self { backend: Backend::Adaptive(AdaptiveConfig::netty_4_2_7(cores)), ..Preset::Netty4_2_7.into() }
     }
 }
 

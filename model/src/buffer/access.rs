@@ -347,7 +347,10 @@ impl<P: Platform> Buffer<P> {
         root.content.with_mut(|c| match unsafe { &mut *c } {
             Content::Memory(memory) if memory.fits(old, new) => Ok::<_, BufferError>(()),
             Content::Memory(memory) => {
-                let moved = memory.sibling(new)?;
+                let moved = match &root.common {
+                    Some(common) => common.source.sibling(memory, new)?,
+                    None => memory.sibling(new)?,
+                };
                 // SAFETY: both blocks are exclusive, so that they don't overlap, and at least as long.
                 unsafe { moved.start().copy_from_nonoverlapping(memory.start(), old.min(new)) };
                 drop(core::mem::replace(memory, moved));
