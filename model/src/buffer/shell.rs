@@ -172,7 +172,9 @@ impl<P: Platform> Shell<P> {
         shell
     }
 
-    /// As `begin`, in a shell that has no pool: it is freed after this life.
+    /// As `begin`, in a shell that has no pool: it is freed after this life. If it has an allocator, that decides whether it is
+    /// tracked.
+    #[track_caller]
     pub(super) fn begin_alone(
         shell: ShellBox<P>,
         content: Content<P>,
@@ -181,7 +183,10 @@ impl<P: Platform> Shell<P> {
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        unsafe { Self::start(shell, None, content, capacity, max_capacity, None) };
+        let leaks = unsafe { shell.as_ref() }.common.as_ref().and_then(|common| common.leaks.as_ref());
+        let tracker = if let Some(detector) = leaks { detector.track() } else { None };
+        // SAFETY: as above.
+        unsafe { Self::start(shell, None, content, capacity, max_capacity, tracker) };
         shell
     }
 
