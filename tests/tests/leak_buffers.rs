@@ -3,7 +3,7 @@
 
 use millpond::engine::{Options, Sim, Strategy, When, with_ledger};
 use millpond::ledger::{FindingKind, Ledger};
-use millpond_model::allocator::{Allocator, AllocatorConfig};
+use millpond_model::allocator::{Allocator, AllocatorConfig, Backend};
 use millpond_model::buffer::{Buffer, BufferError, Owned};
 use millpond_model::leak::{Detection, Finding, Leak, LeakConfig, LeakGuard, LeakWatch, Level, ReleaseLater, TrackId};
 use millpond_model::memory::Area;
@@ -284,7 +284,8 @@ fn f4_no_way_to_a_buffer_passes_the_detector() {
 fn f7_an_allocation_that_fails_leaves_no_tracker() {
     let options = Options { alloc_fails: Some(When::Nth(3)), ..Options::default() };
     soundly(&options, || {
-        let allocator = quiet::<Sim>(watched(Preset::Millpond));
+        let config = AllocatorConfig { backend: Backend::Unpooled, ..watched(Preset::Millpond) };
+        let allocator = quiet::<Sim>(config);
         let guard = allocator.guard_leaks();
         let mut failed = 0;
         for _ in 0..10 {
