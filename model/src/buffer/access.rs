@@ -134,6 +134,15 @@ impl<P: Platform> Access<'_, P> {
         self.root.map(|root| unsafe { root.as_ref() })
     }
 
+    /// The access without the borrow that it began with.
+    ///
+    /// # Safety
+    /// It ends before the handle that it began with.
+    pub(super) unsafe fn unbound(self) -> Access<'static, P> {
+        let Self { start, direct, capacity, offset, mode, root, pins, .. } = self;
+        Access { start, direct, capacity, offset, mode, root, pins, _handle: PhantomData }
+    }
+
     /// Bytes of the whole block of memory.
     pub(super) fn block_length(&self) -> usize {
         let length = |root: &Shell<P>| {
