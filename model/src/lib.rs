@@ -8,6 +8,7 @@ pub mod allocator;
 pub mod buffer;
 pub mod channel;
 pub mod event_loop;
+pub mod leak;
 pub mod memory;
 pub mod message;
 pub mod mpsc;

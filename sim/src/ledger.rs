@@ -470,6 +470,7 @@ impl Ledger {
                 self.tolerated.refusals += 1;
                 Ok(())
             }
+            Event::Touched(_) if stale && self.tolerance.refusals => Ok(()),
             Event::RecycleRefused => {
                 let text = "was recycled again: the pool saw it and refused".to_string();
                 self.found(at, slot, FindingKind::DoubleRelease, text)

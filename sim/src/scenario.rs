@@ -26,7 +26,7 @@ mod units;
 
 pub use check::{Flaw, check};
 pub use diagnose::{Colour, LoadError, Problem, printable};
-pub use exchange::{Exchange, Keeps, Release, To};
+pub use exchange::{Exchange, Form, Keeps, Release, To};
 pub use load::{Loaded, dialect, load, parse};
 pub use locate::locate;
 pub use oracles::{Column, Expect, Metric, Oracle};

@@ -12,6 +12,7 @@
 mod business;
 mod exchange;
 mod flight;
+mod forms;
 mod peer;
 mod quiescence;
 
@@ -25,6 +26,7 @@ use crate::scenario::{
 use business::{Business, Job};
 use exchange::{ExchangeOf, Table};
 use millpond_model::Platform;
+use millpond_model::allocator::AllocatorConfig;
 use millpond_model::channel::{Channel, ChannelSetup, FillEncoder};
 use millpond_model::event_loop::{EventLoop, LoopConfig, Stall};
 use millpond_model::observe::Kind;
@@ -396,6 +398,6 @@ fn pools_config(pool: &Pool) -> PoolsConfig {
         write_task: of(Kind::WriteTask),
         write_and_flush_task: of(Kind::WriteAndFlushTask),
         entry: of(Kind::OutboundEntry),
-        buffer_shell: of(Kind::BufferShell),
+        buffers: AllocatorConfig { shells: of(Kind::BufferShell), ..pool.preset.into() },
     }
 }

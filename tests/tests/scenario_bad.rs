@@ -388,6 +388,11 @@ fn exchanges() {
     error(&exchange("in_flight: 0"), 1, 43, "`in_flight` is between 1 and 1_000_000, not 0", "");
     error(&exchange("forgets: Rate(2)"), 1, 46, "a probability is between 0 and 1, not 2", "");
     error(&exchange("forgets: 0.5"), 1, 41, "a `When` is needed here, not `0.5`", "write `Rate(0.5)`");
+    let slice = "did you mean `Slice`?";
+    error(&exchange("form: Slic"), 1, 38, "there is no `Form` called `Slic`", slice);
+    says(&exchange("misuse: Nth(0)"), "`Nth` counts from 1: it is at least 1, not 0");
+    let alone = "misuse needs several threads: `to: Loops`";
+    error(&exchange("to: Held, misuse: Always"), 1, 50, alone, "");
     let held = "4 threads x 2_000_000 buffers = 8_000_000; an exchange holds at most 4_000_000";
     error(&exchange("to: Held, buffers: 2_000_000"), 1, 51, held, "");
     says(&exchange("buffers: 1_000_000_000"), "an exchange has at most 1_000_000_000");

@@ -14,6 +14,7 @@ use super::shell::{Content, Shell};
 use super::{Buffer, BufferError};
 use crate::Platform;
 use crate::allocator::pooled::BlockPlace;
+use crate::leak::Access as Use;
 use crate::platform::{AtomicOps, CellOps};
 use crate::refcnt::IllegalCount;
 use alloc::vec::Vec;
@@ -114,6 +115,13 @@ impl<P: Platform> Buffer<P> {
     /// To read.
     #[track_caller]
     pub(super) fn enter(&self) -> Result<Access<'_, P>, BufferError> {
+        self.record(Use::Used);
+        self.reach()
+    }
+
+    /// As `enter`, as a part of an operation that the leak detector has been told of.
+    #[track_caller]
+    pub(super) fn reach(&self) -> Result<Access<'_, P>, BufferError> {
         self.enter_asking(|shell| shell.count.pin(), false)
     }
 
@@ -121,10 +129,11 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     #[inline]
     pub(super) fn enter_alone(&mut self) -> Result<Access<'_, P>, BufferError> {
+        self.record(Use::Used);
         // SAFETY: the access borrows `self` as this function does.
         match unsafe { self.sole() } {
             Some(access) => access,
-            None => self.enter(),
+            None => self.reach(),
         }
     }
 
@@ -135,6 +144,15 @@ impl<P: Platform> Buffer<P> {
         if self.is_read_only() {
             return Err(BufferError::ReadOnly);
         }
+        self.record(Use::Used);
+        self.reach_to_write()
+    }
+
+    /// As `enter_to_write` of a handle that isn't only for reading, as a part of an operation that the leak detector has been
+    /// told of.
+    #[track_caller]
+    #[inline]
+    pub(super) fn reach_to_write(&mut self) -> Result<Access<'_, P>, BufferError> {
         // SAFETY: the access borrows `self` as this function does.
         match unsafe { self.sole() } {
             Some(access) => access,

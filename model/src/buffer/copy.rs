@@ -5,7 +5,7 @@
 use super::shell::{Shell, ShellBox, ShellClass};
 use super::{Buffer, BufferError, View};
 use crate::Platform;
-use crate::allocator::LeakedMemory;
+use crate::allocator::AllocatorConfig;
 use crate::buffer::shell::Content;
 use crate::memory::{Area, Memory, OutOfMemory, UnpooledBlock};
 
@@ -60,7 +60,7 @@ impl<P: Platform> Buffer<P> {
     fn unpooled(area: Area, capacity: usize, maximum: usize) -> Result<Self, OutOfMemory> {
         let memory = UnpooledBlock::allocate(capacity, area)?;
         let class = if area == Area::Heap { ShellClass::Heap } else { ShellClass::Direct };
-        let shell = ShellBox::new(class, 0, LeakedMemory::Reclaimed, None);
+        let shell = ShellBox::new(class, 0, &AllocatorConfig::default(), None);
         let content = Content::Memory(Memory::Unpooled(memory));
         Ok(Self { shell: Some(Shell::begin_alone(shell, content, capacity as u32, maximum as u32)), view: View::WHOLE })
     }

@@ -24,7 +24,7 @@ impl<P: Platform> Buffer<P> {
             (Some(length), _) => length,
             // Relaxed: a whole buffer may change as soon as this returns, anyway.
             (None, Some(shell)) if shell.class.is_root() => shell.capacity.load(Relaxed),
-            (None, _) => self.enter().map_or(0, |access| access.capacity),
+            (None, _) => self.reach().map_or(0, |access| access.capacity),
         };
         capacity as usize
     }
@@ -119,7 +119,7 @@ impl<P: Platform> Buffer<P> {
         let Some(own) = self.shell().filter(|_| !self.view.unreleasable) else { return Ok(self.another(0, view)?) };
         let parent = Owned::from(self.another(1, view)?);
         // What isn't a root finds it, and keeps it by a handle of its own.
-        let access = if own.class.is_root() { None } else { Some(self.enter()?) };
+        let access = if own.class.is_root() { None } else { Some(self.reach()?) };
         let far = access.as_ref().and_then(|access| access.root());
         let common = far.unwrap_or(own).common.as_ref();
         let Some(derived) = common.and_then(|common| common.derived.as_ref()) else { return Ok(parent.into_buffer()) };
@@ -131,7 +131,9 @@ impl<P: Platform> Buffer<P> {
             _ => derived.duplicates.get(),
         };
         let maximum = parent.max_capacity() as u32;
-        let shell = Shell::begin(home, Content::Derived { parent: parent.into_buffer(), root }, 0, maximum);
+        let tracker = if let Some(tracker) = own.tracker() { tracker.detector().track_derived(tracker) } else { None };
+        let view = View { tracked: tracker.is_some(), ..view };
+        let shell = Shell::begin(home, Content::Derived { parent: parent.into_buffer(), root }, 0, maximum, tracker);
         Ok(Self { shell: Some(shell), view })
     }
 

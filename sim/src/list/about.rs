@@ -10,6 +10,8 @@ pub fn about(topic: Topic, name: &str) -> &'static str {
         Topic::Scenarios => "",
         Topic::Presets => preset(name),
         Topic::Strategies => strategy(name),
+        Topic::Steps => step(name),
+        Topic::Forms => form(name),
         Topic::Oracles => oracle(name),
         Topic::Metrics => metric(name),
         Topic::Faults => fault(name),
@@ -46,6 +48,34 @@ fn strategy(name: &str) -> &'static str {
         "RoundRobin" => "in turn",
         "RunOn" => "the running thread until it waits, then the one that came first",
         "Pct" => "random priorities with depth - 1 change points: `Pct(depth: 3)`, `--strategy pct:3`",
+        _ => "",
+    }
+}
+
+fn step(name: &str) -> &'static str {
+    match name {
+        "Phase" => "business threads write to channels: `Phase(writes: 100, clients: Flood)`",
+        "Drain" => "stalls end; waits until task queues and outbound buffers are empty",
+        "Idle" => "nothing happens for a while: `Idle(lasts: S(1))`",
+        "Exchange" => "business threads allocate buffers, others read and release them: `Exchange(form: Slice)`",
+        "Release" => "the buffers of `Exchange(to: Held)` are read and released: `Release(from: Loop)`",
+        "Collect" => "one full garbage collection",
+        "Renew" => "business threads end and new ones take their places",
+        "Close" => "channels are closed",
+        "Shutdown" => "loops shut down gracefully",
+        _ => "",
+    }
+}
+
+fn form(name: &str) -> &'static str {
+    match name {
+        "Plain" => "the buffer as it was allocated; the default",
+        "Grown" => "allocated with half its size, and grown",
+        "Slice" => "a slice of its second half, which shares the count",
+        "Duplicate" => "a duplicate, which shares the count",
+        "RetainedSlice" => "a retained slice of its second half, with a count of its own",
+        "RetainedDuplicate" => "a retained duplicate, with a count of its own",
+        "Nested" => "a retained slice of a retained duplicate of a retained slice",
         _ => "",
     }
 }

@@ -7,6 +7,7 @@
 //!                                                    └──> held, until a `Release` step
 //! ```
 
+use millpond_model::memory::Area;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -27,12 +28,19 @@ pub struct Exchange {
     pub in_flight: u32,
     /// How large they are.
     pub size: Payload,
+    /// Where their memory is.
+    pub area: Area,
+    /// What is given away: the buffer, or what is derived from it.
+    pub form: Form,
     /// Who reads and releases them.
     pub to: To,
     /// What the thread that gives a buffer away keeps of it.
     pub keeps: Keeps,
     /// When the thread that should release a buffer forgets it: a program's own leak.
     pub forgets: Option<When>,
+    /// When three threads release a buffer that is theirs to release once, or retain it meanwhile: a program's own mistake,
+    /// which must be refused.
+    pub misuse: Option<When>,
 }
 
 impl Default for Exchange {
@@ -43,11 +51,35 @@ impl Default for Exchange {
             buffers: 100,
             in_flight: 2,
             size: Payload::Exactly(Size::b(512)),
+            area: Area::Direct,
+            form: Form::Plain,
             to: To::Loops,
             keeps: Keeps::Nothing,
             forgets: None,
+            misuse: None,
         }
     }
+}
+
+/// What a buffer is when it is given away. All its bytes can be read in each form; who gives it away releases what stays with
+/// it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Form {
+    /// The buffer as it was allocated.
+    #[default]
+    Plain,
+    /// It was allocated with half its size and has grown.
+    Grown,
+    /// A slice of its second half, which shares the count.
+    Slice,
+    /// A duplicate, which shares the count.
+    Duplicate,
+    /// A retained slice of its second half, with a count of its own.
+    RetainedSlice,
+    /// A retained duplicate, with a count of its own.
+    RetainedDuplicate,
+    /// A retained slice of a retained duplicate of a retained slice.
+    Nested,
 }
 
 /// Who reads and releases the buffers of an exchange.

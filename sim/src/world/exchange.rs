@@ -5,6 +5,7 @@
 
 use super::business::size;
 use super::flight::Flight;
+use super::forms::make;
 use crate::engine::{Chances, Generator};
 use crate::scenario::{Exchange, Keeps, To};
 use millpond_model::Platform;
@@ -74,18 +75,19 @@ impl<P: Platform> Table<P> {
 
 /// The part of thread number `index` of the exchange.
 pub(super) fn exchange<P: Platform>(of: &ExchangeOf<P>, index: u64, draws: &mut Generator) {
-    let Exchange { buffers, in_flight, size: payload, to, keeps, forgets, .. } = &of.exchange;
+    let Exchange { buffers, in_flight, size: payload, area, form, to, keeps, forgets, misuse, .. } = &of.exchange;
     let flight = Flight::<P>::new();
-    let mut forgotten = Chances::default();
+    let (mut forgotten, mut misused) = (Chances::default(), Chances::default());
     for j in 0..*buffers {
         flight.await_below(*in_flight);
         let forgets = forgets.is_some_and(|when| forgotten.strike(when.into(), P::now(), |t| draws.chance(t)));
+        let misuse = misuse.is_some_and(|when| misused.strike(when.into(), P::now(), |t| draws.chance(t)));
         let size = size(payload, draws) as usize;
         // Without memory this buffer isn't: the pool has told the checker.
-        let Ok(mut buffer) = of.pools.buffers.allocate(size) else { continue };
         let byte = (index * 31 + j) as u8;
-        buffer.put_repeated(byte, size).expect("a new buffer has room for its capacity");
+        let Ok(buffer) = make(&of.pools.buffers, *area, *form, size, byte) else { continue };
         let kept = (*keeps == Keeps::Reference).then(|| buffer.retain().expect("the buffer is alive"));
+        let stale = misuse.then(|| [(); 2].map(|()| buffer.duplicate().expect("the buffer is alive")));
         let parcel = Parcel { buffer, byte, forgets };
         match to {
             To::Itself => of.table.receive(parcel),
@@ -99,12 +101,28 @@ pub(super) fn exchange<P: Platform>(of: &ExchangeOf<P>, index: u64, draws: &mut 
                 });
             }
         }
+        if let Some([theirs, ours]) = stale {
+            let landing = flight.takes_off();
+            let l = ((index + j + 1) % of.loops.len() as u64) as usize;
+            on(&of.loops[l], move || {
+                retain_and_release(&theirs);
+                drop((theirs, landing));
+            });
+            let _ = ours.release();
+        }
         if let Some(buffer) = kept {
             of.table.receive(Parcel { buffer, byte, forgets: false });
         }
         P::boundary();
     }
     flight.await_below(1);
+}
+
+/// What a thread does that believes to own the buffer: right if it is alive, and to be refused otherwise.
+fn retain_and_release<P: Platform>(buffer: &Buffer<P>) {
+    if buffer.retain_many(1).is_ok() {
+        let _ = buffer.release();
+    }
 }
 
 /// Runs `f` on a loop; on this thread if the loop has shut down.

@@ -126,8 +126,13 @@ fn exchange(flaws: &mut Flaws, at: &str, exchange: &Exchange, shape: &Shape) {
     within_topology(flaws, &format!("{at}.threads"), &exchange.threads, &shape.threads, THREADS);
     payload(flaws, &format!("{at}.size"), &exchange.size);
     flaws.within(&format!("{at}.in_flight"), "`in_flight`", exchange.in_flight.into(), 1..=limits::IN_FLIGHT);
-    if let Some(when) = exchange.forgets {
-        flaws.when(&format!("{at}.forgets"), when);
+    for (key, when) in [("forgets", exchange.forgets), ("misuse", exchange.misuse)] {
+        if let Some(when) = when {
+            flaws.when(&format!("{at}.{key}"), when);
+        }
+    }
+    if exchange.misuse.is_some() && exchange.to != To::Loops {
+        flaws.add(format!("{at}.misuse"), "misuse needs several threads: `to: Loops`", "only one thread releases");
     }
     let threads = shape.threads.iter().map(|&n| those(&exchange.threads, n)).max().unwrap_or(0);
     let buffers = u128::from(threads) * u128::from(exchange.buffers);
