@@ -2,9 +2,7 @@
 
 mod codec_support;
 
-use codec_support::{
-    BROKEN, Decoding, In, Line, OURS, Plain, Seen, Witness, allocator, broken, configs, decoding, found, read,
-};
+use codec_support::{BROKEN, In, Line, OURS, Plain, Seen, Witness, allocator, broken, configs, decoding, found, read};
 use millpond::engine::Sim;
 use millpond::ledger::FindingKind::DoubleRelease;
 use millpond_model::buffer::{Buffer, Owned};
@@ -257,21 +255,24 @@ fn a_decoder_that_is_dropped_releases<P: Platform>() {
     rest.assert_released();
 }
 
-fn failing<P: Platform>(
+/// A message of each byte; fails, or panics, with `!`.
+struct Failing {
     panics: bool,
-) -> Decoding<impl Fn(&dyn Context<P>, &mut Buffer<P>, &mut Outputs<P>) -> Result<(), HandlerError> + Send> {
-    decoding(move |_, input: &mut Buffer<P>, out: &mut Outputs<P>| {
+}
+
+impl<P: Platform> Decode<P> for Failing {
+    fn decode(&self, _: &dyn Context<P>, input: &mut Buffer<P>, out: &mut Outputs<P>) -> Result<(), HandlerError> {
         let byte = input.read_retained_slice(1)?;
         let is_bad = *byte.bytes()? == *b"!";
         out.push(byte);
-        assert!(!is_bad || !panics, "on purpose");
+        assert!(!is_bad || !self.panics, "on purpose");
         if is_bad { Err(broken()) } else { Ok(()) }
-    })
+    }
 }
 
 fn a_failed_decode_keeps_the_bytes_and_gives_the_outputs<P: Platform>() {
     for config in configs() {
-        let line = line::<P, _>(failing(false), config);
+        let line = line::<P, _>(Failing { panics: false }, config);
         let bytes = line.read_bytes("a!b");
         assert_eq!(line.seen(), [read("a"), read("!"), Seen::Exception(BROKEN.into())]);
         assert_eq!((line.handler.0.readable(), bytes.0.count()), (1, 1), "what it hasn't read it still has");
@@ -283,7 +284,7 @@ fn a_failed_decode_keeps_the_bytes_and_gives_the_outputs<P: Platform>() {
 
 fn a_panicking_decode_does_the_same<P: Platform>() {
     for config in configs() {
-        let line = line::<P, _>(failing(true), config);
+        let line = line::<P, _>(Failing { panics: true }, config);
         let (message, bytes) = line.message("a!b");
         assert!(P::catch(|| line.read(message)).is_err(), "the panic passes through");
         assert_eq!(line.seen(), [read("a"), read("!")]);

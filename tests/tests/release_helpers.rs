@@ -76,7 +76,7 @@ fn messages_know_what_they_are<P: Platform>() {
     let (message, _) = buffer::<P>();
     assert!(message.get::<Buffer<P>>().is_some() && message.get::<Message<P>>().is_some());
     assert!(message.get::<Plain>().is_none() && message.get::<Pojo<P>>().is_none());
-    let message = message.downcast::<Plain>().err().expect("it is a buffer");
+    let message = message.downcast::<Plain>().expect_err("it is a buffer");
     assert_eq!(release(message), Ok(true));
     let message = Message::<P>::object(Plain(7));
     assert_eq!(message.get::<Plain>(), Some(&Plain(7)));

@@ -76,6 +76,8 @@ struct State<P: Platform> {
     cumulation: Option<Owned<P>>,
     /// How often the cumulation has become another buffer.
     since: u64,
+    /// Which of these buffers was read to its end and released last.
+    read: u64,
     /// It is the very buffer that was read, which nobody has copied yet.
     is_first: bool,
     /// Since bytes were discarded.
@@ -108,6 +110,7 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
         let state = State {
             cumulation: None,
             since: 0,
+            read: 0,
             is_first: false,
             reads: 0,
             is_decoding: false,
@@ -273,6 +276,7 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
         state.reads += 1;
         let is_due = state.reads >= self.config.discard_after_reads;
         if state.cumulation.as_ref().is_some_and(|c| c.readable() == 0 || c.count() == 0) {
+            state.read = state.since;
             drop(state);
             return self.release();
         }
@@ -382,6 +386,7 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
         }
         match self.lend()? {
             Some(now) if now.since == lent.since => *lent = now,
+            _ if self.state.borrow().read == lent.since => lent.buffer.advance(lent.buffer.readable()),
             _ => {}
         }
         Ok(())

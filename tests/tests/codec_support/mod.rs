@@ -134,6 +134,11 @@ impl<P: Platform, H> Line<P, H> {
         self.seen.take()
     }
 
+    /// What was kept.
+    pub fn take_kept(&self) -> Vec<Owned<P>> {
+        self.kept.take()
+    }
+
     /// Does something once, with the thing seen first.
     pub fn react_once(&self, f: impl Fn(&Self) + 'static) {
         let done = Cell::new(false);
