@@ -178,10 +178,11 @@ impl<P: Platform> Shell<P> {
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        unsafe { Self::start(shell, None, content, capacity, max_capacity, None) };
+        unsafe { Self::start(shell, None, content, capacity, max_capacity, tracker) };
         shell
     }
 

@@ -216,7 +216,7 @@ impl<P: Platform> Buffer<P> {
         if own == target {
             return Err(BufferError::Cycle);
         }
-        let access = self.enter()?;
+        let access = self.reach()?;
         access.check(self.view.reader as usize, self.readable())?;
         let Some(components) = access.components() else { return Ok(()) };
         components.nested.store(true, Relaxed); // published by the end of the pin
