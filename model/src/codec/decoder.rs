@@ -17,11 +17,12 @@
 //! What Netty releases do otherwise is in [`CodecConfig`]; there, what is called while the decoder is on the stack happens at
 //! once.
 
+use super::cumulator::append;
 use super::resume;
 use super::{
     CodecConfig, Context, Cumulator, HandlerError, Inbound, MergeCumulator, Outputs, ReentrantRead, UserEvent,
 };
-use crate::buffer::{Buffer, Owned};
+use crate::buffer::{Buffer, Composite, Owned};
 use crate::message::Message;
 use crate::observe::Defect;
 use crate::release::OwnedMessage;
@@ -395,7 +396,7 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
     /// Gives back the memory of bytes that have been read, if that is much, and nobody shares it.
     fn discard(&self, context: &dyn Context<P>) {
         self.state.borrow_mut().reads = 0;
-        let is_wasteful = |c: &Owned<P>| c.count() == 1 && c.readable() < c.capacity() / 2;
+        let is_wasteful = |c: &Owned<P>| c.count() == 1 && c.reader_index() >= c.capacity() / 2;
         let is_due = |s: &State<P>| !s.is_first && s.cumulation.as_ref().is_some_and(is_wasteful);
         if !is_due(&self.state.borrow()) {
             return;
@@ -407,12 +408,22 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
     }
 }
 
-/// Replaces the buffer by a copy of its readable bytes. Without memory for that it stays as it is.
+/// Discards what has been read: the components of a composite; else the rest is copied, if there is memory for that.
 fn compact<P: Platform>(context: &dyn Context<P>, buffer: &mut Owned<P>) {
-    let Ok(new) = context.allocator().allocate(buffer.readable().next_power_of_two()) else { return };
-    let mut new = Owned::from(new);
-    if buffer.bytes().and_then(|bytes| new.put(&bytes)).is_ok() {
-        *buffer = new;
+    let whole = replace(buffer, Owned::from(Buffer::empty())).into_buffer();
+    match Composite::try_from(whole) {
+        Ok(mut composite) => {
+            let _refused = composite.discard_read_components(); // somebody is inside: it can wait
+            *buffer = Owned::from(composite.into_buffer());
+        }
+        Err(whole) => {
+            *buffer = Owned::from(whole);
+            let Ok(new) = context.allocator().allocate(buffer.readable().next_power_of_two()) else { return };
+            let mut new = Owned::from(new);
+            if append(&mut new, buffer).is_ok() {
+                *buffer = new;
+            }
+        }
     }
 }
 
