@@ -95,7 +95,7 @@ impl<P: Platform> Cumulator<P> for MergeCumulator {
 }
 
 /// Puts the readable bytes of `from`, in how many pieces they ever are, behind those of `to`.
-pub(super) fn append<P: Platform>(to: &mut Buffer<P>, from: &Buffer<P>) -> Result<(), BufferError> {
+fn append<P: Platform>(to: &mut Buffer<P>, from: &Buffer<P>) -> Result<(), BufferError> {
     from.chunks()?.iter().try_for_each(|piece| to.put(piece))
 }
 

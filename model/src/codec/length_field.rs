@@ -47,9 +47,7 @@ impl LengthField {
     /// The length as it stands in what is readable, in which it is complete, and stays so.
     fn peek<P: Platform>(self, input: &Buffer<P>) -> Result<i64, BufferError> {
         let mut number = [0; 8];
-        let mut at = input.duplicate()?; // whose index may move
-        at.advance(self.offset);
-        at.read_into(&mut number[8 - self.width..])?;
+        input.get(input.reader_index() + self.offset, &mut number[8 - self.width..])?;
         Ok(i64::from_be_bytes(number))
     }
 }
