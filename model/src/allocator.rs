@@ -35,10 +35,13 @@ use crate::leak::{Detector, LeakGuard};
 use crate::memory::{Area, OutOfMemory};
 use crate::observe::{Kind, Reach};
 use crate::platform::AtomicOps;
-use crate::recycler::{Domain, Recycler, RecyclerStats};
+use crate::recycler::{Domain, PoolInspection, Recycler, RecyclerStats};
 use crate::{Platform, Std};
+use adaptive::AdaptiveBackend;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
+use pooled::PooledBackend;
 use source::Source;
 
 type Shells<P> = Recycler<ShellBox<P>, P>;
@@ -57,6 +60,7 @@ pub(crate) struct Common<P: Platform> {
 pub(crate) struct DerivedShells<P: Platform> {
     pub(crate) slices: Shells<P>,
     pub(crate) duplicates: Shells<P>,
+    pub(crate) duplicate_of_slice_is_slice: bool,
 }
 
 struct Inner<P: Platform> {
@@ -103,6 +107,7 @@ impl<P: Platform> Allocator<P> {
             let derived = (config.derivation == Derivation::OwnCount).then(|| DerivedShells {
                 slices: shells(ShellClass::Slice, None),
                 duplicates: shells(ShellClass::Duplicate, None),
+                duplicate_of_slice_is_slice: config.duplicate_of_slice_is_slice,
             });
             let source = Source::new(domain, &config);
             let leaks = config.leak_detection.map(|config| Detector::new("Buffer", config));
@@ -193,6 +198,40 @@ impl<P: Platform> Allocator<P> {
     /// What its shells share.
     pub(crate) fn common(&self) -> Arc<Common<P>> {
         Arc::clone(&self.0.common)
+    }
+
+    /// Its pooled backend, if it has one.
+    pub fn pooled(&self) -> Option<&PooledBackend<P>> {
+        self.0.common.source.pooled()
+    }
+
+    /// Its adaptive backend, if it has one.
+    pub fn adaptive(&self) -> Option<&AdaptiveBackend<P>> {
+        self.0.common.source.adaptive()
+    }
+
+    /// The inside of every pool of shells, each with the kind of its shells, in order of creation; a shell is its number.
+    ///
+    /// # Safety
+    /// No thread is inside this allocator, and what they did there happened before.
+    pub unsafe fn inspect_shells(&self) -> Vec<(ShellClass, PoolInspection)> {
+        let derived = self.0.common.derived.as_ref();
+        let recyclers = [
+            (ShellClass::Direct, Some(&self.0.direct)),
+            (ShellClass::Heap, Some(&self.0.heap)),
+            (ShellClass::Slice, derived.map(|derived| &derived.slices)),
+            (ShellClass::Duplicate, derived.map(|derived| &derived.duplicates)),
+        ];
+        let recyclers = recyclers.into_iter().filter_map(|(class, recycler)| Some((class, recycler?)));
+        let mut pools: Vec<_> = recyclers
+            .flat_map(|(class, recycler)| {
+                // SAFETY: by the contract of this function.
+                let pools = unsafe { recycler.inspect(ShellBox::serial) };
+                pools.into_iter().map(move |pool| (class, pool))
+            })
+            .collect();
+        pools.sort_by_key(|(_, pool)| pool.pool);
+        pools
     }
 
     /// The statistics.

@@ -14,9 +14,11 @@
 use super::shell::{Content, Shell};
 use super::{Buffer, BufferError};
 use crate::Platform;
+use crate::allocator::pooled::BlockPlace;
 use crate::leak::Access as Use;
 use crate::platform::{AtomicOps, CellOps};
 use crate::refcnt::IllegalCount;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::marker::PhantomData;
@@ -43,17 +45,33 @@ impl Mode {
     }
 }
 
-/// The shells pinned, in the order in which they were: few, unless the buffer has several components.
+/// The shells pinned, each once, in the order in which they were: few, unless the buffer has several components.
 pub(super) struct Pins<P: Platform> {
     few: [Option<NonNull<Shell<P>>>; 3],
     more: Vec<NonNull<Shell<P>>>,
+    /// The same as `more`, to look them up: there may be more components than a shell may have pins.
+    known: BTreeSet<NonNull<Shell<P>>>,
 }
 
 impl<P: Platform> Pins<P> {
-    const NONE: Self = Self { few: [None; 3], more: Vec::new() };
+    const NONE: Self = Self { few: [None; 3], more: Vec::new(), known: BTreeSet::new() };
+
+    fn has(&self, shell: NonNull<Shell<P>>) -> bool {
+        self.few.contains(&Some(shell)) || self.known.contains(&shell)
+    }
+
+    fn push(&mut self, shell: NonNull<Shell<P>>) {
+        match self.few.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(shell),
+            None => {
+                self.more.push(shell);
+                self.known.insert(shell);
+            }
+        }
+    }
 
     /// Pins `shell` and those on the way to its root, and gives the root. The bytes of what was derived are reached from there,
-    /// but a writer asks each shell. `skip` says which one is pinned already.
+    /// but a writer asks each shell.
     ///
     /// # Safety
     /// The shell is kept by a handle that stays until these pins end: the caller's, or one in the content of a pinned shell.
@@ -62,18 +80,14 @@ impl<P: Platform> Pins<P> {
         &mut self,
         mode: Mode,
         shell: NonNull<Shell<P>>,
-        mut skip: impl FnMut(NonNull<Shell<P>>) -> bool,
     ) -> Result<NonNull<Shell<P>>, IllegalCount> {
         let mut next = shell;
         loop {
             // SAFETY: kept by the caller's handle, or by the content of the shell pinned last.
             let shell = unsafe { next.as_ref() };
-            if !skip(next) {
+            if !self.has(next) {
                 mode.pin(shell).inspect_err(|refused| shell.note_if_dead(refused))?;
-                match self.few.iter_mut().find(|place| place.is_none()) {
-                    Some(place) => *place = Some(next),
-                    None => self.more.push(next),
-                }
+                self.push(next);
             }
             // SAFETY: the pin keeps the content as it is.
             let up = shell.content.with(|c| match unsafe { &*c } {
@@ -82,7 +96,7 @@ impl<P: Platform> Pins<P> {
                     let up = if mode == Mode::Write { parent } else { root.as_ref().unwrap_or(parent) };
                     Some(up.shell.expect("what is derived has a parent"))
                 }
-                Content::Nothing => unreachable!("a pinned buffer has its content"),
+                Content::Nothing | Content::Holding { .. } => unreachable!("a pinned buffer has its content"),
             });
             match up {
                 Some(up) => next = up,
@@ -133,6 +147,15 @@ impl<P: Platform> Access<'_, P> {
         self.root.map(|root| unsafe { root.as_ref() })
     }
 
+    /// The access without the borrow that it began with.
+    ///
+    /// # Safety
+    /// It ends before the handle that it began with.
+    pub(super) unsafe fn unbound(self) -> Access<'static, P> {
+        let Self { start, direct, capacity, offset, mode, root, pins, .. } = self;
+        Access { start, direct, capacity, offset, mode, root, pins, _handle: PhantomData }
+    }
+
     /// Bytes of the whole block of memory.
     pub(super) fn block_length(&self) -> usize {
         let length = |root: &Shell<P>| {
@@ -142,16 +165,28 @@ impl<P: Platform> Access<'_, P> {
         self.root().map_or(0, length)
     }
 
+    /// Where the block is, if it is pooled.
+    pub(super) fn block_place(&self) -> Option<BlockPlace> {
+        // SAFETY: pinned, or the handle is the only one.
+        self.root()?.content.with(|c| if let Content::Memory(memory) = unsafe { &*c } { memory.place() } else { None })
+    }
+
     pub(super) fn check(&self, at: usize, length: usize) -> Result<(), BufferError> {
         let capacity = self.capacity as usize;
         let fits = at.checked_add(length).is_some_and(|end| end <= capacity);
         if fits { Ok(()) } else { Err(BufferError::Range { at, length, capacity }) }
     }
 
+    /// Whether these bytes are of the window and all in one piece that is known.
+    #[inline]
+    fn is_direct(&self, at: usize, length: usize) -> bool {
+        at.checked_add(length).is_some_and(|end| end <= self.direct as usize)
+    }
+
     /// Where `length` bytes are.
     #[inline]
     fn place(&self, at: usize, length: usize) -> Result<NonNull<u8>, BufferError> {
-        if at.checked_add(length).is_none_or(|end| end > self.direct as usize) {
+        if !self.is_direct(at, length) {
             return self.far_place(at, length);
         }
         // SAFETY: within the window, which is within the memory.
@@ -177,11 +212,10 @@ impl<P: Platform> Access<'_, P> {
     /// Copies bytes of the window out, also from several pieces.
     #[inline]
     pub(super) fn read_at(&self, at: usize, to: &mut [u8]) -> Result<(), BufferError> {
-        match self.slice(at, to.len()) {
-            Ok(from) => to.copy_from_slice(from),
-            Err(BufferError::Split { .. }) => self.far_read(at, to)?,
-            Err(refused) => return Err(refused),
+        if !self.is_direct(at, to.len()) {
+            return self.far_read(at, to);
         }
+        to.copy_from_slice(self.slice(at, to.len())?);
         Ok(())
     }
 
@@ -193,11 +227,10 @@ impl<P: Platform> Access<'_, P> {
         length: usize,
         mut fill: impl FnMut(usize, &mut [u8]),
     ) -> Result<(), BufferError> {
-        match self.slice_mut(at, length) {
-            Ok(to) => fill(0, to),
-            Err(BufferError::Split { .. }) => self.far_write(at, length, &mut fill)?,
-            Err(refused) => return Err(refused),
+        if !self.is_direct(at, length) {
+            return self.far_write(at, length, &mut fill);
         }
+        fill(0, self.slice_mut(at, length)?);
         Ok(())
     }
 }
@@ -292,7 +325,7 @@ impl<P: Platform> Buffer<P> {
             });
         };
         // SAFETY: our handle keeps the shell, and the access borrows it.
-        let root = unsafe { pins.climb(mode, own, |_| false)?.as_ref() };
+        let root = unsafe { pins.climb(mode, own)?.as_ref() };
         // SAFETY: the pin keeps the content as it is.
         let start = root.content.with(|c| match unsafe { &*c } {
             Content::Memory(memory) => Some(memory.start()),
@@ -340,7 +373,10 @@ impl<P: Platform> Buffer<P> {
         root.content.with_mut(|c| match unsafe { &mut *c } {
             Content::Memory(memory) if memory.fits(old, new) => Ok::<_, BufferError>(()),
             Content::Memory(memory) => {
-                let moved = memory.sibling(new)?;
+                let moved = match &root.common {
+                    Some(common) => common.source.sibling(memory, new)?,
+                    None => memory.sibling(new)?,
+                };
                 // SAFETY: both blocks are exclusive, so that they don't overlap, and at least as long.
                 unsafe { moved.start().copy_from_nonoverlapping(memory.start(), old.min(new)) };
                 drop(core::mem::replace(memory, moved));

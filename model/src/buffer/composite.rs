@@ -70,6 +70,7 @@ pub struct Composite<P: Platform = Std>(Buffer<P>);
 impl<P: Platform> Allocator<P> {
     /// An empty composite of at most [`MAX_COMPONENTS`] components, with a count of one. What it needs for itself comes from the
     /// direct area.
+    #[track_caller]
     pub fn composite(&self) -> Composite<P> {
         self.composite_in(Area::Direct, MAX_COMPONENTS)
     }
@@ -100,7 +101,9 @@ impl<P: Platform> Composite<P> {
         assert!(maximum > 0, "a composite has room for a component");
         let content = Content::Composite(Box::new(Components::new(area, maximum)));
         let shell = Shell::begin_alone(shell, content, 0, super::MAX_CAPACITY as u32);
-        Self(Buffer { shell: Some(shell), view: View::WHOLE })
+        let mut buffer = Buffer { shell: Some(shell), view: View::WHOLE };
+        buffer.view.tracked = buffer.shell().and_then(Shell::tracker).is_some();
+        Self(buffer)
     }
 
     /// One buffer of the readable bytes of all these: Netty's `Unpooled.wrappedBuffer`. Takes them over; those without a

@@ -4,6 +4,7 @@
 
 use super::{Buffer, BufferError, ShellClass};
 use crate::Platform;
+use crate::allocator::pooled::BlockPlace;
 use crate::leak::Access;
 
 /// Up to here a buffer doubles; beyond, it grows by this much.
@@ -69,6 +70,16 @@ impl<P: Platform> Buffer<P> {
             return Ok(());
         }
         self.grow(n)
+    }
+
+    /// Bytes of the block that the buffer's bytes are in (Netty's `maxLength`), and where that is if it is pooled.
+    ///
+    /// # Errors
+    /// [`BufferError::Count`] when the buffer is dead.
+    #[track_caller]
+    pub fn block(&self) -> Result<(usize, Option<BlockPlace>), BufferError> {
+        let access = self.enter()?;
+        Ok((access.block_length(), access.block_place()))
     }
 
     #[track_caller]

@@ -19,6 +19,7 @@
 use super::Buffer;
 use super::composite::Components;
 use crate::Platform;
+use crate::allocator::pooled::CacheHold;
 use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
 use crate::leak::{Detector, Tracker};
 use crate::memory::Memory;
@@ -58,6 +59,8 @@ impl ShellClass {
 pub(super) enum Content<P: Platform> {
     /// Dead.
     Nothing,
+    /// Dead, and holding on to where its memory was from, as Netty's shells did to 4.1.82.
+    Holding { _hold: CacheHold<P> },
     /// A root: it has the bytes.
     Memory(Memory<P>),
     /// It shares the bytes of `root`, and owns one count of `parent`, which may be the same.
@@ -121,6 +124,12 @@ impl<P: Platform> ShellBox<P> {
         });
         Self(NonNull::from(Box::leak(shell)))
     }
+
+    /// The shell's number.
+    pub(crate) fn serial(&self) -> i64 {
+        // SAFETY: the shell lives as long as its box, and its number never changes.
+        unsafe { self.0.as_ref() }.serial.into()
+    }
 }
 
 impl<P: Platform> Drop for ShellBox<P> {
@@ -133,7 +142,7 @@ impl<P: Platform> Drop for ShellBox<P> {
 impl<P: Platform> Drop for Shell<P> {
     fn drop(&mut self) {
         debug_assert!(
-            P::unwinding() || matches!(self.content.get_mut(), Content::Nothing),
+            P::unwinding() || matches!(self.content.get_mut(), Content::Nothing | Content::Holding { .. }),
             "a live buffer has its shell"
         );
         P::destroyed(self.id);
@@ -163,7 +172,9 @@ impl<P: Platform> Shell<P> {
         shell
     }
 
-    /// As `begin`, in a shell that has no pool: it is freed after this life.
+    /// As `begin`, in a shell that has no pool: it is freed after this life. If it has an allocator, that decides whether it is
+    /// tracked.
+    #[track_caller]
     pub(super) fn begin_alone(
         shell: ShellBox<P>,
         content: Content<P>,
@@ -172,7 +183,10 @@ impl<P: Platform> Shell<P> {
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        unsafe { Self::start(shell, None, content, capacity, max_capacity, None) };
+        let leaks = unsafe { shell.as_ref() }.common.as_ref().and_then(|common| common.leaks.as_ref());
+        let tracker = if let Some(detector) = leaks { detector.track() } else { None };
+        // SAFETY: as above.
+        unsafe { Self::start(shell, None, content, capacity, max_capacity, tracker) };
         shell
     }
 
@@ -221,7 +235,7 @@ impl<P: Platform> Shell<P> {
         // SAFETY: by the contract of this function; the content stays while `self` is borrowed.
         let root = self.content.with(|c| match unsafe { &*c } {
             Content::Derived { parent, root } => root.as_ref().unwrap_or(parent).shell(),
-            Content::Memory(_) | Content::Composite(_) | Content::Nothing => Some(self),
+            Content::Memory(_) | Content::Composite(_) | Content::Nothing | Content::Holding { .. } => Some(self),
         });
         root?.common.as_ref()?.leaks.as_ref()
     }
@@ -426,9 +440,19 @@ impl<P: Platform> Shell<P> {
         let content = self.content.with_mut(|c| unsafe { core::mem::replace(&mut *c, Content::Nothing) });
         let held = match content {
             Content::Nothing => return None, // deallocated before
+            holding @ Content::Holding { .. } => {
+                // SAFETY: as above.
+                self.content.with_mut(|c| unsafe { *c = holding });
+                return None;
+            }
             Content::Memory(memory) => {
                 match leaked {
-                    LeakedMemory::Reclaimed => drop(memory),
+                    LeakedMemory::Reclaimed => {
+                        if let Some(hold) = memory.give_back() {
+                            // SAFETY: as above.
+                            self.content.with_mut(|c| unsafe { *c = Content::Holding { _hold: hold } });
+                        }
+                    }
                     LeakedMemory::Lost => core::mem::forget(memory),
                 }
                 None

@@ -12,6 +12,7 @@ use super::{Composite, Owned};
 use crate::Platform;
 use crate::buffer::shell::{Shell, ShellClass};
 use crate::buffer::{Buffer, BufferError, MAX_CAPACITY};
+use crate::leak::Access;
 use crate::observe::Defect;
 use crate::platform::AtomicOps;
 use alloc::vec::Vec;
@@ -170,6 +171,16 @@ impl<P: Platform> Buffer<P> {
         &mut self,
         f: impl FnOnce(&mut Components<P>, NonNull<Shell<P>>) -> Result<R, BufferError>,
     ) -> Result<R, BufferError> {
+        self.record(Access::Used);
+        self.change_untold(f)
+    }
+
+    /// As `change`, as a part of an operation that the leak detector has been told of.
+    #[track_caller]
+    fn change_untold<R>(
+        &mut self,
+        f: impl FnOnce(&mut Components<P>, NonNull<Shell<P>>) -> Result<R, BufferError>,
+    ) -> Result<R, BufferError> {
         let own =
             self.shell.filter(|_| self.shell_class() == Some(ShellClass::Composite) && self.view.length.is_none());
         let own = own.ok_or(BufferError::NotComposite)?;
@@ -196,7 +207,7 @@ impl<P: Platform> Buffer<P> {
     /// that were in it.
     #[track_caller]
     pub(in crate::buffer) fn resize_composite(&mut self, capacity: u32) -> Result<(), BufferError> {
-        let removed = self.change(|components, own| {
+        let removed = self.change_untold(|components, own| {
             let Some(more) = capacity.checked_sub(components.length()).filter(|&more| more > 0) else {
                 return Ok(components.cut_back(capacity));
             };
