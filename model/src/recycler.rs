@@ -227,7 +227,7 @@ impl<T: Send + 'static, P: Platform> Drop for Pooled<T, P> {
     fn drop(&mut self) {
         let head = self.slot.cast::<Head<P>>();
         // SAFETY: the gate of an owner is that of its pool, this is its thread, and the object isn't used again if it was pushed.
-        if self.gate().owner == P::current_id() && unsafe { HandOver::of(head).push(head) } {
+        if P::is_current(self.gate().owner) && unsafe { HandOver::of(head).push(head) } {
             return;
         }
         // SAFETY: ours, and not used again.

@@ -81,15 +81,17 @@ impl View {
     /// Where the value at `index` is, if it belongs to the variable with `stamp`.
     ///
     /// # Safety
-    /// On the table's thread; the table lives, and has got no further places since [`Table::view`].
+    /// On the table's thread; the table lives, and has got no further places since [`Table::view`]. The stamp is not 0.
     #[inline(always)]
     pub unsafe fn find(self, index: usize, stamp: u64) -> Option<NonNull<()>> {
         if index >= self.len {
             return None;
         }
-        // SAFETY: by the contract of this function there are `len` places.
-        let place = unsafe { &*self.places.add(index) };
-        if place.stamp == stamp { NonNull::new(place.address.cast_mut()) } else { None }
+        // SAFETY: by the contract of this function there are `len` places; one with a stamp has an address.
+        unsafe {
+            let place = &*self.places.add(index);
+            if place.stamp == stamp { Some(NonNull::new_unchecked(place.address.cast_mut())) } else { None }
+        }
     }
 }
 

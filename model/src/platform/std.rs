@@ -261,7 +261,7 @@ fn number_thread() -> ThreadId {
 /// The next thread's number.
 fn next_thread() -> u32 {
     let id = NEXT_THREAD.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
-    assert!(id < UNNUMBERED, "2^32 threads");
+    assert!(id < UNNUMBERED - 1, "2^32 threads");
     id
 }
 
@@ -387,6 +387,11 @@ impl Platform for Std {
             UNNUMBERED => number_thread(),
             id => ThreadId(id),
         }
+    }
+
+    #[inline(always)]
+    fn is_current(id: ThreadId) -> bool {
+        ID.get() == id.0 // a thread without a number is nobody
     }
 
     fn park() {

@@ -36,7 +36,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// Operations of the owner after which it looks after the pool; twice as many at most, when it makes objects meanwhile.
-const LOOK: u64 = 256;
+const LOOK: u64 = 1 << u8::BITS;
 /// Objects given up at a look, at most, from the array and from the chain each.
 const GIVEN_UP: usize = 64;
 /// Objects that a miss takes over at most.
@@ -200,7 +200,7 @@ impl<P: Platform> HandOver<P> {
         // SAFETY: the owner's cell, by the contract of this function; places below `len` are filled.
         let head = self.owned.with(|o| unsafe {
             let o = &*o;
-            let is_there = len as usize > o.floor && !reused.is_multiple_of(LOOK);
+            let is_there = len as usize > o.floor && reused as u8 != 0; // every LOOK operations it isn't
             is_there.then(|| *o.array.get_unchecked(len as usize - 1))
         })?;
         own.len.set(len - 1);
@@ -402,7 +402,7 @@ impl<P: Platform> HandOver<P> {
             P::note(ticket, Event::RecycleRefused);
             return Err(RecyclerError::ObjectRecycledAlready);
         }
-        if P::current_id() == this.gate.owner {
+        if P::is_current(this.gate.owner) {
             // SAFETY: by the contract of this function.
             unsafe { Self::push_slow(head) };
             return Ok(());

@@ -25,8 +25,8 @@ pub(super) struct Gate {
     pub(super) hand_over: bool,
 }
 
-/// No thread's number: there are not that many.
-pub(super) const NOBODY: ThreadId = ThreadId(u32::MAX);
+/// No thread's number: see [`ThreadId`].
+pub(super) const NOBODY: ThreadId = ThreadId(u32::MAX - 1);
 
 /// The gate of what generations A and B give out: each node knows its home itself.
 pub(super) static BY_NODE: Gate = Gate { owner: NOBODY, hand_over: false };

@@ -107,7 +107,7 @@ pub fn cross<S: Source>(source: &S, producers: usize) -> f64 {
 
 /// Nanoseconds that a cache line takes from one core to another: half a turn of a ping-pong.
 pub fn transfer() -> f64 {
-    const TURNS: usize = 1 << 14;
+    const TURNS: usize = 1 << 12;
     let ball = Padded(AtomicUsize::new(0));
     let play = |odd: usize| {
         for turn in 0..TURNS {
