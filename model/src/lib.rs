@@ -4,6 +4,7 @@
 
 extern crate alloc;
 
+pub mod allocator;
 pub mod buffer;
 pub mod channel;
 pub mod event_loop;

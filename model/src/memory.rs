@@ -1,10 +1,21 @@
 //! Memory for buffers.
 //!
-//! **Invariant: a block of memory has one owner, and goes back where it came from when that owner drops it.**
+//! **Invariant: a block of memory has one owner, and goes back where it came from when that owner drops it.** All its bytes are
+//! initialised, be it with what an earlier user left: the platform's memory is zero when it is new.
+//!
+//! ```text
+//!   Source (an allocator's backend) ──allocate──> Memory (a block, exclusive) ──drop──> where it came from
+//!     Unpooled: the platform                        start, length, Send + Sync
+//! ```
+
+use crate::{Platform, Std};
+use core::alloc::Layout;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
 
 /// Which of the two kinds of memory: Netty keeps them in separate arenas. Here both come from the platform; the kind
 /// only decides the arena.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Area {
     /// Outside the collected heap in Netty: what sockets read and write.
     Direct,
@@ -18,4 +29,72 @@ pub enum Area {
 pub struct OutOfMemory {
     /// The bytes asked for.
     pub capacity: usize,
+}
+
+/// A block straight from the platform: Netty's unpooled buffers have one each.
+pub struct UnpooledBlock<P: Platform = Std> {
+    start: NonNull<u8>,
+    layout: Layout,
+    area: Area,
+    _platform: PhantomData<P>,
+}
+
+// SAFETY: the block is exclusive, so that its bytes go with it; they are reached only by whoever may use the block.
+unsafe impl<P: Platform> Send for UnpooledBlock<P> {}
+// SAFETY: a shared block gives away a pointer and a length; who uses the pointer has to say why.
+unsafe impl<P: Platform> Sync for UnpooledBlock<P> {}
+
+impl<P: Platform> UnpooledBlock<P> {
+    /// A block of exactly `capacity` bytes.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when the platform has none.
+    pub fn allocate(capacity: usize, area: Area) -> Result<Self, OutOfMemory> {
+        let refused = OutOfMemory { capacity };
+        let layout = Layout::array::<u8>(capacity).map_err(|_| refused)?;
+        let start = P::alloc(layout).ok_or(refused)?;
+        Ok(Self { start, layout, area, _platform: PhantomData })
+    }
+}
+
+impl<P: Platform> Drop for UnpooledBlock<P> {
+    fn drop(&mut self) {
+        // SAFETY: it came from `P::alloc` with this layout, and its only owner is dropped.
+        unsafe { P::dealloc(self.start, self.layout) };
+    }
+}
+
+/// The memory of a buffer: a block of any kind.
+pub(crate) enum Memory<P: Platform> {
+    Unpooled(UnpooledBlock<P>),
+}
+
+impl<P: Platform> Memory<P> {
+    /// Its first byte. All of them are initialised.
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        match self {
+            Self::Unpooled(block) => block.start,
+        }
+    }
+
+    /// Bytes that can be used: what Netty calls the maximal length of a pooled buffer.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Unpooled(block) => block.layout.size(),
+        }
+    }
+
+    /// Whether a buffer of `old` bytes in this block may become one of `new` bytes without moving.
+    pub(crate) fn fits(&self, old: usize, new: usize) -> bool {
+        match self {
+            Self::Unpooled(_) => new == old, // Netty's makes a new one for any other capacity
+        }
+    }
+
+    /// A block of `capacity` bytes from where this one came.
+    pub(crate) fn sibling(&self, capacity: usize) -> Result<Self, OutOfMemory> {
+        match self {
+            Self::Unpooled(block) => UnpooledBlock::allocate(capacity, block.area).map(Self::Unpooled),
+        }
+    }
 }

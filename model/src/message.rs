@@ -2,7 +2,7 @@
 //!
 //! **Invariant: a write takes the message over**; from then on the channel releases it, on every path, exactly once.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Owned};
 use crate::observe::{Event, Kind};
 use crate::{Platform, Std};
 
@@ -59,9 +59,7 @@ impl<P: Platform> Message<P> {
     #[track_caller]
     pub fn release(self) {
         match self {
-            Self::Buffer(buffer) => {
-                let _refused = buffer.release();
-            }
+            Self::Buffer(buffer) => drop(Owned::from(buffer)),
             Self::Pojo(pojo) => drop(pojo),
         }
     }

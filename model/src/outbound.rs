@@ -11,11 +11,10 @@
 //! After Netty's `ChannelOutboundBuffer`; the totals and water marks are in [`pending`](crate::channel), because other
 //! threads count there too.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, BufferError};
 use crate::observe::Reach;
 use crate::promise::Promise;
 use crate::recycler::Pooled;
-use crate::refcnt::IllegalCount;
 use crate::transport::{Transport, WriteOutcome};
 use crate::{Platform, Std};
 use alloc::collections::VecDeque;
@@ -131,7 +130,7 @@ impl<P: Platform> OutboundBuffer<P> {
         .unwrap_or(Step::Dead)
     }
 
-    fn write_one(buffer: &Buffer<P>, transport: &mut dyn Transport<P>) -> Result<Step, IllegalCount> {
+    fn write_one(buffer: &Buffer<P>, transport: &mut dyn Transport<P>) -> Result<Step, BufferError> {
         let bytes = buffer.bytes()?;
         Ok(Self::step(transport.write(&[&bytes]), bytes.len()))
     }
@@ -139,7 +138,7 @@ impl<P: Platform> OutboundBuffer<P> {
     fn write_many<'a>(
         buffers: impl Iterator<Item = &'a Buffer<P>>,
         transport: &mut dyn Transport<P>,
-    ) -> Result<Step, IllegalCount> {
+    ) -> Result<Step, BufferError> {
         let mut pinned = Vec::new();
         for buffer in buffers {
             match buffer.bytes() {

@@ -151,7 +151,7 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
     /// An atomic fence.
     #[track_caller]
     fn fence(order: Ordering);
-    /// Memory for `layout`, uninitialised; `None` when it is exhausted. A zero-sized layout gives a dangling pointer.
+    /// Memory for `layout`, all zero; `None` when it is exhausted. A zero-sized layout gives a dangling pointer.
     #[track_caller]
     fn alloc(layout: Layout) -> Option<NonNull<u8>>;
     /// Gives memory back.

@@ -2,7 +2,7 @@
 //!
 //! **Invariant: each field names the release that changed it**; no other code knows releases.
 
-use crate::buffer::BufferPool;
+use crate::allocator::{Allocator, AllocatorConfig};
 use crate::observe::Kind;
 use crate::outbound::Entry;
 use crate::preset::Preset;
@@ -112,7 +112,7 @@ pub struct Pools<P: Platform = Std> {
     /// Where they recycle.
     pub domain: Domain<P>,
     /// Buffers.
-    pub buffers: BufferPool<P>,
+    pub buffers: Allocator<P>,
     pub(crate) write_task: Recycler<WriteTask<P>, P>,
     pub(crate) write_and_flush_task: Recycler<WriteTask<P>, P>,
     pub(crate) entry: Recycler<Entry<P>, P>,
@@ -129,9 +129,10 @@ impl<P: Platform> Pools<P> {
         } else {
             tasks(Kind::WriteAndFlushTask, &config.write_and_flush_task)
         };
+        let buffers = AllocatorConfig { shells: config.buffer_shell, ..AllocatorConfig::default() };
         Self {
             domain: domain.clone(),
-            buffers: BufferPool::new_in(domain, config.buffer_shell),
+            buffers: Allocator::new_in(domain, buffers),
             write_task,
             write_and_flush_task,
             entry: Recycler::new_in(domain, Kind::OutboundEntry, config.entry, Entry::default),
@@ -145,7 +146,7 @@ impl<P: Platform> Pools<P> {
         if !self.one_task_pool {
             all.push(self.write_and_flush_task.stats());
         }
-        all.extend([self.entry.stats(), self.buffers.stats()]);
+        all.extend([self.entry.stats(), self.buffers.stats().direct]);
         all
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use crate::campaign::{Format, RunOptions};
+use crate::conform::command::{ConformOptions, On};
 use crate::exit::Exit;
 use crate::list::Topic;
 use crate::replay::ReplayOptions;
@@ -44,13 +45,15 @@ pub enum Verb {
     New(NewArgs),
     /// Show what there is to choose from
     List(ListArgs),
+    /// Replay traces recorded from real Netty, and say where the model differs first
+    Conform(ConformArgs),
 }
 
 impl Verb {
     /// How the command ends when nobody reads its output to the end: without a verdict, if there was one to tell.
     pub fn when_nobody_reads(&self) -> Exit {
         match self {
-            Self::Run(_) | Self::Replay(_) | Self::Check(_) => Exit::Inconclusive,
+            Self::Run(_) | Self::Replay(_) | Self::Check(_) | Self::Conform(_) => Exit::Inconclusive,
             Self::New(_) | Self::List(_) => Exit::Expected,
         }
     }
@@ -90,13 +93,17 @@ impl RunArgs {
         let one = |seed: u64| seed..seed + 1;
         RunOptions {
             seeds: self.seeds.clone().or(self.seed.map(one)),
-            jobs: self.jobs.unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+            jobs: jobs(self.jobs),
             strategy: self.strategy,
             format: format(self.json, self.no_table),
             progress: std::io::stderr().is_terminal(),
             files: true,
         }
     }
+}
+
+fn jobs(wanted: Option<NonZeroUsize>) -> NonZeroUsize {
+    wanted.unwrap_or_else(|| thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
 fn format(json: bool, brief: bool) -> Format {
@@ -168,6 +175,31 @@ pub struct ListArgs {
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// `millpond conform`
+#[derive(Args, Debug)]
+#[command(after_help = "Exit codes: 0 every trace is reproduced, 1 one differs, 2 one is not usable.")]
+pub struct ConformArgs {
+    /// Traces of format netty-lockstep/1: JSON lines, plain or gzip
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Traces at the same time [default: the number of cores]
+    #[arg(long, short, value_name = "J", value_parser = parse_jobs)]
+    jobs: Option<NonZeroUsize>,
+    /// Whose threads replay them
+    #[arg(long, value_enum, default_value_t = On::Std)]
+    platform: On,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl ConformArgs {
+    /// What they mean.
+    pub fn options(&self) -> ConformOptions {
+        ConformOptions { files: self.files.clone(), jobs: jobs(self.jobs), on: self.platform, json: self.json }
+    }
 }
 
 /// Seeds as `A..B`, `A..=B` or a single number.

@@ -8,7 +8,7 @@
 //! ```
 
 use millpond_model::Platform;
-use millpond_model::platform::{JoinOps, Lock, ThreadId, ThreadOps};
+use millpond_model::platform::{JoinOps, Lock, SpawnError, ThreadId, ThreadOps};
 use std::any::Any;
 use std::panic::resume_unwind;
 use std::sync::Arc;
@@ -65,12 +65,20 @@ impl<P: Platform> Crew<P> {
     /// # Panics
     /// If no thread can be had.
     pub fn hire(&mut self) -> usize {
+        self.try_hire().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// One more worker: its number.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn try_hire(&mut self) -> Result<usize, SpawnError> {
         let mailbox = Arc::new(Mailbox { letter: P::Mutex::new(Letter::Empty), boss: P::current() });
         let inside = Arc::clone(&mailbox);
         let name = format!("worker-{}", self.workers.len());
-        let join = P::spawn(name, move || work::<P>(&inside)).unwrap_or_else(|error| panic!("{error}"));
+        let join = P::spawn(name, move || work::<P>(&inside))?;
         self.workers.push(Worker { mailbox, thread: join.thread().clone(), join: Some(join) });
-        self.workers.len() - 1
+        Ok(self.workers.len() - 1)
     }
 
     /// The thread of `worker`.

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use millpond::campaign;
 use millpond::cli::{CheckArgs, Cli, ListArgs, NewArgs, ReplayArgs, RunArgs, Verb};
+use millpond::conform::command::conform;
 use millpond::exit::Exit;
 use millpond::found::{self, Finding};
 use millpond::list::list;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Verb::Check(args) => check(&args, out),
         Verb::New(args) => new(&args, out),
         Verb::List(args) => list_all(&args, out),
+        Verb::Conform(args) => conform(&args.options(), out, &mut io::stderr()),
     };
     match done.and_then(|exit| out.flush().map(|()| exit)) {
         Ok(exit) => exit.into(),

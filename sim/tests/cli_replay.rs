@@ -50,7 +50,7 @@ fn planted_defects_are_found_told_and_reproduced() {
     for (name, kind, threads) in [
         ("forgotten_release", "Leak", &["business-0", "loop-0"][..]),
         ("double_release", "DoubleRelease", &["business-0", "loop-0"]),
-        ("lost_task", "LostTask", &["business-0"]),
+        ("lost_task", "LostTask", &["business-"]),
         ("pool_bloat", "Bloat", &[]),
     ] {
         let folder = Folder::new(name);

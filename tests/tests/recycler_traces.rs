@@ -1,8 +1,8 @@
 //! Traces of real Netty, replayed operation by operation. Expected values are in the files of `golden/`.
 
-use millpond::conform::{Difference, Summary, conform_file, conform_on};
-use millpond::engine::{Options, Sim, Strategy, with_ledger};
-use millpond_tests::sim::{in_turn, to_the_end};
+use millpond::conform::command::{On, conform_simulated, conform_with};
+use millpond::conform::{Difference, Summary, conform_file};
+use millpond::engine::{Options, Strategy};
 use std::path::{Path, PathBuf};
 
 fn golden() -> Vec<PathBuf> {
@@ -34,25 +34,15 @@ fn every_trace_is_reproduced_on_std() {
     every_trace_is_reproduced(|path| conform_file(path));
 }
 
-/// The operations of a trace are hand-offs: any schedule reproduces it. They contain misuse on purpose.
-fn on_sim(options: &Options, path: &Path) -> Result<Summary, Difference> {
-    let mut result = None;
-    to_the_end(options, || {
-        with_ledger(|ledger| ledger.only_count());
-        result = Some(conform_on::<Sim>(path));
-    });
-    result.expect("the execution has finished")
-}
-
 #[test]
 fn every_trace_is_reproduced_on_sim() {
-    every_trace_is_reproduced(|path| on_sim(&in_turn(), path));
+    every_trace_is_reproduced(|path| conform_with(On::Sim, path));
 }
 
 #[test]
 fn every_trace_is_reproduced_on_sim_in_random_schedules() {
     let options = Options { strategy: Strategy::Random, max_steps: u64::MAX, ..Options::default() };
-    every_trace_is_reproduced(|path| on_sim(&options, path));
+    every_trace_is_reproduced(|path| conform_simulated(&options, path));
 }
 
 #[test]

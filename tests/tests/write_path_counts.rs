@@ -2,9 +2,10 @@
 
 mod write_path_support;
 
-use millpond_model::buffer::{BufferPool, Owned, PutError};
+use millpond_model::allocator::Allocator;
+use millpond_model::buffer::{BufferError, Owned};
 use millpond_model::platform::{AtomicOps, JoinOps};
-use millpond_model::recycler::{Domain, RecyclerConfig};
+use millpond_model::recycler::Domain;
 use millpond_model::refcnt::{IllegalCount, MAX_COUNT, RefCount, Release};
 use millpond_model::{Platform, Preset};
 use std::sync::Arc;
@@ -24,76 +25,60 @@ on_both!(
     buffer_double_release,
     buffer_use_after_release,
     buffer_released_while_read,
-    buffer_stale_handle_of_a_reused_shell;
-    in_turn: // sixteen million generations
-    count_generations,
+    buffer_stale_handles
 );
 
-fn pool<P: Platform>() -> BufferPool<P> {
-    BufferPool::new_in(&Domain::new(), RecyclerConfig::from(Preset::Millpond))
+fn pool<P: Platform>() -> Allocator<P> {
+    Allocator::new_in(&Domain::new(), Preset::Millpond.into())
 }
 
-fn illegal<T>(count: u32, change: i64) -> Result<T, IllegalCount> {
+/// A count in its first life, of one.
+fn alive<P: Platform>() -> RefCount<P> {
+    let count = RefCount::new();
+    count.revive();
+    count
+}
+
+fn illegal<T>(count: i32, change: i64) -> Result<T, IllegalCount> {
     Err(IllegalCount { count, change })
 }
 
 fn count_contract<P: Platform>() {
-    let count = RefCount::<P>::new();
-    let life = count.revive().expect("a new count has generations");
-    assert_eq!(count.count(life), 1);
-    assert_eq!(count.retain(life, 1), Ok(2));
-    assert_eq!(count.retain(life, 3), Ok(5));
-    assert_eq!(count.release(life, 4), Ok(Release { left: 1, deallocate: false }));
+    let count = alive::<P>();
+    assert_eq!(count.count(), 1);
+    assert_eq!(count.retain(1), Ok(2));
+    assert_eq!(count.retain(3), Ok(5));
+    assert_eq!(count.release(4), Ok(Release { left: 1, deallocate: false, again: false }));
     // Over-release of one leaves the count: (1, 3) in Netty's own test.
-    assert_eq!(count.release(life, 3), illegal(1, -3));
-    assert_eq!(count.retain(life, 0), illegal(1, 0));
-    assert_eq!(count.release(life, 0), illegal(1, 0));
-    assert_eq!(count.release(life, 1), Ok(Release { left: 0, deallocate: true }));
-    assert_eq!(count.count(life), 0);
-    assert_eq!(count.retain(life, 1), illegal(0, 1));
-    assert_eq!(count.release(life, 1), illegal(0, -1));
-    assert_eq!(count.pin(life), illegal(0, 0));
+    assert_eq!(count.release(3), illegal(1, -3));
+    assert_eq!(count.retain(0), illegal(1, 0));
+    assert_eq!(count.release(0), illegal(1, 0));
+    assert_eq!(count.release(1), Ok(Release { left: 0, deallocate: true, again: false }));
+    assert_eq!(count.count(), 0);
+    assert_eq!(count.retain(1), illegal(0, 1));
+    assert_eq!(count.release(1), illegal(0, -1));
+    assert_eq!(count.pin(), illegal(0, 0));
 }
 
 fn count_overflow<P: Platform>() {
-    let count = RefCount::<P>::new();
-    let life = count.revive().expect("a new count has generations");
-    assert_eq!(count.retain(life, MAX_COUNT), illegal(1, i64::from(MAX_COUNT)));
-    assert_eq!(count.retain(life, u32::MAX), illegal(1, i64::from(u32::MAX)));
-    assert_eq!(count.retain(life, MAX_COUNT - 1), Ok(MAX_COUNT));
-    assert_eq!(count.retain(life, 1), illegal(MAX_COUNT, 1));
-    assert_eq!(count.release(life, MAX_COUNT), Ok(Release { left: 0, deallocate: true }));
-}
-
-fn count_generations<P: Platform>() {
-    let count = RefCount::<P>::new();
-    let first = count.revive().expect("a new count has generations");
-    count.release(first, 1).expect("it is alive");
-    let second = count.revive().expect("there are more");
-    assert_ne!(first, second);
-    assert_eq!(count.release(first, 1), illegal(0, -1));
-    assert_eq!(count.retain(first, 1), illegal(0, 1));
-    assert_eq!((count.count(first), count.count(second)), (0, 1));
-    let mut lives = 2_u32;
-    count.release(second, 1).expect("it is alive");
-    while let Some(life) = count.revive() {
-        lives += 1;
-        count.release(life, 1).expect("it is alive");
-    }
-    assert_eq!(lives, (1 << 24) - 1, "no generation comes twice");
+    let count = alive::<P>();
+    assert_eq!(count.retain(MAX_COUNT), illegal(1, i64::from(MAX_COUNT)));
+    assert_eq!(count.retain(u32::MAX), illegal(1, i64::from(u32::MAX)));
+    assert_eq!(count.retain(MAX_COUNT - 1), Ok(MAX_COUNT));
+    assert_eq!(count.retain(1), illegal(MAX_COUNT as i32, 1));
+    assert_eq!(count.release(MAX_COUNT), Ok(Release { left: 0, deallocate: true, again: false }));
 }
 
 fn count_last_release_is_unique<P: Platform>() {
     for _ in 0..200 {
-        let count = Arc::new(RefCount::<P>::new());
-        let life = count.revive().expect("a new count has generations");
-        count.retain(life, 1).expect("it is alive");
+        let count = Arc::new(alive::<P>());
+        count.retain(1).expect("it is alive");
         let lasts = Arc::new(P::Atomic::new(0_u32));
         let threads: Vec<_> = (0..3)
             .map(|i| {
                 let (count, lasts) = (Arc::clone(&count), Arc::clone(&lasts));
                 let body = move || {
-                    if count.release(life, 1).is_ok_and(|r| r.left == 0) {
+                    if count.release(1).is_ok_and(|r| r.left == 0) {
                         lasts.fetch_add(1, Ordering::SeqCst);
                     }
                 };
@@ -106,20 +91,19 @@ fn count_last_release_is_unique<P: Platform>() {
 }
 
 fn count_pins_outlive_the_last_release<P: Platform>() {
-    let count = RefCount::<P>::new();
-    let life = count.revive().expect("a new count has generations");
-    count.pin(life).expect("it is alive");
-    assert_eq!(count.pin_to_write(life), illegal(1, 0));
-    assert_eq!(count.release(life, 1), Ok(Release { left: 0, deallocate: false }));
-    assert!(count.unpin(life), "the last one out deallocates");
+    let count = alive::<P>();
+    count.pin().expect("it is alive");
+    assert_eq!(count.pin_to_write(), illegal(1, 0));
+    assert_eq!(count.release(1), Ok(Release { left: 0, deallocate: false, again: false }));
+    assert!(count.unpin(), "the last one out deallocates");
 }
 
 fn buffer_contract<P: Platform>() {
     let pool = pool::<P>();
-    let mut buffer = pool.allocate(8).expect("there is memory");
+    let mut buffer = pool.allocate_max(8, 8).expect("there is memory");
     buffer.put(b"mill").expect("there is room");
     buffer.put_repeated(b'x', 3).expect("there is room");
-    assert_eq!(buffer.put(b"ab"), Err(PutError::Full { needed: 2, room: 1 }));
+    assert_eq!(buffer.put(b"ab"), Err(BufferError::Full { needed: 2, room: 1 }));
     assert_eq!(&*buffer.bytes().expect("it is alive"), b"millxxx");
     buffer.advance(4);
     let second = buffer.retain().expect("it is alive");
@@ -142,7 +126,7 @@ fn buffer_use_after_release<P: Platform>() {
     buffer.release().expect("it is alive");
     assert!(buffer.bytes().is_err());
     assert!(buffer.retain().is_err());
-    assert_eq!(buffer.put(b"y"), Err(PutError::Count(IllegalCount { count: 0, change: 0 })));
+    assert_eq!(buffer.put(b"y"), Err(BufferError::Count(IllegalCount { count: 0, change: 0 })));
     assert_eq!(buffer.count(), 0);
 }
 
@@ -164,13 +148,14 @@ fn buffer_released_while_read<P: Platform>() {
 fn buffer_put_needs_the_sole_owner<P: Platform>() {
     let mut buffer = pool::<P>().allocate(8).expect("there is memory");
     let other = buffer.retain().expect("it is alive");
-    assert_eq!(buffer.put(b"x"), Err(PutError::Count(IllegalCount { count: 2, change: 0 })));
+    assert_eq!(buffer.put(b"x"), Err(BufferError::Count(IllegalCount { count: 2, change: 0 })));
     other.release().expect("it is alive");
     buffer.put(b"x").expect("the other owner is gone");
     buffer.release().expect("it is alive");
 }
 
-fn buffer_stale_handle_of_a_reused_shell<P: Platform>() {
+/// A handle kept after the release keeps its shell from being reused, so that it never speaks for another life.
+fn buffer_stale_handles<P: Platform>() {
     let pool = pool::<P>();
     let mut stale = Vec::new();
     for _ in 0..64 {
@@ -178,6 +163,7 @@ fn buffer_stale_handle_of_a_reused_shell<P: Platform>() {
         buffer.release().expect("it is alive");
         stale.push(buffer);
     }
+    assert_eq!(pool.stats().direct.total().created, 64);
     let mut live = pool.allocate(4).expect("there is memory");
     live.put(b"live").expect("there is room");
     for old in &stale {
@@ -186,6 +172,8 @@ fn buffer_stale_handle_of_a_reused_shell<P: Platform>() {
     }
     assert_eq!(&*live.bytes().expect("no stale handle harmed it"), b"live");
     assert_eq!(live.release(), Ok(true));
+    drop((live, stale));
+    assert_eq!(pool.stats().direct.total().in_use, 0, "all shells are back");
 }
 
 fn buffer_owned<P: Platform>() {

@@ -5,7 +5,7 @@
 
 use super::Channel;
 use super::pending::Notice;
-use crate::buffer::{Buffer, BufferPool, Owned};
+use crate::buffer::{Buffer, Owned};
 use crate::event_loop::{OnLoop, Task};
 use crate::message::{Message, Pojo};
 use crate::observe::{Defect, Event, Reach};
@@ -105,7 +105,8 @@ impl<P: Platform> Channel<P> {
     /// A queued write will never run: what it counted stays counted, as in Netty.
     pub(crate) fn abandon_write(&self, write: Write<P>) {
         self.0.pending.task_bytes.sub(write.counted.unwrap_or(0));
-        drop(write); // which releases nothing
+        // Nor is the message released. It is a part of what is lost, not one that somebody let go of.
+        core::mem::forget(write.message);
     }
 
     /// A queued write has reached the loop.
@@ -139,8 +140,8 @@ impl<P: Platform> Channel<P> {
     }
 
     fn encode(&self, message: &Pojo<P>) -> Result<Buffer<P>, Cause> {
-        let buffers: &BufferPool<P> = &self.0.pools.buffers;
-        let buffer = buffers.allocate(message.encoded_size() as usize).map_err(|_| Cause::OutOfMemory)?;
+        let size = message.encoded_size() as usize;
+        let buffer = self.0.pools.buffers.allocate_max(size, size).map_err(|_| Cause::OutOfMemory)?;
         let mut out = Owned::from(buffer); // released if the encoder fails or panics
         let encoded = P::catch(|| self.0.encoder.encode(message, &mut out)).unwrap_or_else(|_| {
             self.0.counters.handler_panicked();

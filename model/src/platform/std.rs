@@ -10,7 +10,7 @@ use super::{
     ThreadId, ThreadOps, Word,
 };
 use crate::observe::{Defect, Event, Kind, Reach};
-use ::std::alloc::{Layout, alloc, dealloc};
+use ::std::alloc::{Layout, alloc_zeroed, dealloc};
 use ::std::any::Any;
 use ::std::boxed::Box;
 use ::std::cell::UnsafeCell;
@@ -343,7 +343,7 @@ impl Platform for Std {
             return Some(NonNull::without_provenance(::std::num::NonZero::new(layout.align())?));
         }
         // SAFETY: the size is not zero.
-        NonNull::new(unsafe { alloc(layout) })
+        NonNull::new(unsafe { alloc_zeroed(layout) })
     }
 
     #[inline]

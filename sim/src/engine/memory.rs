@@ -9,7 +9,7 @@
 //!
 //! The header makes giving a block back two pointer writes, with no look-up.
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::Cell;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,7 +54,7 @@ impl Blocks {
     pub fn allocate(&self, layout: Layout, stamp: u32) -> Option<NonNull<u8>> {
         let (whole, offset) = host_layout(layout)?;
         // SAFETY: `whole` contains a header, so its size is not zero.
-        let start = NonNull::new(unsafe { alloc(whole) })?;
+        let start = NonNull::new(unsafe { alloc_zeroed(whole) })?;
         let next = self.first.get();
         let header = Header {
             previous: Cell::new(null_mut()),
@@ -111,7 +111,7 @@ impl Blocks {
         if listed {
             self.bytes.set(self.bytes.get() - layout.size() as u64);
         }
-        // SAFETY: `start` came from `alloc` with this layout, and the caller gives the block up.
+        // SAFETY: `start` came from `alloc_zeroed` with this layout, and the caller gives the block up.
         unsafe { dealloc(start.as_ptr(), whole) };
     }
 
@@ -137,7 +137,7 @@ impl Blocks {
         while let Some(header) = unsafe { at.as_ref() } {
             let (start, whole) = (header.start, header.layout);
             at = header.next.get();
-            // SAFETY: `start` came from `alloc` with this layout, and by the contract nobody uses the block.
+            // SAFETY: `start` came from `alloc_zeroed` with this layout, and by the contract nobody uses the block.
             unsafe { dealloc(start.as_ptr(), whole) };
         }
         self.bytes.set(0);

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 use millpond::engine::{Options, Strategy};
-use millpond_model::buffer::Buffer;
+use millpond_model::buffer::Owned;
 use millpond_model::channel::{Channel, ChannelSetup, Encoder, FillEncoder, Handler};
 use millpond_model::event_loop::{EventLoop, LoopConfig};
 use millpond_model::message::Message;
@@ -129,11 +129,11 @@ impl<P: Platform> World<P> {
     }
 
     /// A message of `text`, and a second count on it.
-    pub fn message(&self, text: &str) -> (Message<P>, Buffer<P>) {
+    pub fn message(&self, text: &str) -> (Message<P>, Owned<P>) {
         let mut buffer = self.pools.buffers.allocate(text.len()).expect("there is memory");
         buffer.put(text.as_bytes()).expect("there is room");
         let witness = buffer.retain().expect("it is alive");
-        (Message::Buffer(buffer), witness)
+        (Message::Buffer(buffer), Owned::from(witness))
     }
 
     /// Writes `text` and gives what to check it by.
@@ -217,11 +217,11 @@ pub fn until<P: Platform>(condition: impl Fn() -> bool, what: &str) {
 pub struct Written<P: Platform> {
     pub promise: Promise<P>,
     completions: Arc<P::Atomic<u32>>,
-    pub witness: Buffer<P>,
+    pub witness: Owned<P>,
 }
 
 impl<P: Platform> Written<P> {
-    pub fn new(witness: Buffer<P>) -> Self {
+    pub fn new(witness: Owned<P>) -> Self {
         let (promise, completions) = (Promise::new(), Arc::new(P::Atomic::new(0)));
         let counted = Arc::clone(&completions);
         promise.add_listener(move |_| {

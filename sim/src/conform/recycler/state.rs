@@ -2,7 +2,7 @@
 //!
 //! **Invariant: field for field the format `netty-lockstep/1`.**
 
-use super::config::Dialect;
+use super::super::header::Dialect;
 use millpond_model::platform::ThreadId;
 use millpond_model::recycler::{LocalPoolInspection, PoolInspection, StackInspection, StoreInspection};
 use serde_json::{Map, Value, json};

@@ -1,0 +1,383 @@
+//! What is pooled: everything of a buffer but its bytes.
+//!
+//! **Invariant: `content` changes only under an exclusive pin, or when the count says that the life is over; `life` only when
+//! there is no handle.** And a shell is freed or reused only when there is no handle.
+//!
+//! ```text
+//!   Buffer ──┐   Shell                                Memory
+//!   Buffer ──┼─> count   [handles|pins|count]         ┌───────────────┐
+//!   Buffer ──┘   content  Memory ───────────────────> │ bytes         │
+//!                life     max capacity, home ──> pool └───────────────┘
+//!                  ^
+//!                  │ a handle and a count of the direct parent, a handle of the root
+//!   Buffer ────> Shell   content  Derived
+//! ```
+//!
+//! Netty's order at the end of a life is kept: the memory goes back, then the shell; a derived shell goes back before it
+//! releases its parent. Ends follow each other in a loop, so that a long chain of derived buffers takes no stack.
+
+use super::Buffer;
+use crate::Platform;
+use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
+use crate::memory::Memory;
+use crate::observe::{Event, Kind};
+use crate::platform::{AtomicOps, CellOps};
+use crate::recycler::Pooled;
+use crate::refcnt::{Count, End, IllegalCount, Leave, Release};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
+
+/// What kind of object a shell is: each has a recycler of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ShellClass {
+    /// Of a buffer with memory in the direct area.
+    Direct,
+    /// Of a buffer with memory in the heap area.
+    Heap,
+    /// Of a retained slice.
+    Slice,
+    /// Of a retained duplicate.
+    Duplicate,
+}
+
+impl ShellClass {
+    /// Whether it has memory of its own.
+    pub(super) fn is_root(self) -> bool {
+        matches!(self, Self::Direct | Self::Heap)
+    }
+}
+
+pub(super) enum Content<P: Platform> {
+    /// Dead.
+    Nothing,
+    /// A root: it has the bytes.
+    Memory(Memory<P>),
+    /// It shares the bytes of `root`, and owns one count of `parent`, which may be the same.
+    Derived { parent: Buffer<P>, root: Option<Buffer<P>> },
+}
+
+/// What stays the same during a life.
+struct Life<P: Platform> {
+    ticket: Option<P::Ticket>,
+    max_capacity: u32,
+    /// The right to recycle the shell, kept here meanwhile. A shell without one is freed.
+    home: Option<Pooled<ShellBox<P>, P>>,
+}
+
+/// See the [module](self).
+pub(crate) struct Shell<P: Platform> {
+    pub(super) count: Count<P>,
+    /// Of a root: bytes from its start that may be used. Changes as `content` does.
+    pub(super) capacity: P::Atomic<u32>,
+    pub(super) content: P::Cell<Content<P>>,
+    life: P::Cell<Life<P>>,
+    id: P::Id,
+    pub(super) class: ShellClass,
+    pub(super) serial: u32,
+    leaked: LeakedMemory,
+    /// Of a root: where its relatives come from. `None`: it has no allocator.
+    pub(super) common: Option<Arc<Common<P>>>,
+}
+
+// SAFETY: what is in the cells (memory, buffers, a `Pooled` of a `Send` type) may move between threads. `life` is written
+// only by the one who has the shell from its recycler, or who gave the last handle up, and read only by holders of handles;
+// `content` is written only under an exclusive pin and by the one whom `count` told to deallocate, and read only under a pin;
+// `count` orders all of these (see `RefCount::change`).
+unsafe impl<P: Platform> Send for Shell<P> {}
+// SAFETY: as above.
+unsafe impl<P: Platform> Sync for Shell<P> {}
+
+/// What a pool holds: a shell of its own.
+pub(crate) struct ShellBox<P: Platform>(NonNull<Shell<P>>);
+
+// SAFETY: the shell is owned, and `Send`.
+unsafe impl<P: Platform> Send for ShellBox<P> {}
+
+impl<P: Platform> ShellBox<P> {
+    pub(crate) fn new(class: ShellClass, serial: u32, rules: &AllocatorConfig, common: Option<Arc<Common<P>>>) -> Self {
+        let life = Life { ticket: None, max_capacity: 0, home: None };
+        let shell = Box::new(Shell {
+            count: Count::new(rules.scheme),
+            capacity: P::Atomic::new(0),
+            content: P::Cell::new(Content::Nothing),
+            life: P::Cell::new(life),
+            id: P::identify(Kind::Buffer),
+            class,
+            serial,
+            leaked: rules.leaked,
+            common,
+        });
+        Self(NonNull::from(Box::leak(shell)))
+    }
+}
+
+impl<P: Platform> Drop for ShellBox<P> {
+    fn drop(&mut self) {
+        // SAFETY: it came from a box. A pool has only shells without handles, so that nobody else refers to it.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl<P: Platform> Drop for Shell<P> {
+    fn drop(&mut self) {
+        debug_assert!(
+            P::unwinding() || matches!(self.content.get_mut(), Content::Nothing),
+            "a live buffer has its shell"
+        );
+        P::destroyed(self.id);
+    }
+}
+
+/// The parent that an ended derived buffer had: a handle, and whether a count of it is to be released, too.
+struct Held<P: Platform> {
+    parent: NonNull<Shell<P>>,
+    release: bool,
+}
+
+impl<P: Platform> Shell<P> {
+    /// Starts a life in a shell that came from its pool, with one handle and a count of one.
+    pub(super) fn begin(
+        home: Pooled<ShellBox<P>, P>,
+        content: Content<P>,
+        capacity: u32,
+        max_capacity: u32,
+    ) -> NonNull<Self> {
+        let shell = home.0;
+        // SAFETY: `home` has the shell for itself, and puts it into a pool only after this life.
+        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity) };
+        shell
+    }
+
+    /// As `begin`, in a shell that has no pool: it is freed after this life.
+    pub(super) fn begin_alone(
+        shell: ShellBox<P>,
+        content: Content<P>,
+        capacity: u32,
+        max_capacity: u32,
+    ) -> NonNull<Self> {
+        let shell = ManuallyDrop::new(shell).0;
+        // SAFETY: the shell is new, and freed by `finish` only.
+        unsafe { Self::start(shell, None, content, capacity, max_capacity) };
+        shell
+    }
+
+    /// # Safety
+    /// Nobody refers to the shell but the caller, or `home`.
+    unsafe fn start(
+        shell: NonNull<Self>,
+        home: Option<Pooled<ShellBox<P>, P>>,
+        content: Content<P>,
+        capacity: u32,
+        max_capacity: u32,
+    ) {
+        // SAFETY: by the contract of this function; it stays until the life is over.
+        let this = unsafe { shell.as_ref() };
+        this.capacity.store(capacity, Relaxed); // published by `revive`
+        let ticket = Some(P::obtained(this.id));
+        // SAFETY: nobody has a handle yet, so that nobody is in the cell.
+        this.content.with_mut(|c| unsafe { *c = content });
+        // SAFETY: as above.
+        this.life.with_mut(|l| unsafe { *l = Life { ticket, max_capacity, home } });
+        this.count.revive();
+    }
+
+    /// The period of ownership. For holders of a handle.
+    pub(super) fn ticket(&self) -> P::Ticket {
+        // SAFETY: the caller has a handle, so that the cell is only read.
+        self.life.with(|l| unsafe { (*l).ticket }).expect("a life has a ticket")
+    }
+
+    /// For holders of a handle.
+    pub(super) fn max_capacity(&self) -> u32 {
+        // SAFETY: the caller has a handle, so that the cell is only read.
+        self.life.with(|l| unsafe { (*l).max_capacity })
+    }
+
+    #[track_caller]
+    pub(super) fn note(&self, event: Event) {
+        P::note(self.ticket(), event);
+    }
+
+    /// A refusal tells the checker of a use after the release only if there was a release: that an owner isn't the only one,
+    /// or asks for too much, harms nobody.
+    #[track_caller]
+    pub(super) fn note_if_dead(&self, refused: &IllegalCount) {
+        if refused.count == 0 {
+            self.note(Event::IllegalCount);
+        }
+    }
+
+    /// Releases `n`, keeping the handle.
+    ///
+    /// # Safety
+    /// The caller has a handle.
+    #[track_caller]
+    pub(super) unsafe fn release(shell: NonNull<Self>, n: u32) -> Result<bool, IllegalCount> {
+        // SAFETY: by the contract of this function: the handle keeps the shell.
+        let this = unsafe { shell.as_ref() };
+        let result = this.count.release(n);
+        this.note(result.map_or(Event::IllegalRelease, |r| Event::Released(r.left)));
+        let Release { left, deallocate, again } = result?;
+        if again {
+            this.note(Event::DeallocatedAgain);
+        }
+        if deallocate {
+            // SAFETY: the count says so; the handle keeps the shell.
+            unsafe { Self::deallocate(shell) };
+        }
+        Ok(left == 0)
+    }
+
+    /// Releases one and gives the handle up.
+    ///
+    /// # Safety
+    /// The handle is the caller's to give up.
+    #[track_caller]
+    pub(super) unsafe fn end(shell: NonNull<Self>) -> Result<bool, IllegalCount> {
+        // SAFETY: by the contract of this function.
+        let (result, held) = unsafe { Self::end_one(shell) };
+        // SAFETY: what an ended buffer held is given up by nobody else.
+        unsafe { Self::follow(held) };
+        result
+    }
+
+    /// Gives the handle up.
+    ///
+    /// # Safety
+    /// The handle is the caller's to give up.
+    #[track_caller]
+    pub(super) unsafe fn leave(shell: NonNull<Self>) {
+        // SAFETY: by the contract of this function, and as in `end`.
+        unsafe { Self::follow(Self::leave_one(shell)) };
+    }
+
+    /// Ends the life that the count has just said to be over.
+    ///
+    /// # Safety
+    /// The count said so to the caller, and somebody's handle keeps the shell meanwhile.
+    pub(super) unsafe fn deallocate(shell: NonNull<Self>) {
+        // SAFETY: by the contract of this function, and as in `end`.
+        unsafe { Self::follow(Self::deallocate_one(shell)) };
+    }
+
+    /// Gives up what ended buffers held, one after the other.
+    #[track_caller]
+    unsafe fn follow(mut held: Option<Held<P>>) {
+        while let Some(Held { parent, release }) = held {
+            // SAFETY: the handle was the ended buffer's, and so is ours.
+            held = unsafe { if release { Self::end_one(parent).1 } else { Self::leave_one(parent) } };
+        }
+    }
+
+    #[track_caller]
+    unsafe fn end_one(shell: NonNull<Self>) -> (Result<bool, IllegalCount>, Option<Held<P>>) {
+        // SAFETY: the caller has a handle. It is not used after the handle has been given up, but for `finish`.
+        let this = unsafe { shell.as_ref() };
+        let ticket = this.ticket();
+        match this.count.end() {
+            Err(refused) => {
+                P::note(ticket, Event::IllegalRelease);
+                // SAFETY: the handle is still there.
+                (Err(refused), unsafe { Self::leave_one(shell) })
+            }
+            Ok(End { release: Release { left, .. }, leave: Some(leave) }) => {
+                P::note(ticket, Event::Released(left));
+                // SAFETY: the handle has been given up in this way.
+                (Ok(left == 0), unsafe { Self::left(shell, ticket, leave) })
+            }
+            Ok(End { release: Release { left, deallocate, again }, leave: None }) => {
+                P::note(ticket, Event::Released(left));
+                if again {
+                    P::note(ticket, Event::DeallocatedAgain);
+                }
+                // SAFETY: the count says so, and the handle is still there.
+                let held = if deallocate { unsafe { Self::deallocate_one(shell) } } else { None };
+                // SAFETY: the handle is still there.
+                let leaked = unsafe { Self::leave_one(shell) };
+                assert!(held.is_none() || leaked.is_none(), "a life ends once");
+                (Ok(left == 0), held.or(leaked))
+            }
+        }
+    }
+
+    #[track_caller]
+    unsafe fn leave_one(shell: NonNull<Self>) -> Option<Held<P>> {
+        // SAFETY: the caller has a handle; as in `end_one`.
+        let this = unsafe { shell.as_ref() };
+        let ticket = this.ticket();
+        let leave = this.count.leave();
+        // SAFETY: the handle has been given up in this way.
+        unsafe { Self::left(shell, ticket, leave) }
+    }
+
+    /// A handle was given up: lets the shell be reused if it was the last.
+    #[track_caller]
+    unsafe fn left(shell: NonNull<Self>, ticket: P::Ticket, leave: Leave) -> Option<Held<P>> {
+        match leave {
+            Leave::Others | Leave::Stuck(0) => None,
+            Leave::Stuck(count) => {
+                P::note(ticket, Event::Leaked(count));
+                None
+            }
+            // SAFETY: nobody else refers to the shell.
+            Leave::Last => unsafe { Self::finish(shell, Some(ticket), LeakedMemory::Reclaimed) },
+            Leave::Leak(count) => {
+                P::note(ticket, Event::Leaked(count));
+                // SAFETY: nobody else refers to the shell.
+                unsafe { Self::finish(shell, None, shell.as_ref().leaked) }
+            }
+        }
+    }
+
+    /// Deallocates if that hasn't been done, and gives the shell to its pool.
+    ///
+    /// # Safety
+    /// Nobody else refers to the shell.
+    unsafe fn finish(shell: NonNull<Self>, ticket: Option<P::Ticket>, memory: LeakedMemory) -> Option<Held<P>> {
+        // SAFETY: by the contract of this function: the shell is ours until `home` is dropped or the box is.
+        let this = unsafe { shell.as_ref() };
+        let held = this.empty(ticket, memory);
+        // SAFETY: nobody has a handle, so that nobody else is in the cell.
+        let home = this.life.with_mut(|l| unsafe { (*l).home.take() });
+        match (home, memory) {
+            (Some(home), LeakedMemory::Reclaimed) => drop(home), // last: another thread may reuse the shell at once
+            (Some(home), LeakedMemory::Lost) => home.forget(),
+            (None, _) => drop(ShellBox(shell)),
+        }
+        held
+    }
+
+    unsafe fn deallocate_one(shell: NonNull<Self>) -> Option<Held<P>> {
+        // SAFETY: the caller has a handle.
+        let this = unsafe { shell.as_ref() };
+        this.empty(Some(this.ticket()), LeakedMemory::Reclaimed)
+    }
+
+    /// Takes the content out and gives the memory back. For whoever has been told that the life is over.
+    fn empty(&self, ticket: Option<P::Ticket>, leaked: LeakedMemory) -> Option<Held<P>> {
+        // SAFETY: the caller has been told, once in a life, that the count is zero and nobody is inside, and nobody can come
+        // in any more; or nobody refers to the shell at all.
+        let content = self.content.with_mut(|c| unsafe { core::mem::replace(&mut *c, Content::Nothing) });
+        let held = match content {
+            Content::Nothing => return None, // deallocated before
+            Content::Memory(memory) => {
+                match leaked {
+                    LeakedMemory::Reclaimed => drop(memory),
+                    LeakedMemory::Lost => core::mem::forget(memory),
+                }
+                None
+            }
+            Content::Derived { parent, root } => {
+                drop(root);
+                parent.into_shell().map(|parent| Held { parent, release: leaked == LeakedMemory::Reclaimed })
+            }
+        };
+        if let Some(ticket) = ticket {
+            P::note(ticket, Event::Deallocated);
+        }
+        held
+    }
+}

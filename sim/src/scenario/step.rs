@@ -1,0 +1,172 @@
+//! The steps of a workload.
+//!
+//! **Invariant: steps are taken one after another**, by the main thread of an execution.
+
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+use super::phase::Phase;
+use super::{From, Span};
+
+/// One step of a workload.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Step {
+    /// Business threads write.
+    Phase(Phase),
+    /// Stalls end; waits until task queues and outbound buffers are empty.
+    Drain(Drain),
+    /// Nothing happens for a while.
+    Idle(Idle),
+    /// One full garbage collection.
+    Collect(Named),
+    /// Business threads end and new ones take their places.
+    Renew(Renew),
+    /// Channels are closed.
+    Close(Close),
+    /// Loops shut down gracefully.
+    Shutdown(Shutdown),
+}
+
+impl Step {
+    /// The step's name, by which oracles and columns refer to it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Phase(s) => &s.name,
+            Self::Drain(s) => &s.name,
+            Self::Idle(s) => &s.name,
+            Self::Collect(s) => &s.name,
+            Self::Renew(s) => &s.name,
+            Self::Close(s) => &s.name,
+            Self::Shutdown(s) => &s.name,
+        }
+    }
+}
+
+/// 100 writes a business thread with two in flight, then drain, close and shut down.
+pub(super) fn default_workload() -> Vec<Step> {
+    vec![
+        Step::Phase(Phase { name: "steady".to_string(), ..Phase::default() }),
+        Step::Drain(Drain::default()),
+        Step::Close(Close::default()),
+        Step::Shutdown(Shutdown::default()),
+    ]
+}
+
+/// Whether things happen one after another or all together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Order {
+    /// All together.
+    #[default]
+    Together,
+    /// One after another, in index order.
+    InTurn,
+}
+
+/// Ends stalls and waits for quiescence.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// Its name.
+    pub name: String,
+    /// Whether the loops drain one after another.
+    pub order: Order,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { name: "drain".to_string(), order: Order::Together }
+    }
+}
+
+/// Nothing happens.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Idle {
+    /// Its name.
+    pub name: String,
+    /// How long.
+    pub lasts: Span,
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { name: "idle".to_string(), lasts: Span::ms(100) }
+    }
+}
+
+/// A step without parameters.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+}
+
+impl Default for Named {
+    fn default() -> Self {
+        Self { name: "collect".to_string() }
+    }
+}
+
+/// Business threads end and new ones take their places.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Renew {
+    /// Its name.
+    pub name: String,
+    /// Which ones; all when absent.
+    pub threads: Option<Range<u32>>,
+}
+
+impl Default for Renew {
+    fn default() -> Self {
+        Self { name: "renew".to_string(), threads: None }
+    }
+}
+
+/// Channels are closed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Close {
+    /// Its name.
+    pub name: String,
+    /// SO_LINGER of the channels: above zero, the socket is closed by the linger executor.
+    pub linger: Span,
+    /// Who calls `close`.
+    pub from: From,
+    /// Whether the step waits until every close has completed before the next begins.
+    pub awaits: Awaits,
+}
+
+impl Default for Close {
+    fn default() -> Self {
+        Self { name: "close".to_string(), linger: Span::ZERO, from: From::Business, awaits: Awaits::Completion }
+    }
+}
+
+/// Whether a step waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Awaits {
+    /// Until what it started has completed.
+    Completion,
+    /// Not at all: the next step races with it.
+    Nothing,
+}
+
+/// Loops shut down gracefully.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shutdown {
+    /// Its name.
+    pub name: String,
+    /// A loop ends when it had nothing to do for so long.
+    pub quiet: Span,
+    /// It ends after so long in any case.
+    pub timeout: Span,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { name: "shutdown".to_string(), quiet: Span::ZERO, timeout: Span::s(15) }
+    }
+}
