@@ -24,15 +24,17 @@
 //! ```
 
 mod config;
+mod millpond;
 mod source;
 
 pub use config::{AllocatorConfig, Backend, Derivation, LeakedMemory};
+pub use millpond::{MillpondBackend, MillpondBlock, MillpondMemory};
 
 use crate::buffer::{Buffer, MAX_CAPACITY, ShellBox, ShellClass};
 use crate::memory::{Area, OutOfMemory};
 use crate::observe::{Kind, Reach};
 use crate::platform::AtomicOps;
-use crate::recycler::{Domain, Recycler, RecyclerStats};
+use crate::recycler::{Domain, Pooled, Recycler, RecyclerStats};
 use crate::{Platform, Std};
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::Ordering::Relaxed;
@@ -119,6 +121,7 @@ impl<P: Platform> Allocator<P> {
     ///
     /// # Errors
     /// [`OutOfMemory`] when there is none, or `capacity` exceeds [`MAX_CAPACITY`].
+    #[inline(always)]
     #[track_caller]
     pub fn allocate(&self, capacity: usize) -> Result<Buffer<P>, OutOfMemory> {
         self.allocate_in(Area::Direct, capacity, MAX_CAPACITY)
@@ -137,21 +140,35 @@ impl<P: Platform> Allocator<P> {
     ///
     /// # Errors
     /// As [`Allocator::allocate_max`].
+    #[inline(always)] // a handle is small, but costly to hand through memory
     #[track_caller]
     pub fn allocate_in(&self, area: Area, initial: usize, maximum: usize) -> Result<Buffer<P>, OutOfMemory> {
-        let refused = OutOfMemory { capacity: initial };
         let maximum = maximum.min(MAX_CAPACITY);
-        if maximum == 0 && initial == 0 {
-            return Ok(Buffer::empty());
-        }
-        if initial > maximum {
-            return Err(refused);
+        if maximum == 0 || initial > maximum {
+            return if initial == 0 { Ok(Buffer::empty()) } else { Err(OutOfMemory { capacity: initial }) };
         }
         let shells = match area {
             Area::Direct => &self.0.direct,
             Area::Heap => &self.0.heap,
         };
         let home = shells.get(); // before the memory, as in Netty
+        match self.0.common.source.reuse(initial) {
+            Some(memory) => Ok(Buffer::begin(home, memory, initial as u32, maximum as u32)),
+            None => self.begin_anew(home, area, initial, maximum),
+        }
+    }
+
+    /// With a block that isn't at hand.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn begin_anew(
+        &self,
+        home: Pooled<ShellBox<P>, P>,
+        area: Area,
+        initial: usize,
+        maximum: usize,
+    ) -> Result<Buffer<P>, OutOfMemory> {
         let memory = self.0.common.source.allocate(initial, area).inspect_err(|_| P::reach(Reach::AllocationFailed))?;
         Ok(Buffer::begin(home, memory, initial as u32, maximum as u32))
     }

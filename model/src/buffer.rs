@@ -97,6 +97,7 @@ impl<P: Platform> Buffer<P> {
         Self { shell: None, view: View::EMPTY }
     }
 
+    #[inline(always)]
     pub(crate) fn begin(home: Pooled<ShellBox<P>, P>, memory: Memory<P>, capacity: u32, maximum: u32) -> Self {
         let shell = Shell::begin(home, Content::Memory(memory), capacity, maximum);
         Self { shell: Some(shell), view: View::WHOLE }

@@ -8,6 +8,7 @@
 //!     Unpooled: the platform                        start, length, Send + Sync
 //! ```
 
+use crate::allocator::MillpondBlock;
 use crate::{Platform, Std};
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -67,6 +68,7 @@ impl<P: Platform> Drop for UnpooledBlock<P> {
 /// The memory of a buffer: a block of any kind.
 pub(crate) enum Memory<P: Platform> {
     Unpooled(UnpooledBlock<P>),
+    Millpond(MillpondBlock<P>),
 }
 
 impl<P: Platform> Memory<P> {
@@ -74,6 +76,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn start(&self) -> NonNull<u8> {
         match self {
             Self::Unpooled(block) => block.start,
+            Self::Millpond(block) => block.start(),
         }
     }
 
@@ -81,6 +84,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Unpooled(block) => block.layout.size(),
+            Self::Millpond(block) => block.len(),
         }
     }
 
@@ -88,6 +92,8 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn fits(&self, old: usize, new: usize) -> bool {
         match self {
             Self::Unpooled(_) => new == old, // Netty's makes a new one for any other capacity
+            // It moves to a smaller class when it would use less than half of this one.
+            Self::Millpond(block) => new <= block.len() && (new >= old || new > block.len() / 2),
         }
     }
 
@@ -95,6 +101,10 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn sibling(&self, capacity: usize) -> Result<Self, OutOfMemory> {
         match self {
             Self::Unpooled(block) => UnpooledBlock::allocate(capacity, block.area).map(Self::Unpooled),
+            Self::Millpond(block) => match block.sibling(capacity) {
+                Some(sibling) => sibling.map(Self::Millpond),
+                None => UnpooledBlock::allocate(capacity, Area::Direct).map(Self::Unpooled),
+            },
         }
     }
 }

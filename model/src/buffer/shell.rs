@@ -139,6 +139,7 @@ struct Held<P: Platform> {
 
 impl<P: Platform> Shell<P> {
     /// Starts a life in a shell that came from its pool, with one handle and a count of one.
+    #[inline(always)]
     pub(super) fn begin(
         home: Pooled<ShellBox<P>, P>,
         content: Content<P>,
@@ -165,7 +166,8 @@ impl<P: Platform> Shell<P> {
     }
 
     /// # Safety
-    /// Nobody refers to the shell but the caller, or `home`.
+    /// Nobody refers to the shell but the caller, or `home`; it has no content and no home.
+    #[inline(always)]
     unsafe fn start(
         shell: NonNull<Self>,
         home: Option<Pooled<ShellBox<P>, P>>,
@@ -177,10 +179,10 @@ impl<P: Platform> Shell<P> {
         let this = unsafe { shell.as_ref() };
         this.capacity.store(capacity, Relaxed); // published by `revive`
         let ticket = Some(P::obtained(this.id));
-        // SAFETY: nobody has a handle yet, so that nobody is in the cell.
-        this.content.with_mut(|c| unsafe { *c = content });
+        // SAFETY: nobody has a handle yet, so that nobody is in the cell; what is overwritten is empty.
+        this.content.with_mut(|c| unsafe { c.write(content) });
         // SAFETY: as above.
-        this.life.with_mut(|l| unsafe { *l = Life { ticket, max_capacity, home } });
+        this.life.with_mut(|l| unsafe { l.write(Life { ticket, max_capacity, home }) });
         this.count.revive();
     }
 
@@ -242,6 +244,34 @@ impl<P: Platform> Shell<P> {
         // SAFETY: what an ended buffer held is given up by nobody else.
         unsafe { Self::follow(held) };
         result
+    }
+
+    /// [`Shell::end`] by the short way, if this is the only handle of a root with a count of one and nobody is inside; says whether.
+    ///
+    /// # Safety
+    /// The handle is the caller's to give up; it is given up if the result is true.
+    #[inline]
+    #[track_caller]
+    pub(super) unsafe fn end_alone(shell: NonNull<Self>) -> bool {
+        // SAFETY: by the contract of this function; the shell is ours alone once the count has been ended.
+        let this = unsafe { shell.as_ref() };
+        if !this.class.is_root() || !this.count.end_alone() {
+            return false;
+        }
+        let ticket = this.ticket();
+        P::note(ticket, Event::Released(0));
+        // SAFETY: nobody else refers to the shell. The content is destroyed where it is: it is long.
+        this.content.with_mut(|c| unsafe {
+            c.drop_in_place();
+            c.write(Content::Nothing);
+        });
+        P::note(ticket, Event::Deallocated);
+        // SAFETY: as above.
+        match this.life.with_mut(|l| unsafe { (*l).home.take() }) {
+            Some(home) => drop(home), // last: another thread may reuse the shell at once
+            None => drop(ShellBox(shell)),
+        }
+        true
     }
 
     /// Gives the handle up.

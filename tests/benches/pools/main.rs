@@ -108,8 +108,8 @@ fn rows(table: &mut Table) {
     let held = kept(buffer.get());
     table.row(RETAIN, OURS, move || {
         repeat(|| {
-            black_box(&*held).retain_many(1).expect("it lives");
-            black_box(&*held).release().expect("it lives");
+            black_box(&**held).retain_many(1).expect("it lives");
+            black_box(&**held).release().expect("it lives");
         })
     });
     allocator!(table, "system", &SYSTEM);

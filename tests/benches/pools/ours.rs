@@ -2,8 +2,9 @@
 
 use crate::floors::Object;
 use crate::measure::Source;
-use millpond_model::buffer::{BufferPool, Owned};
-use millpond_model::recycler::{Domain, Pooled, Recycler};
+use millpond_model::allocator::Allocator;
+use millpond_model::buffer::Owned;
+use millpond_model::recycler::{Pooled, Recycler};
 use millpond_model::{Preset, Std};
 
 /// A recycler of objects.
@@ -18,12 +19,12 @@ impl Objects {
 impl Source for Objects {
     type Held<'a> = Pooled<Object>;
 
-    #[inline]
+    #[inline(always)]
     fn get(&self) -> Pooled<Object> {
         self.0.get()
     }
 
-    #[inline]
+    #[inline(always)]
     fn word<'a, 'b>(held: &'b mut Pooled<Object>) -> Option<&'b mut u64>
     where
         Self: 'a,
@@ -33,23 +34,23 @@ impl Source for Objects {
 }
 
 /// Reference-counted buffers of `SIZE` bytes.
-pub struct Buffers<const SIZE: usize>(pub BufferPool<Std>);
+pub struct Buffers<const SIZE: usize>(pub Allocator);
 
 impl<const SIZE: usize> Buffers<SIZE> {
     pub fn new() -> Self {
-        Self(BufferPool::new_in(&Domain::new(), Preset::Millpond.into()))
+        Self(Allocator::new(Preset::Millpond))
     }
 }
 
 impl<const SIZE: usize> Source for Buffers<SIZE> {
     type Held<'a> = Owned<Std>;
 
-    #[inline]
+    #[inline(always)]
     fn get(&self) -> Owned<Std> {
         Owned::from(self.0.allocate(SIZE).expect("there is memory"))
     }
 
-    #[inline]
+    #[inline(always)]
     fn word<'a, 'b>(_: &'b mut Owned<Std>) -> Option<&'b mut u64>
     where
         Self: 'a,
