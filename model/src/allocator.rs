@@ -23,21 +23,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod adaptive;
 mod config;
 mod millpond;
+pub mod pooled;
 mod source;
 
 pub use config::{AllocatorConfig, Backend, Derivation, LeakedMemory};
 pub use millpond::{MillpondBackend, MillpondBlock, MillpondMemory};
 
 use crate::buffer::{Buffer, MAX_CAPACITY, ShellBox, ShellClass};
+use crate::leak::{Detector, LeakGuard};
 use crate::memory::{Area, OutOfMemory};
 use crate::observe::{Kind, Reach};
 use crate::platform::AtomicOps;
-use crate::recycler::{Domain, Pooled, Recycler, RecyclerStats};
+use crate::recycler::{Domain, PoolInspection, Pooled, Recycler, RecyclerStats};
 use crate::{Platform, Std};
+use adaptive::AdaptiveBackend;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
+use pooled::PooledBackend;
 use source::Source;
 
 type Shells<P> = Recycler<ShellBox<P>, P>;
@@ -47,6 +53,8 @@ pub(crate) struct Common<P: Platform> {
     pub(crate) source: Source<P>,
     /// `None`: a retained slice is a slice and a retain.
     pub(crate) derived: Option<DerivedShells<P>>,
+    /// Who looks for leaks of its buffers.
+    pub(crate) leaks: Option<Detector<P>>,
     /// To make independent copies; gone when the allocator is.
     allocator: Weak<Inner<P>>,
 }
@@ -54,6 +62,7 @@ pub(crate) struct Common<P: Platform> {
 pub(crate) struct DerivedShells<P: Platform> {
     pub(crate) slices: Shells<P>,
     pub(crate) duplicates: Shells<P>,
+    pub(crate) duplicate_of_slice_is_slice: bool,
 }
 
 struct Inner<P: Platform> {
@@ -100,9 +109,11 @@ impl<P: Platform> Allocator<P> {
             let derived = (config.derivation == Derivation::OwnCount).then(|| DerivedShells {
                 slices: shells(ShellClass::Slice, None),
                 duplicates: shells(ShellClass::Duplicate, None),
+                duplicate_of_slice_is_slice: config.duplicate_of_slice_is_slice,
             });
             let source = Source::new(domain, &config);
-            let common = Arc::new(Common { source, derived, allocator: Weak::clone(allocator) });
+            let leaks = config.leak_detection.map(|config| Detector::new("Buffer", config));
+            let common = Arc::new(Common { source, derived, leaks, allocator: Weak::clone(allocator) });
             Inner {
                 config,
                 direct: shells(ShellClass::Direct, Some(Arc::clone(&common))),
@@ -153,12 +164,15 @@ impl<P: Platform> Allocator<P> {
         };
         let home = shells.get(); // before the memory, as in Netty
         match self.0.common.source.reuse(initial) {
-            Some(memory) => Ok(Buffer::begin(home, memory, initial as u32, maximum as u32)),
-            None => self.begin_anew(home, area, initial, maximum),
+            Some(memory) if self.0.common.leaks.is_none() => {
+                Ok(Buffer::begin(home, memory, initial as u32, maximum as u32, None))
+            }
+            // What is at hand is at hand again.
+            _ => self.begin_anew(home, area, initial, maximum),
         }
     }
 
-    /// With a block that isn't at hand.
+    /// With a block that isn't at hand, or a look at leaks.
     #[cold]
     #[inline(never)]
     #[track_caller]
@@ -170,7 +184,74 @@ impl<P: Platform> Allocator<P> {
         maximum: usize,
     ) -> Result<Buffer<P>, OutOfMemory> {
         let memory = self.0.common.source.allocate(initial, area).inspect_err(|_| P::reach(Reach::AllocationFailed))?;
-        Ok(Buffer::begin(home, memory, initial as u32, maximum as u32))
+        let tracker = if let Some(detector) = &self.0.common.leaks { detector.track() } else { None };
+        Ok(Buffer::begin(home, memory, initial as u32, maximum as u32, tracker))
+    }
+
+    /// Who looks for leaks of its buffers, if [`AllocatorConfig::leak_detection`] says so.
+    pub fn leak_detector(&self) -> Option<&Detector<P>> {
+        self.0.common.leaks.as_ref()
+    }
+
+    /// Fails a test that leaks buffers of this allocator: see [`LeakGuard`].
+    ///
+    /// ```
+    /// use millpond_model::allocator::{Allocator, AllocatorConfig};
+    /// use millpond_model::leak::LeakConfig;
+    ///
+    /// let config = AllocatorConfig { leak_detection: Some(LeakConfig::default()), ..AllocatorConfig::default() };
+    /// let allocator = Allocator::new(config);
+    /// let guard = allocator.guard_leaks();
+    /// let buffer = allocator.allocate(64)?;
+    /// buffer.release()?; // without this line `finish` panics, and says where the buffer was allocated and last used
+    /// drop(buffer);
+    /// guard.finish();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When it has no detector.
+    pub fn guard_leaks(&self) -> LeakGuard<P> {
+        LeakGuard::new(self.leak_detector().expect("an allocator with leak detection"))
+    }
+
+    /// What its shells share.
+    pub(crate) fn common(&self) -> Arc<Common<P>> {
+        Arc::clone(&self.0.common)
+    }
+
+    /// Its pooled backend, if it has one.
+    pub fn pooled(&self) -> Option<&PooledBackend<P>> {
+        self.0.common.source.pooled()
+    }
+
+    /// Its adaptive backend, if it has one.
+    pub fn adaptive(&self) -> Option<&AdaptiveBackend<P>> {
+        self.0.common.source.adaptive()
+    }
+
+    /// The inside of every pool of shells, each with the kind of its shells, in order of creation; a shell is its number.
+    ///
+    /// # Safety
+    /// No thread is inside this allocator, and what they did there happened before.
+    pub unsafe fn inspect_shells(&self) -> Vec<(ShellClass, PoolInspection)> {
+        let derived = self.0.common.derived.as_ref();
+        let recyclers = [
+            (ShellClass::Direct, Some(&self.0.direct)),
+            (ShellClass::Heap, Some(&self.0.heap)),
+            (ShellClass::Slice, derived.map(|derived| &derived.slices)),
+            (ShellClass::Duplicate, derived.map(|derived| &derived.duplicates)),
+        ];
+        let recyclers = recyclers.into_iter().filter_map(|(class, recycler)| Some((class, recycler?)));
+        let mut pools: Vec<_> = recyclers
+            .flat_map(|(class, recycler)| {
+                // SAFETY: by the contract of this function.
+                let pools = unsafe { recycler.inspect(ShellBox::serial) };
+                pools.into_iter().map(move |pool| (class, pool))
+            })
+            .collect();
+        pools.sort_by_key(|(_, pool)| pool.pool);
+        pools
     }
 
     /// The statistics.

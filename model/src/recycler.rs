@@ -48,6 +48,7 @@ pub use config::{
     WoqRatio,
 };
 pub use domain::{Collect, Collected, Domain};
+pub(crate) use domain::{Collectable, ThreadHold};
 pub use error::RecyclerError;
 pub use inspect::{
     HOLE, HandOverInspection, LocalPoolInspection, PoolInspection, QueueInspection, StackInspection, StoreInspection,

@@ -76,7 +76,7 @@ impl From<Preset> for WritePathConfig {
     }
 }
 
-/// The recyclers' parameters for each kind of pooled object, so that one kind's pooling can be turned off.
+/// The parameters of each kind of pooled object, so that one kind's pooling can be turned off, and of the buffers' allocator.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoolsConfig {
@@ -86,8 +86,8 @@ pub struct PoolsConfig {
     pub write_and_flush_task: RecyclerConfig,
     /// Of [`Kind::OutboundEntry`].
     pub entry: RecyclerConfig,
-    /// Of [`Kind::BufferShell`].
-    pub buffer_shell: RecyclerConfig,
+    /// The buffers' allocator, with the recyclers of its shells.
+    pub buffers: AllocatorConfig,
 }
 
 impl Default for PoolsConfig {
@@ -102,7 +102,7 @@ impl From<Preset> for PoolsConfig {
             write_task: preset.into(),
             write_and_flush_task: preset.into(),
             entry: preset.into(),
-            buffer_shell: preset.into(),
+            buffers: preset.into(),
         }
     }
 }
@@ -129,10 +129,9 @@ impl<P: Platform> Pools<P> {
         } else {
             tasks(Kind::WriteAndFlushTask, &config.write_and_flush_task)
         };
-        let buffers = AllocatorConfig { shells: config.buffer_shell, ..AllocatorConfig::default() };
         Self {
             domain: domain.clone(),
-            buffers: Allocator::new_in(domain, buffers),
+            buffers: Allocator::new_in(domain, config.buffers),
             write_task,
             write_and_flush_task,
             entry: Recycler::new_in(domain, Kind::OutboundEntry, config.entry, Entry::default),

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ledger::FindingKind;
-use crate::scenario::{self, Column, Fault, Metric, Oracle, Schedule, printable};
+use crate::scenario::{self, Column, Fault, Form, Metric, Oracle, Schedule, Step, printable};
 use millpond_model::observe::{Defect, Kind, Reach};
 use millpond_model::preset::Preset;
 
@@ -29,6 +29,10 @@ pub enum Topic {
     Presets,
     /// How the next thread is chosen: `schedule: ...`
     Strategies,
+    /// What happens, in order: `workload: [...]`
+    Steps,
+    /// What buffers are when they are given away: `Exchange(form: ...)`
+    Forms,
     /// What must be true: `oracles: [...]`
     Oracles,
     /// Numbers that oracles and columns read
@@ -49,10 +53,12 @@ pub enum Topic {
 
 impl Topic {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Scenarios,
         Self::Presets,
         Self::Strategies,
+        Self::Steps,
+        Self::Forms,
         Self::Oracles,
         Self::Metrics,
         Self::Faults,
@@ -69,6 +75,8 @@ impl Topic {
             Self::Scenarios => "scenarios",
             Self::Presets => "presets",
             Self::Strategies => "strategies",
+            Self::Steps => "steps",
+            Self::Forms => "forms",
             Self::Oracles => "oracles",
             Self::Metrics => "metrics",
             Self::Faults => "faults",
@@ -86,6 +94,8 @@ impl Topic {
             Self::Scenarios => return scenarios(Path::new("scenarios")),
             Self::Presets => variants::<Preset>(),
             Self::Strategies => variants::<Schedule>(),
+            Self::Steps => variants::<Step>(),
+            Self::Forms => variants::<Form>(),
             Self::Oracles => variants::<Oracle>(),
             Self::Metrics => variants::<Metric>(),
             Self::Faults => variants::<Fault>(),

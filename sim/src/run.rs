@@ -3,11 +3,11 @@
 //! **Invariant: (cell, seed, strategy, binary) decide the outcome.** Nothing else reaches [`execute`].
 
 use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Verdict};
-use crate::ledger::{Finding, FindingKind};
+use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
 use crate::oracle;
 use crate::outcome::Outcome;
-use crate::scenario::{Cell, Fault, Preempt, Schedule, limits};
+use crate::scenario::{Cell, Fault, Preempt, Scenario, Schedule, Step, limits};
 use crate::world;
 use millpond_model::observe::Kind;
 use std::cell::RefCell;
@@ -52,7 +52,10 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
     let seen: Rc<RefCell<world::Seen>> = Rc::default();
     let mut execution = {
         let (scenario, seen) = (Arc::clone(&scenario), Rc::clone(&seen));
-        engine::execute(&options(cell, seed, how), move || world::play::<engine::Sim>(&scenario, seed, &seen))
+        engine::execute(&options(cell, seed, how), move || {
+            engine::with_ledger(|ledger| ledger.tolerate(tolerance(&scenario)));
+            world::play::<engine::Sim>(&scenario, seed, &seen);
+        })
     };
     let seen = seen.take();
     let findings = findings(cell, &execution, &seen);
@@ -101,13 +104,28 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
                 engine::Plant { defect, when: when.into() }
             })
             .collect(),
-        memory_limit: Some(limits::BUFFER_BYTES),
+        memory_limit: Some(memory_limit(scenario)),
         alloc_fails: scenario.faults.iter().find_map(|f| match f {
             Fault::AllocationFails(when) => Some((*when).into()),
-            Fault::PeerReset(_) => None,
+            Fault::PeerReset(_) | Fault::MemoryLimit(_) => None,
         }),
         ..Options::default()
     }
+}
+
+/// What the program of a scenario does wrong on purpose.
+fn tolerance(scenario: &Scenario) -> Tolerance {
+    let misuses = |step: &Step| matches!(step, Step::Exchange(e) if e.misuse.is_some());
+    Tolerance { leaks: false, refusals: scenario.workload.iter().any(misuses) }
+}
+
+/// The least limit that a scenario sets; ours if it sets none.
+fn memory_limit(scenario: &Scenario) -> u64 {
+    let limits = scenario.faults.iter().filter_map(|f| match f {
+        Fault::MemoryLimit(size) => Some(size.bytes()),
+        Fault::PeerReset(_) | Fault::AllocationFails(_) => None,
+    });
+    limits.chain([limits::BUFFER_BYTES]).min().unwrap_or(limits::BUFFER_BYTES)
 }
 
 /// The verdict of the engine first: it ended the execution. Then what the world saw at quiescence, then the numbers.

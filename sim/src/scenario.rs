@@ -12,6 +12,7 @@
 
 mod check;
 mod diagnose;
+mod exchange;
 mod explain;
 pub mod limits;
 mod load;
@@ -25,6 +26,7 @@ mod units;
 
 pub use check::{Flaw, check};
 pub use diagnose::{Colour, LoadError, Problem, printable};
+pub use exchange::{Exchange, Form, Keeps, Release, To};
 pub use load::{Loaded, dialect, load, parse};
 pub use locate::locate;
 pub use oracles::{Column, Expect, Metric, Oracle};
@@ -207,13 +209,16 @@ pub enum Fault {
     PeerReset(When),
     /// An allocation of buffer memory fails.
     AllocationFails(When),
+    /// Allocations fail that would make the buffer memory larger than this.
+    MemoryLimit(Size),
 }
 
 impl Fault {
-    /// When it happens.
-    pub fn when(self) -> When {
+    /// When it happens, if there is a choice.
+    pub fn when(self) -> Option<When> {
         match self {
-            Self::PeerReset(when) | Self::AllocationFails(when) => when,
+            Self::PeerReset(when) | Self::AllocationFails(when) => Some(when),
+            Self::MemoryLimit(_) => None,
         }
     }
 }

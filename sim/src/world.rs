@@ -10,6 +10,9 @@
 //! ```
 
 mod business;
+mod exchange;
+mod flight;
+mod forms;
 mod peer;
 mod quiescence;
 
@@ -17,11 +20,13 @@ pub use quiescence::Seen;
 
 use crate::engine::{Generator, Stream};
 use crate::scenario::{
-    Awaits, Close, Collect, Drain, Fault, From as CalledFrom, Loops, Order, Phase, Pool, Renew, Scenario, Shutdown,
-    SideQueueRatio, Step,
+    Awaits, Close, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Order, Phase, Pool, Release, Renew,
+    Scenario, Shutdown, SideQueueRatio, Step,
 };
 use business::{Business, Job};
+use exchange::{ExchangeOf, Table};
 use millpond_model::Platform;
+use millpond_model::allocator::AllocatorConfig;
 use millpond_model::channel::{Channel, ChannelSetup, FillEncoder};
 use millpond_model::event_loop::{EventLoop, LoopConfig, Stall};
 use millpond_model::observe::Kind;
@@ -47,6 +52,7 @@ pub(crate) struct World<'a, P: Platform> {
     peers: Peers<P>,
     stalls: Vec<Option<Stall<P>>>,
     closing: Vec<Promise<P>>,
+    table: Arc<Table<P>>,
     seed: u64,
     seen: &'a RefCell<Seen>,
 }
@@ -88,7 +94,7 @@ impl<'a, P: Platform> World<'a, P> {
         let peers = Peers::new();
         let resets = scenario.faults.iter().find_map(|f| match f {
             Fault::PeerReset(when) => Some((*when).into()),
-            Fault::AllocationFails(_) => None,
+            Fault::AllocationFails(_) | Fault::MemoryLimit(_) => None,
         });
         let count = match scenario.topology.channels {
             0 => scenario.topology.event_loops,
@@ -120,6 +126,7 @@ impl<'a, P: Platform> World<'a, P> {
             business: Vec::new(),
             peers,
             closing: Vec::new(),
+            table: Table::new(),
             seed,
             seen,
         };
@@ -139,6 +146,8 @@ impl<'a, P: Platform> World<'a, P> {
                 P::sleep(idle.lasts.duration());
                 self.settle();
             }
+            Step::Exchange(exchange) => self.exchange(exchange),
+            Step::Release(release) => self.release(release),
             Step::Collect(_) => {
                 self.pools.domain.collect();
             }
@@ -180,7 +189,7 @@ impl<'a, P: Platform> World<'a, P> {
         for t in threads.clone() {
             let index = (t - first) as u64;
             let job = Job { shared: Arc::clone(shared), index, writes: writes.clone(), pools: Arc::clone(&self.pools) };
-            self.business[t].order(job);
+            self.business[t].order(business::Order::Write(job));
             if shared.0.order == Order::InTurn && awaits {
                 self.business[t].await_idle();
             }
@@ -188,6 +197,48 @@ impl<'a, P: Platform> World<'a, P> {
         if awaits {
             for t in threads.clone() {
                 self.business[t].await_idle();
+            }
+        }
+    }
+
+    fn exchange(&mut self, exchange: &Exchange) {
+        let threads = range(exchange.threads.as_ref(), self.business.len());
+        let of = Arc::new(ExchangeOf {
+            exchange: exchange.clone(),
+            loops: self.loops.clone(),
+            pools: Arc::clone(&self.pools),
+            table: Arc::clone(&self.table),
+        });
+        for (index, t) in threads.clone().enumerate() {
+            self.business[t].order(business::Order::Exchange(Arc::clone(&of), index as u64));
+        }
+        for t in threads {
+            self.business[t].await_idle();
+        }
+    }
+
+    fn release(&mut self, release: &Release) {
+        let count = match release.from {
+            CalledFrom::Business => self.business.len(),
+            CalledFrom::Loop => self.loops.len(),
+        };
+        let mut shares: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+        for (n, parcel) in self.table.take().into_iter().enumerate() {
+            shares[n % count].push(parcel);
+        }
+        match release.from {
+            CalledFrom::Business => {
+                for (business, share) in self.business.iter_mut().zip(shares) {
+                    business.order(business::Order::Release(Arc::clone(&self.table), share));
+                }
+                self.business.iter().for_each(Business::await_idle);
+            }
+            CalledFrom::Loop => {
+                for (event_loop, share) in self.loops.iter().zip(shares) {
+                    let table = Arc::clone(&self.table);
+                    exchange::on(event_loop, move || share.into_iter().for_each(|parcel| table.receive(parcel)));
+                }
+                self.settle();
             }
         }
     }
@@ -347,6 +398,6 @@ fn pools_config(pool: &Pool) -> PoolsConfig {
         write_task: of(Kind::WriteTask),
         write_and_flush_task: of(Kind::WriteAndFlushTask),
         entry: of(Kind::OutboundEntry),
-        buffer_shell: of(Kind::BufferShell),
+        buffers: AllocatorConfig { shells: of(Kind::BufferShell), ..pool.preset.into() },
     }
 }

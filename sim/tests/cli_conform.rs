@@ -334,7 +334,7 @@ fn damaged_traces_are_judged_like_others() {
     let folder = Folder::new("conform-damaged");
     let mut numbers = Numbers(41);
     let mut names = Vec::new();
-    for name in ["chunk2.4.1.118", "double.4.0.43", "mdq0.4.1.48", "death_owner.4.2.7"] {
+    for name in ["chunk2.4.1.118", "double.4.0.43", "mdq0.4.1.48", "a_derive.4.1.48", "a_death.4.2.7"] {
         let whole = golden(name);
         // The first of its operations, as a trace of its own.
         let mut lines: Vec<String> = whole.lines().take(100).map(str::to_string).collect();

@@ -1,6 +1,8 @@
 //! Shared helpers of the test suite.
 
+pub mod buffer_model;
 pub mod crew;
+pub mod scale;
 pub mod sim;
 pub mod versions;
 

@@ -378,6 +378,39 @@ fn steps_that_would_wait_for_ever() {
 }
 
 #[test]
+fn exchanges() {
+    let exchange = |what: &str| format!("(name:\"x\", workload: [Exchange({what})])");
+    error(&exchange("buffer: 3"), 1, 32, "`Exchange` has no field `buffer`", "did you mean `buffers`?");
+    error(&exchange("size: KiB(4)"), 1, 38, "there is no `Payload` called `KiB`", "write `Exactly(KiB(4))`");
+    error(&exchange("size: Exactly(B(0))"), 1, 46, "a size is between 1 byte and 1 GiB", "");
+    error(&exchange("size: Uniform(B(2), B(1))"), 1, 38, "the smaller size comes first", "");
+    error(&exchange("threads: 2..9"), 1, 41, "there are only 4 business threads (`0..4`)", "");
+    error(&exchange("in_flight: 0"), 1, 43, "`in_flight` is between 1 and 1_000_000, not 0", "");
+    error(&exchange("forgets: Rate(2)"), 1, 46, "a probability is between 0 and 1, not 2", "");
+    error(&exchange("forgets: 0.5"), 1, 41, "a `When` is needed here, not `0.5`", "write `Rate(0.5)`");
+    let slice = "did you mean `Slice`?";
+    error(&exchange("form: Slic"), 1, 38, "there is no `Form` called `Slic`", slice);
+    says(&exchange("misuse: Nth(0)"), "`Nth` counts from 1: it is at least 1, not 0");
+    let alone = "misuse needs several threads: `to: Loops`";
+    error(&exchange("to: Held, misuse: Always"), 1, 50, alone, "");
+    let held = "4 threads x 2_000_000 buffers = 8_000_000; an exchange holds at most 4_000_000";
+    error(&exchange("to: Held, buffers: 2_000_000"), 1, 51, held, "");
+    says(&exchange("buffers: 1_000_000_000"), "an exchange has at most 1_000_000_000");
+    says("(name:\"x\", workload: [Exchange(buffers: 20_000_000)])", "a run writes at most 1_000_000_000");
+    let nobody = |steps: &str| format!("(name:\"x\", topology: (business_threads: 0), workload: [{steps}])");
+    says(&nobody("Exchange()"), "no business thread is there to allocate in this exchange");
+    says(&nobody("Release(from: Business)"), "no business thread is there to release anything");
+    loads(&nobody("Release()"));
+    let late = |steps: &str| format!("(name:\"x\", workload: [Shutdown(), {steps}])");
+    says(&late("Exchange()"), "\"exchange\" comes after \"shutdown\", when no loop runs any more");
+    says(&late("Release()"), "\"release\" comes after \"shutdown\", when no loop runs any more");
+    loads(&late("Exchange(to: Itself), Exchange(name: \"b\", to: Held), Release(from: Business)"));
+    let limit = |size: &str| format!("(name:\"x\", faults: [MemoryLimit({size})])");
+    error(&limit("MiB(5_000)"), 1, 33, "a size is between 1 byte and 1 GiB", "");
+    error(&limit("Always"), 1, 33, "`Always` is not a unit of a `Size`", "possible are `B`, `KiB`, `MiB` and `GiB`");
+}
+
+#[test]
 fn names() {
     says("(name: \"\")", "the scenario's name is empty");
     says("(name: \"a\\nb\")", "the scenario's name has a line end or another control character in it");

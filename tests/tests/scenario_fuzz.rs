@@ -33,6 +33,7 @@ const VALID: &str = r#"#![type = "x"]
 (name: "ü", expect: MustFind(Leak), topology: (event_loops: 2, business_threads: 4), socket: (send_window: KiB(64),
 peer: ReadsAfter(Ms(5)), high_water: KiB(64)), workload: [Phase(name: "a", threads: 0..4, writes: 1_000, clients:
 Open(per_s: 3, arrival: Burst(every: Ms(5), size: 3)), message: Buffer(Mix([(1, B(3))])), sample_at: [1, 2]), Drain(),
+Exchange(name: "b", buffers: 3, size: Uniform(B(1), KiB(2)), form: Nested, area: Heap, to: Held, forgets: Nth(3)), Release(),
 Close(linger: S(1)), Shutdown()], faults: [PeerReset(Rate(0.5))], plant: [ForgottenRelease(Nth(3))], schedule:
 Pct(depth: 3), seeds: 0..8, oracles: [Safety, Bounded(metric: LiveBuffers, at_most: 3, after: "a"),
 Sometimes(PartialWrite)], sweep: Matrix(preset: [Netty4_1_8, Millpond], event_loops: [2, 4]),

@@ -3,6 +3,7 @@
 use millpond::ledger::FindingKind;
 use millpond::list::{Topic, variants};
 use millpond::scenario::*;
+use millpond_model::memory::Area;
 use millpond_model::observe::{Defect, Kind, Reach};
 use millpond_model::preset::Preset;
 use std::collections::BTreeSet;
@@ -56,12 +57,19 @@ const EVERYTHING: &str = r#"(
         Drain(order: InTurn),
         Idle(lasts: S(1)),
         Collect(),
+        Exchange(name: "x", threads: 0..2, buffers: 3, in_flight: 1, size: Uniform(B(1), B(9)), to: Loops,
+            keeps: Reference, forgets: Nth(3), misuse: Rate(0.5), area: Heap, form: Plain),
+        Exchange(name: "y", to: Held, keeps: Nothing, area: Direct, form: Grown),
+        Release(from: Business),
+        Exchange(name: "z", to: Itself, form: Slice),
+        Exchange(name: "Z", form: Duplicate),
         Renew(threads: 1..3),
         Close(linger: Ms(5), from: Loop, awaits: Nothing),
         Close(name: "again", awaits: Completion),
         Shutdown(quiet: Ms(1), timeout: S(1)),
     ],
-    faults: [PeerReset(Rate(0.5)), PeerReset(Nth(3)), AllocationFails(At(Ms(3))), AllocationFails(Always)],
+    faults: [PeerReset(Rate(0.5)), PeerReset(Nth(3)), AllocationFails(At(Ms(3))), AllocationFails(Always),
+        MemoryLimit(MiB(9))],
     plant: [ForgottenRelease(Always), DuplicateRelease(Nth(1)), LostTask(Rate(1)), LostTask(At(Ms(1)))],
     preempt: AtTasks,
     seeds: 7..9,
@@ -92,6 +100,8 @@ fn texts() -> Vec<String> {
     texts.push(scenario(format!("oracles: [{places}]")));
     let bounds: String = variants::<Metric>().iter().map(|m| format!("Bounded(metric: {m}, at_most: 9), ")).collect();
     texts.push(scenario(format!("oracles: [{bounds}]")));
+    let forms = variants::<Form>().iter().map(|f| format!("Exchange(name: \"{f}\", form: {f}), "));
+    texts.push(scenario(format!("workload: [{}]", forms.collect::<String>())));
     texts.push(scenario(format!("sweep: Matrix(preset: [{}])", variants::<Preset>().join(", "))));
     texts.push(scenario(format!("pool: (unpooled: [{}])", variants::<Kind>().join(", "))));
     texts
@@ -111,12 +121,13 @@ fn every_name_of_the_language_loads_and_survives_a_round_trip() {
     let steps =
         [variants::<Step>(), variants::<Order>(), variants::<Awaits>(), variants::<Loops>(), variants::<Call>()];
     let writes = [variants::<Clients>(), variants::<Arrival>(), variants::<Message>(), variants::<Payload>()];
+    let exchanges = [variants::<To>(), variants::<Keeps>(), variants::<Form>(), variants::<Area>()];
     let threads = [variants::<From>(), variants::<Heeds>(), variants::<Schedule>(), variants::<Preempt>()];
     let strikes = [variants::<Fault>(), variants::<Defect>(), variants::<When>(), variants::<Kind>()];
     let judged = [variants::<Expect>(), variants::<FindingKind>(), variants::<Oracle>(), variants::<Metric>()];
     let shown =
         [variants::<Reach>(), variants::<Column>(), variants::<Sweep>(), variants::<Size>(), variants::<Span>()];
-    let names = [&topology[..], &steps, &writes, &threads, &strikes, &judged, &shown].concat().concat();
+    let names = [&topology[..], &steps, &writes, &exchanges, &threads, &strikes, &judged, &shown].concat().concat();
     assert!(names.len() > 100);
     for name in names {
         assert!(words.contains(name), "no text uses {name}");

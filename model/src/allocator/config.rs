@@ -2,6 +2,9 @@
 //!
 //! **Invariant: each field names the release that changed it**; no other code knows releases.
 
+use super::adaptive::AdaptiveConfig;
+use super::pooled::PooledConfig;
+use crate::leak::LeakConfig;
 use crate::preset::Preset;
 use crate::recycler::RecyclerConfig;
 use crate::refcnt::Scheme;
@@ -15,6 +18,10 @@ pub enum Backend {
     Unpooled,
     /// Ours: a recycler of blocks for each size class.
     Millpond,
+    /// Arenas of chunks, with a cache for each thread: [`PooledBackend`](super::pooled::PooledBackend).
+    Pooled(PooledConfig),
+    /// Magazines of chunks, as many as threads meet at: [`AdaptiveBackend`](super::adaptive::AdaptiveBackend).
+    Adaptive(AdaptiveConfig),
 }
 
 /// What `retained_slice` and `retained_duplicate` are.
@@ -47,8 +54,25 @@ pub struct AllocatorConfig {
     pub scheme: Scheme,
     /// Whether retained slices and duplicates have counts of their own: from 4.1.
     pub derivation: Derivation,
+    /// A retained duplicate of a retained slice is a slice again (4.1.94+, and so far as recorded: 4.1.118), with the shell of one.
+    pub duplicate_of_slice_is_slice: bool,
     /// What becomes of leaked memory: reclaimed by Millpond, lost by Netty.
     pub leaked: LeakedMemory,
+    /// Who looks for leaks. `None`, the default of all presets: nobody, at no cost. What a release of Netty does by default is
+    /// `Some` of its preset's.
+    pub leak_detection: Option<LeakConfig>,
+}
+
+impl AllocatorConfig {
+    /// The rules of a release, with its pooled allocator.
+    pub fn pooled(preset: Preset) -> Self {
+        Self { backend: Backend::Pooled(preset.into()), ..preset.into() }
+    }
+
+    /// The rules of 4.2.7 with its default, the adaptive allocator, on a machine with `cores` cores.
+    pub fn adaptive(cores: u32) -> Self {
+        Self { backend: Backend::Adaptive(AdaptiveConfig::netty_4_2_7(cores)), ..Preset::Netty4_2_7.into() }
+    }
 }
 
 impl Default for AllocatorConfig {
@@ -72,7 +96,9 @@ impl From<Preset> for AllocatorConfig {
                 _ => Scheme::CasLoop,
             },
             derivation: if is_4_0 { Derivation::SharedCount } else { Derivation::OwnCount },
+            duplicate_of_slice_is_slice: is_ours || preset == Preset::Netty4_2_7,
             leaked: if is_ours { LeakedMemory::Reclaimed } else { LeakedMemory::Lost },
+            leak_detection: None,
         }
     }
 }

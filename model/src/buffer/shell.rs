@@ -17,8 +17,11 @@
 //! releases its parent. Ends follow each other in a loop, so that a long chain of derived buffers takes no stack.
 
 use super::Buffer;
+use super::composite::Components;
 use crate::Platform;
+use crate::allocator::pooled::CacheHold;
 use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
+use crate::leak::{Detector, Tracker};
 use crate::memory::Memory;
 use crate::observe::{Event, Kind};
 use crate::platform::{AtomicOps, CellOps};
@@ -26,6 +29,7 @@ use crate::recycler::Pooled;
 use crate::refcnt::{Count, End, IllegalCount, Leave, Release};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
@@ -41,28 +45,36 @@ pub enum ShellClass {
     Slice,
     /// Of a retained duplicate.
     Duplicate,
+    /// Of a composite: never pooled.
+    Composite,
 }
 
 impl ShellClass {
-    /// Whether it has memory of its own.
+    /// Whether it has memory of its own, or components.
     pub(super) fn is_root(self) -> bool {
-        matches!(self, Self::Direct | Self::Heap)
+        matches!(self, Self::Direct | Self::Heap | Self::Composite)
     }
 }
 
 pub(super) enum Content<P: Platform> {
     /// Dead.
     Nothing,
+    /// Dead, and holding on to where its memory was from, as Netty's shells did to 4.1.82.
+    Holding { _hold: CacheHold<P> },
     /// A root: it has the bytes.
     Memory(Memory<P>),
     /// It shares the bytes of `root`, and owns one count of `parent`, which may be the same.
     Derived { parent: Buffer<P>, root: Option<Buffer<P>> },
+    /// It owns one count of each of these.
+    Composite(Box<Components<P>>),
 }
 
 /// What stays the same during a life.
 struct Life<P: Platform> {
     ticket: Option<P::Ticket>,
     max_capacity: u32,
+    /// Closed at the end of the life, and dropped before the shell is reused: if it wasn't closed, that is a leak.
+    tracker: Option<Box<Tracker<P>>>,
     /// The right to recycle the shell, kept here meanwhile. A shell without one is freed.
     home: Option<Pooled<ShellBox<P>, P>>,
 }
@@ -98,7 +110,7 @@ unsafe impl<P: Platform> Send for ShellBox<P> {}
 
 impl<P: Platform> ShellBox<P> {
     pub(crate) fn new(class: ShellClass, serial: u32, rules: &AllocatorConfig, common: Option<Arc<Common<P>>>) -> Self {
-        let life = Life { ticket: None, max_capacity: 0, home: None };
+        let life = Life { ticket: None, max_capacity: 0, tracker: None, home: None };
         let shell = Box::new(Shell {
             count: Count::new(rules.scheme),
             capacity: P::Atomic::new(0),
@@ -112,6 +124,12 @@ impl<P: Platform> ShellBox<P> {
         });
         Self(NonNull::from(Box::leak(shell)))
     }
+
+    /// The shell's number.
+    pub(crate) fn serial(&self) -> i64 {
+        // SAFETY: the shell lives as long as its box, and its number never changes.
+        unsafe { self.0.as_ref() }.serial.into()
+    }
 }
 
 impl<P: Platform> Drop for ShellBox<P> {
@@ -124,17 +142,19 @@ impl<P: Platform> Drop for ShellBox<P> {
 impl<P: Platform> Drop for Shell<P> {
     fn drop(&mut self) {
         debug_assert!(
-            P::unwinding() || matches!(self.content.get_mut(), Content::Nothing),
+            P::unwinding() || matches!(self.content.get_mut(), Content::Nothing | Content::Holding { .. }),
             "a live buffer has its shell"
         );
         P::destroyed(self.id);
     }
 }
 
-/// The parent that an ended derived buffer had: a handle, and whether a count of it is to be released, too.
-struct Held<P: Platform> {
-    parent: NonNull<Shell<P>>,
-    release: bool,
+/// What an ended buffer had of others.
+enum Held<P: Platform> {
+    /// A handle, and whether a count is to be released, too.
+    One { shell: NonNull<Shell<P>>, release: bool },
+    /// The same of each component.
+    Components { components: Box<Components<P>>, release: bool },
 }
 
 impl<P: Platform> Shell<P> {
@@ -145,14 +165,17 @@ impl<P: Platform> Shell<P> {
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) -> NonNull<Self> {
         let shell = home.0;
         // SAFETY: `home` has the shell for itself, and puts it into a pool only after this life.
-        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity) };
+        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity, tracker) };
         shell
     }
 
-    /// As `begin`, in a shell that has no pool: it is freed after this life.
+    /// As `begin`, in a shell that has no pool: it is freed after this life. If it has an allocator, that decides whether it is
+    /// tracked.
+    #[track_caller]
     pub(super) fn begin_alone(
         shell: ShellBox<P>,
         content: Content<P>,
@@ -161,12 +184,15 @@ impl<P: Platform> Shell<P> {
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        unsafe { Self::start(shell, None, content, capacity, max_capacity) };
+        let leaks = unsafe { shell.as_ref() }.common.as_ref().and_then(|common| common.leaks.as_ref());
+        let tracker = if let Some(detector) = leaks { detector.track() } else { None };
+        // SAFETY: as above.
+        unsafe { Self::start(shell, None, content, capacity, max_capacity, tracker) };
         shell
     }
 
     /// # Safety
-    /// Nobody refers to the shell but the caller, or `home`; it has no content and no home.
+    /// Nobody refers to the shell but the caller, or `home`; it has neither tracker nor home.
     #[inline(always)]
     unsafe fn start(
         shell: NonNull<Self>,
@@ -174,15 +200,21 @@ impl<P: Platform> Shell<P> {
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) {
         // SAFETY: by the contract of this function; it stays until the life is over.
         let this = unsafe { shell.as_ref() };
         this.capacity.store(capacity, Relaxed); // published by `revive`
         let ticket = Some(P::obtained(this.id));
-        // SAFETY: nobody has a handle yet, so that nobody is in the cell; what is overwritten is empty.
-        this.content.with_mut(|c| unsafe { c.write(content) });
-        // SAFETY: as above.
-        this.life.with_mut(|l| unsafe { l.write(Life { ticket, max_capacity, home }) });
+        // SAFETY: nobody has a handle yet, so that nobody is in the cell.
+        this.content.with_mut(|c| unsafe {
+            if !matches!(*c, Content::Nothing) {
+                c.drop_in_place();
+            }
+            c.write(content); // not assigned: it is long, and would be looked through again
+        });
+        // SAFETY: as above; what is overwritten is empty.
+        this.life.with_mut(|l| unsafe { l.write(Life { ticket, max_capacity, tracker: tracker.map(Box::new), home }) });
         this.count.revive();
     }
 
@@ -196,6 +228,33 @@ impl<P: Platform> Shell<P> {
     pub(super) fn max_capacity(&self) -> u32 {
         // SAFETY: the caller has a handle, so that the cell is only read.
         self.life.with(|l| unsafe { (*l).max_capacity })
+    }
+
+    /// What watches this life. For holders of a handle, which they keep meanwhile.
+    #[inline]
+    pub(super) fn tracker(&self) -> Option<&Tracker<P>> {
+        // SAFETY: the caller has a handle, so that the cell is only read, as long as `self` is borrowed.
+        self.life.with(|l| unsafe { (*l).tracker.as_deref() })
+    }
+
+    /// The detector of the allocator, which needn't watch this life. For whoever is alone with it.
+    fn detector(&self) -> Option<&Detector<P>> {
+        // SAFETY: by the contract of this function; the content stays while `self` is borrowed.
+        let root = self.content.with(|c| match unsafe { &*c } {
+            Content::Derived { parent, root } => root.as_ref().unwrap_or(parent).shell(),
+            Content::Memory(_) | Content::Composite(_) | Content::Nothing | Content::Holding { .. } => Some(self),
+        });
+        root?.common.as_ref()?.leaks.as_ref()
+    }
+
+    /// Nobody can release this life any more, nor ever end it.
+    #[cold]
+    fn lost(&self) {
+        match (self.tracker(), self.detector()) {
+            (Some(tracker), _) => tracker.unreachable(),
+            (None, Some(detector)) => detector.leaked_untracked(),
+            (None, None) => {}
+        }
     }
 
     #[track_caller]
@@ -246,16 +305,21 @@ impl<P: Platform> Shell<P> {
         result
     }
 
-    /// [`Shell::end`] by the short way, if this is the only handle of a root with a count of one and nobody is inside; says whether.
+    /// [`Shell::end`] by the short way: of an untracked buffer of our own allocator, by its only handle, with a count of one and nobody
+    /// inside. Says whether it was one.
     ///
     /// # Safety
     /// The handle is the caller's to give up; it is given up if the result is true.
     #[inline]
     #[track_caller]
     pub(super) unsafe fn end_alone(shell: NonNull<Self>) -> bool {
-        // SAFETY: by the contract of this function; the shell is ours alone once the count has been ended.
+        // SAFETY: by the contract of this function; the shell is ours alone if we are the sole one.
         let this = unsafe { shell.as_ref() };
-        if !this.class.is_root() || !this.count.end_alone() {
+        // SAFETY: as above, by the first condition.
+        let is_plain = this.count.is_sole()
+            && this.content.with(|c| unsafe { matches!(&*c, Content::Memory(Memory::Millpond(_))) })
+            && this.tracker().is_none();
+        if !is_plain || !this.count.end_alone() {
             return false;
         }
         let ticket = this.ticket();
@@ -288,17 +352,29 @@ impl<P: Platform> Shell<P> {
     ///
     /// # Safety
     /// The count said so to the caller, and somebody's handle keeps the shell meanwhile.
+    #[track_caller]
     pub(super) unsafe fn deallocate(shell: NonNull<Self>) {
         // SAFETY: by the contract of this function, and as in `end`.
         unsafe { Self::follow(Self::deallocate_one(shell)) };
     }
 
-    /// Gives up what ended buffers held, one after the other.
+    /// Gives up what ended buffers held, one after the other, and what they held before what comes next.
     #[track_caller]
-    unsafe fn follow(mut held: Option<Held<P>>) {
-        while let Some(Held { parent, release }) = held {
-            // SAFETY: the handle was the ended buffer's, and so is ours.
-            held = unsafe { if release { Self::end_one(parent).1 } else { Self::leave_one(parent) } };
+    unsafe fn follow(held: Option<Held<P>>) {
+        let mut next = held;
+        let mut waiting = Vec::new();
+        while let Some(held) = next {
+            next = match held {
+                // SAFETY: the handle was the ended buffer's, and so is ours.
+                Held::One { shell, release: true } => unsafe { Self::end_one(shell).1 },
+                // SAFETY: as above.
+                Held::One { shell, release: false } => unsafe { Self::leave_one(shell) },
+                Held::Components { mut components, release } => {
+                    waiting.extend(components.give_up(release).map(|(shell, release)| Held::One { shell, release }));
+                    None
+                }
+            };
+            next = next.or_else(|| waiting.pop());
         }
     }
 
@@ -350,6 +426,8 @@ impl<P: Platform> Shell<P> {
             Leave::Others | Leave::Stuck(0) => None,
             Leave::Stuck(count) => {
                 P::note(ticket, Event::Leaked(count));
+                // SAFETY: nobody refers to the shell, and it stays for ever.
+                unsafe { shell.as_ref() }.lost();
                 None
             }
             // SAFETY: nobody else refers to the shell.
@@ -357,7 +435,12 @@ impl<P: Platform> Shell<P> {
             Leave::Leak(count) => {
                 P::note(ticket, Event::Leaked(count));
                 // SAFETY: nobody else refers to the shell.
-                unsafe { Self::finish(shell, None, shell.as_ref().leaked) }
+                let this = unsafe { shell.as_ref() };
+                if this.tracker().is_none() {
+                    this.lost();
+                }
+                // SAFETY: as above.
+                unsafe { Self::finish(shell, None, this.leaked) }
             }
         }
     }
@@ -366,12 +449,14 @@ impl<P: Platform> Shell<P> {
     ///
     /// # Safety
     /// Nobody else refers to the shell.
+    #[track_caller]
     unsafe fn finish(shell: NonNull<Self>, ticket: Option<P::Ticket>, memory: LeakedMemory) -> Option<Held<P>> {
         // SAFETY: by the contract of this function: the shell is ours until `home` is dropped or the box is.
         let this = unsafe { shell.as_ref() };
         let held = this.empty(ticket, memory);
         // SAFETY: nobody has a handle, so that nobody else is in the cell.
-        let home = this.life.with_mut(|l| unsafe { (*l).home.take() });
+        let (tracker, home) = this.life.with_mut(|l| unsafe { ((*l).tracker.take(), (*l).home.take()) });
+        drop(tracker);
         match (home, memory) {
             (Some(home), LeakedMemory::Reclaimed) => drop(home), // last: another thread may reuse the shell at once
             (Some(home), LeakedMemory::Lost) => home.forget(),
@@ -380,6 +465,7 @@ impl<P: Platform> Shell<P> {
         held
     }
 
+    #[track_caller]
     unsafe fn deallocate_one(shell: NonNull<Self>) -> Option<Held<P>> {
         // SAFETY: the caller has a handle.
         let this = unsafe { shell.as_ref() };
@@ -387,26 +473,43 @@ impl<P: Platform> Shell<P> {
     }
 
     /// Takes the content out and gives the memory back. For whoever has been told that the life is over.
+    #[track_caller]
     fn empty(&self, ticket: Option<P::Ticket>, leaked: LeakedMemory) -> Option<Held<P>> {
         // SAFETY: the caller has been told, once in a life, that the count is zero and nobody is inside, and nobody can come
         // in any more; or nobody refers to the shell at all.
         let content = self.content.with_mut(|c| unsafe { core::mem::replace(&mut *c, Content::Nothing) });
         let held = match content {
             Content::Nothing => return None, // deallocated before
+            holding @ Content::Holding { .. } => {
+                // SAFETY: as above.
+                self.content.with_mut(|c| unsafe { *c = holding });
+                return None;
+            }
             Content::Memory(memory) => {
                 match leaked {
-                    LeakedMemory::Reclaimed => drop(memory),
+                    LeakedMemory::Reclaimed => {
+                        if let Some(hold) = memory.give_back() {
+                            // SAFETY: as above.
+                            self.content.with_mut(|c| unsafe { *c = Content::Holding { _hold: hold } });
+                        }
+                    }
                     LeakedMemory::Lost => core::mem::forget(memory),
                 }
                 None
             }
             Content::Derived { parent, root } => {
                 drop(root);
-                parent.into_shell().map(|parent| Held { parent, release: leaked == LeakedMemory::Reclaimed })
+                parent.into_shell().map(|shell| Held::One { shell, release: leaked == LeakedMemory::Reclaimed })
+            }
+            Content::Composite(components) => {
+                Some(Held::Components { components, release: leaked == LeakedMemory::Reclaimed })
             }
         };
         if let Some(ticket) = ticket {
             P::note(ticket, Event::Deallocated);
+            if let Some(tracker) = self.tracker() {
+                tracker.close();
+            }
         }
         held
     }

@@ -41,6 +41,8 @@ pub enum Collect {
 pub struct Collected {
     /// Pools that were given up.
     pub pools: u64,
+    /// Buffer caches of dead threads that were given up.
+    pub caches: u64,
     /// Threads that have ended but are held by a pool that isn't given up (Netty commit 0276b6e0f6), ascending.
     pub uncollected: Vec<ThreadId>,
 }
@@ -72,10 +74,15 @@ pub(super) struct Finalizer<P: Platform> {
     pub(super) units: i32,
 }
 
-/// A recycler as the collection sees it.
-pub(super) trait Collectable: Send + Sync {
+/// A recycler, or whatever else has something for each thread, as the collection sees it.
+pub(crate) trait Collectable: Send + Sync {
     /// Gives up the pools of dead threads that nobody refers to; adds the threads that the others hold.
     fn collect(&self, result: &mut Collected);
+}
+
+/// Keeps a thread that ended from being collected.
+pub(crate) struct ThreadHold {
+    _pin: Arc<()>,
 }
 
 /// What is known about a thread.
@@ -104,16 +111,19 @@ impl<P: Platform> DelayedMap<P> {
     /// What is there, and the stale entries, taken out.
     fn look_up(&mut self, pool: u64, epoch: u64) -> (Found, Vec<(u64, Entry<P>)>) {
         self.used = true;
-        match self.entries.get(&pool) {
-            Some(Entry { target: Target::Queue(queue), .. }) => (Found::Queue(Arc::as_ptr(queue)), Vec::new()),
-            Some(Entry { target: Target::Dummy { .. }, .. }) => (Found::Dummy, Vec::new()),
-            None if self.seen_epoch == epoch => (Found::Absent(self.entries.len()), Vec::new()),
-            None => {
-                self.seen_epoch = epoch;
-                let stale = self.entries.extract_if(.., |_, e| e.pool.strong_count() == 0).collect();
-                (Found::Absent(self.entries.len()), stale)
-            }
-        }
+        let stale = if self.seen_epoch == epoch { Vec::new() } else { self.expunge(epoch) };
+        let found = match self.entries.get(&pool) {
+            Some(Entry { target: Target::Queue(queue), .. }) => Found::Queue(Arc::as_ptr(queue)),
+            Some(Entry { target: Target::Dummy { .. }, .. }) => Found::Dummy,
+            None => Found::Absent(self.entries.len()),
+        };
+        (found, stale)
+    }
+
+    /// Takes the entries out whose pools are gone.
+    fn expunge(&mut self, epoch: u64) -> Vec<(u64, Entry<P>)> {
+        self.seen_epoch = epoch;
+        self.entries.extract_if(.., |_, e| e.pool.strong_count() == 0).collect()
     }
 }
 
@@ -393,14 +403,35 @@ impl<P: Platform> Domain<P> {
         result
     }
 
-    /// Only the first part of [`Domain::collect`]: gives up pools.
+    /// Only the first part of [`Domain::collect`]: gives up pools, until nothing more can be given up.
     pub fn collect_pools(&self) -> Collected {
         let recyclers: Vec<_> = self.0.registry.lock().recyclers.iter().filter_map(Weak::upgrade).collect();
         let mut result = Collected::default();
-        for recycler in recyclers {
-            recycler.collect(&mut result);
+        loop {
+            let before = (result.pools, result.caches);
+            result.uncollected.clear();
+            for recycler in &recyclers {
+                recycler.collect(&mut result);
+            }
+            if (result.pools, result.caches) == before {
+                return result;
+            }
         }
-        result
+    }
+
+    /// Whether what nobody refers to stays until the next [`Domain::collect`].
+    pub(crate) fn withholds(&self) -> bool {
+        self.0.policy == Collect::Withheld
+    }
+
+    /// Has `collectable` take part in the collections.
+    pub(crate) fn register(&self, collectable: Weak<dyn Collectable>) {
+        self.0.register_recycler(collectable);
+    }
+
+    /// Holds the running thread; `None` when it is past its end.
+    pub(crate) fn hold_thread(&self) -> Option<ThreadHold> {
+        self.0.with_record(|record| ThreadHold { _pin: Arc::clone(&record.pin) })
     }
 
     /// Only the last part of [`Domain::collect`]: finalises unlinked queues.
@@ -408,6 +439,21 @@ impl<P: Platform> Domain<P> {
         let finalizers = core::mem::take(&mut self.0.registry.lock().finalizers);
         for finalizer in finalizers {
             finalizer.run();
+        }
+    }
+
+    /// Removes from the map of every living thread the entries whose pools are gone, as each thread does itself when it touches its
+    /// map.
+    ///
+    /// # Safety
+    /// No thread is inside a pool of this domain, and what they did there happened before.
+    pub unsafe fn expunge(&self) {
+        let epoch = self.0.epoch.load(Relaxed); // as in `look_up`
+        let threads: Vec<_> = self.0.registry.lock().threads.clone();
+        for thread in threads {
+            // SAFETY: nobody is inside, by the contract of this function. The entries are destroyed outside.
+            let stale = unsafe { thread.map(|map| map.expunge(epoch)) };
+            drop(stale);
         }
     }
 

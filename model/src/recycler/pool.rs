@@ -63,7 +63,7 @@ impl<T: Send + 'static, P: Platform> Pool<T, P> {
         let config = &scope.config;
         let counters = Counters::default();
         let store = match config.generation {
-            Generation::A => Store::A(Stack::new(config, &counters)),
+            Generation::A => Store::A(Stack::new(config, &counters, scope.domain.policy == Collect::Withheld)),
             Generation::B => Store::B(LocalPool::new(config)),
             Generation::HandOver => unreachable!("it has pools of its own kind"),
         };

@@ -5,6 +5,8 @@
 mod config;
 mod state;
 
+pub(super) use state::of_pool;
+
 use super::Replay;
 use super::header::{Dialect, Header, MAX_COUNT};
 use super::operation::Operation;

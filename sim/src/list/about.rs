@@ -10,6 +10,8 @@ pub fn about(topic: Topic, name: &str) -> &'static str {
         Topic::Scenarios => "",
         Topic::Presets => preset(name),
         Topic::Strategies => strategy(name),
+        Topic::Steps => step(name),
+        Topic::Forms => form(name),
         Topic::Oracles => oracle(name),
         Topic::Metrics => metric(name),
         Topic::Faults => fault(name),
@@ -50,6 +52,34 @@ fn strategy(name: &str) -> &'static str {
     }
 }
 
+fn step(name: &str) -> &'static str {
+    match name {
+        "Phase" => "business threads write to channels: `Phase(writes: 100, clients: Flood)`",
+        "Drain" => "stalls end; waits until task queues and outbound buffers are empty",
+        "Idle" => "nothing happens for a while: `Idle(lasts: S(1))`",
+        "Exchange" => "business threads allocate buffers, others read and release them: `Exchange(form: Slice)`",
+        "Release" => "the buffers of `Exchange(to: Held)` are read and released: `Release(from: Loop)`",
+        "Collect" => "one full garbage collection",
+        "Renew" => "business threads end and new ones take their places",
+        "Close" => "channels are closed",
+        "Shutdown" => "loops shut down gracefully",
+        _ => "",
+    }
+}
+
+fn form(name: &str) -> &'static str {
+    match name {
+        "Plain" => "the buffer as it was allocated; the default",
+        "Grown" => "allocated with half its size, and grown",
+        "Slice" => "a slice of its second half, which shares the count",
+        "Duplicate" => "a duplicate, which shares the count",
+        "RetainedSlice" => "a retained slice of its second half, with a count of its own",
+        "RetainedDuplicate" => "a retained duplicate, with a count of its own",
+        "Nested" => "a retained slice of a retained duplicate of a retained slice",
+        _ => "",
+    }
+}
+
 fn oracle(name: &str) -> &'static str {
     match name {
         "Safety" => "no leak, double release, use after release, lost task; sums add up; the default",
@@ -82,6 +112,7 @@ fn metric(name: &str) -> &'static str {
 fn fault(name: &str) -> &'static str {
     match name {
         "PeerReset" => "a write to the socket finds the connection reset: `PeerReset(Rate(0.02))`",
+        "MemoryLimit" => "buffer memory beyond this can't be had: `MemoryLimit(MiB(16))`",
         "AllocationFails" => "an allocation of buffer memory fails: `AllocationFails(Nth(5_000))`",
         _ => "",
     }
@@ -92,6 +123,15 @@ fn defect(name: &str) -> &'static str {
         "ForgottenRelease" => "a write that fails on a closed channel forgets to release its message",
         "DuplicateRelease" => "a write that fails on a closed channel releases its message twice",
         "LostTask" => "an executor that shuts down accepts a task and never runs it",
+        "CompositeReleasesRoot" => {
+            "a composite that ends releases what its component was derived from, not the component"
+        }
+        "CompositeForgetsDropped" => "a composite that becomes smaller forgets to release the components that it drops",
+        "OutputKept" => "an encoder releases its output again when the write was refused",
+        "CumulationLeak" => "a decoder that can't join two buffers leaks one of them",
+        "EarlyRemoval" => "a decoder removed inside `decode` releases what that reads",
+        "ReentrantRead" => "a decoder fed while it is on the stack decodes under the outer call's feet",
+        "CumulationKept" => "a removed decoder gives its bytes on and forgets them only then",
         _ => "",
     }
 }
@@ -152,6 +192,7 @@ fn finding(name: &str) -> &'static str {
         "DoubleRelease" => "an object is released again after its release",
         "UseAfterRelease" => "an object is used after its release",
         "TwoOwners" => "one pooled object is given to two owners",
+        "Corrupted" => "a buffer's bytes are not those that were written into it",
         "LostTask" => "an accepted task is neither run nor refused",
         "PromiseLost" => "a promise is never completed",
         "PromiseTwice" => "a promise is completed twice",

@@ -38,8 +38,14 @@ pub fn check(scenario: &Scenario) -> Vec<Flaw> {
         let name = match fault {
             Fault::PeerReset(_) => "PeerReset",
             Fault::AllocationFails(_) => "AllocationFails",
+            Fault::MemoryLimit(size) => {
+                flaws.size(&format!("faults[{i}].MemoryLimit[0]"), *size);
+                continue;
+            }
         };
-        flaws.when(&format!("faults[{i}].{name}[0]"), fault.when());
+        if let Some(when) = fault.when() {
+            flaws.when(&format!("faults[{i}].{name}[0]"), when);
+        }
     }
     for (i, plant) in scenario.plant.iter().enumerate() {
         let (defect, when) = plant.parts();

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+use super::exchange::{Exchange, Release};
 use super::phase::Phase;
 use super::{From, Span};
 
@@ -17,6 +18,10 @@ pub enum Step {
     Drain(Drain),
     /// Nothing happens for a while.
     Idle(Idle),
+    /// Business threads allocate buffers, and others read and release them.
+    Exchange(Exchange),
+    /// The buffers that are held are read and released.
+    Release(Release),
     /// One full garbage collection.
     Collect(Named),
     /// Business threads end and new ones take their places.
@@ -34,6 +39,8 @@ impl Step {
             Self::Phase(s) => &s.name,
             Self::Drain(s) => &s.name,
             Self::Idle(s) => &s.name,
+            Self::Exchange(s) => &s.name,
+            Self::Release(s) => &s.name,
             Self::Collect(s) => &s.name,
             Self::Renew(s) => &s.name,
             Self::Close(s) => &s.name,

@@ -1,14 +1,16 @@
-//! Business threads: they wait for orders, and write.
+//! Business threads: they wait for orders, and carry them out.
 //!
 //! **Invariant: a thread's writes depend on the order, the seed and its own index only**: it draws from a stream of its own,
 //! so that what it writes does not depend on the schedule.
 
+use super::exchange::{ExchangeOf, Parcel, Table, exchange, on};
+use super::flight::Flight;
 use super::stream;
 use crate::engine::Generator;
 use crate::scenario::{Arrival, Call, Clients, From as CalledFrom, Heeds, Message as Wanted, Payload, Phase, Spread};
 use millpond_model::Platform;
 use millpond_model::channel::Channel;
-use millpond_model::event_loop::{EventLoop, Task};
+use millpond_model::event_loop::EventLoop;
 use millpond_model::message::{Message, Pojo};
 use millpond_model::platform::{AtomicOps, JoinOps, Lock, ThreadId, ThreadOps};
 use millpond_model::promise::Promise;
@@ -22,6 +24,16 @@ use std::time::Duration;
 /// What the threads of a phase share: the phase, the channels of each of its loops, and these loops.
 pub(super) type PhaseOf<P> = (Phase, Vec<Vec<Channel<P>>>, Vec<EventLoop<P>>);
 
+/// What a thread is ordered to do.
+pub(super) enum Order<P: Platform> {
+    /// To write.
+    Write(Job<P>),
+    /// To take the part of this index in an exchange.
+    Exchange(Arc<ExchangeOf<P>>, u64),
+    /// To read and release these.
+    Release(Arc<Table<P>>, Vec<Parcel<P>>),
+}
+
 /// An order to write.
 pub(super) struct Job<P: Platform> {
     pub(super) shared: Arc<PhaseOf<P>>,
@@ -32,7 +44,7 @@ pub(super) struct Job<P: Platform> {
 }
 
 struct Mailbox<P: Platform> {
-    orders: P::Mutex<VecDeque<Option<Job<P>>>>,
+    orders: P::Mutex<VecDeque<Option<Order<P>>>>,
     /// Orders given and not yet carried out.
     open: P::Atomic<u32>,
     master: P::Thread,
@@ -65,11 +77,11 @@ impl<P: Platform> Business<P> {
         self.join.as_ref().expect("a thread that ended is not asked").thread().id()
     }
 
-    pub(super) fn order(&mut self, job: Job<P>) {
-        self.send(Some(job));
+    pub(super) fn order(&mut self, order: Order<P>) {
+        self.send(Some(order));
     }
 
-    fn send(&mut self, order: Option<Job<P>>) {
+    fn send(&mut self, order: Option<Order<P>>) {
         let Some(join) = &self.join else { return };
         // Relaxed: counts; `await_idle` is ordered by the release in `serve`.
         self.mailbox.open.fetch_add(1, Ordering::Relaxed);
@@ -99,9 +111,8 @@ fn serve<P: Platform>(mailbox: &Mailbox<P>, mut draws: Generator) {
         match order {
             None => P::park(),
             Some(None) => return,
-            Some(Some(job)) => {
-                Writer { job: &job, draws: &mut draws, flight: Flight::new(), unflushed: Vec::new() }.write_all();
-                drop(job);
+            Some(Some(order)) => {
+                carry_out(order, &mut draws);
                 // Release: what was written happens before the master sees that it was.
                 mailbox.open.fetch_sub(1, Ordering::Release);
                 mailbox.master.unpark();
@@ -110,37 +121,13 @@ fn serve<P: Platform>(mailbox: &Mailbox<P>, mut draws: Generator) {
     }
 }
 
-/// Writes in flight of one thread.
-struct Flight<P: Platform> {
-    count: P::Atomic<u32>,
-    owner: P::Thread,
-}
-
-impl<P: Platform> Flight<P> {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { count: P::Atomic::new(0), owner: P::current() })
-    }
-
-    fn takes_off(self: &Arc<Self>, promise: &Promise<P>) {
-        // Relaxed: the thread's own count; the listener's release orders its end.
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let flight = Arc::clone(self);
-        promise.add_listener(move |_| {
-            // Release: pairs with the acquire in `await_below`.
-            flight.count.fetch_sub(1, Ordering::Release);
-            flight.owner.unpark();
-        });
-    }
-
-    fn is_below(&self, limit: u32) -> bool {
-        // Acquire: pairs with the release of the listener.
-        self.count.load(Ordering::Acquire) < limit
-    }
-
-    fn await_below(&self, limit: u32) {
-        while !self.is_below(limit) {
-            P::park();
+fn carry_out<P: Platform>(order: Order<P>, draws: &mut Generator) {
+    match order {
+        Order::Write(job) => {
+            Writer { job: &job, draws, flight: Flight::new(), unflushed: Vec::new() }.write_all();
         }
+        Order::Exchange(of, index) => exchange(&of, index, draws),
+        Order::Release(table, parcels) => parcels.into_iter().for_each(|parcel| table.receive(parcel)),
     }
 }
 
@@ -242,20 +229,16 @@ impl<'a, P: Platform> Writer<'a, P> {
         let Some(message) = self.message(&phase.message) else { return };
         let promise = Promise::new();
         if let Clients::Closed { .. } = phase.clients {
-            self.flight.takes_off(&promise);
+            let landing = self.flight.takes_off();
+            promise.add_listener(move |_| drop(landing));
         }
         let call = phase.call;
         match phase.from {
             CalledFrom::Business => write(channel, message, promise, call),
             CalledFrom::Loop => {
                 let theirs = channel.clone();
-                let event_loop = &self.job.shared.2[l];
-                if let Err(refused) = event_loop.execute_fn(move || write(&theirs, message, promise, call)) {
-                    // The closure holds the message: it is run here, where the channel refuses it and releases it.
-                    if let Task::Closure(write) = refused.task {
-                        write();
-                    }
-                }
+                // The closure holds the message: where the loop refuses it, the channel does too, and releases it.
+                on(&self.job.shared.2[l], move || write(&theirs, message, promise, call));
             }
         }
         if let Call::Write { flush_every } = call {
@@ -292,7 +275,7 @@ fn write<P: Platform>(channel: &Channel<P>, message: Message<P>, promise: Promis
     written.expect("a new promise can be completed");
 }
 
-fn size(payload: &Payload, draws: &mut Generator) -> u64 {
+pub(super) fn size(payload: &Payload, draws: &mut Generator) -> u64 {
     match payload {
         Payload::Exactly(size) => size.bytes(),
         Payload::Uniform(low, high) => low.bytes() + draws.below_u64(high.bytes() - low.bytes() + 1),

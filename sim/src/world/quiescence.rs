@@ -11,7 +11,7 @@ use millpond_model::Platform;
 use millpond_model::event_loop::EventLoop;
 use millpond_model::observe::Kind;
 use millpond_model::promise::Promise;
-use millpond_model::recycler::{PoolStats, RecyclerConfig};
+use millpond_model::recycler::{PoolStats, RecyclerConfig, RecyclerStats};
 use std::time::Duration;
 
 /// What an execution showed besides its schedule.
@@ -66,7 +66,7 @@ impl<P: Platform> World<'_, P> {
 
     /// Reads everything.
     pub(super) fn read(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
-        let pools = self.pools.stats();
+        let pools = self.recyclers();
         let loops: Vec<_> = self.loops.iter().map(EventLoop::stats).collect();
         let sum = |kinds: &[Kind], f: fn(&PoolStats) -> u64| -> u64 {
             pools.iter().filter(|r| kinds.contains(&r.kind)).flat_map(|r| &r.pools).map(f).sum()
@@ -88,6 +88,15 @@ impl<P: Platform> World<'_, P> {
         Sample { step: step.to_string(), at_write, writers: writers.to_vec(), metrics, pools }
     }
 
+    /// The statistics of every recycler: those of the write path, then those of the buffers' other shells.
+    fn recyclers(&self) -> Vec<RecyclerStats> {
+        let buffers = self.pools.buffers.stats();
+        let mut all = self.pools.stats();
+        all.push(buffers.heap);
+        all.extend(buffers.slices.into_iter().chain(buffers.duplicates));
+        all
+    }
+
     /// The safety oracles that need the world, after the last thread has ended.
     pub(super) fn judge(&self, seen: &std::cell::RefCell<Seen>) {
         let found = |kind, text: String| seen.borrow_mut().findings.push(Finding::plain(kind, 0, text));
@@ -101,9 +110,12 @@ impl<P: Platform> World<'_, P> {
                 );
             }
         }
+        for text in self.table.misread() {
+            found(FindingKind::Corrupted, text);
+        }
         // 4.1.3 to 4.1.37 lose shared capacity by design: there it is a number to be told, not a finding.
         let keeps_capacity = RecyclerConfig::from(self.scenario.pool.preset).reclaim_skipped_link;
-        for stats in self.pools.stats() {
+        for stats in self.recyclers() {
             if let Err(e) = stats.check() {
                 found(FindingKind::Conservation, format!("{}: {e}", stats.kind));
             }

@@ -24,7 +24,7 @@ impl<P: Platform> HandOver<P> {
     ///
     /// # Safety
     /// On the owner's thread.
-    pub(super) unsafe fn trim(&self) {
+    pub(in crate::recycler) unsafe fn trim(&self) {
         // SAFETY: on the owner's thread.
         unsafe { self.look_after(true) };
     }

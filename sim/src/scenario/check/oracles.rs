@@ -88,7 +88,9 @@ fn expectation(flaws: &mut Flaws, scenario: &Scenario) {
         Oracle::Safety | Oracle::Sometimes(_) => false,
     };
     let sweeps_presets = matches!(&scenario.sweep, Sweep::Matrix { preset, .. } if !preset.is_empty());
+    let errs = |step: &Step| matches!(step, Step::Exchange(e) if e.forgets.is_some() || e.misuse.is_some());
     let has_reason = !scenario.plant.is_empty()
+        || scenario.workload.iter().any(errs)
         || !scenario.faults.is_empty()
         || scenario.oracles.iter().any(is_judged)
         || sweeps_presets

@@ -3,7 +3,10 @@
 use std::ops::Range;
 
 use super::{Flaws, Shape, plural};
-use crate::scenario::{Arrival, Call, Clients, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, limits};
+use crate::scenario::{
+    Arrival, Call, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, To,
+    limits,
+};
 use crate::suggest::{grouped, quoted};
 
 pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
@@ -25,6 +28,12 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
             Step::Close(s) => flaws.span(&format!("{at}.linger"), s.linger),
             Step::Renew(s) => within_topology(flaws, &format!("{at}.threads"), &s.threads, &shape.threads, THREADS),
             Step::Shutdown(s) => shutdown(flaws, &at, s.quiet, s.timeout),
+            Step::Exchange(s) => exchange(flaws, &at, s, shape),
+            Step::Release(s) => {
+                if s.from == From::Business && shape.fewest_threads() == 0 {
+                    no_threads(flaws, "no business thread is there to release anything");
+                }
+            }
             Step::Drain(_) | Step::Collect(_) => {}
         }
     }
@@ -37,6 +46,8 @@ fn kind(step: &Step) -> &'static str {
         Step::Phase(_) => "Phase",
         Step::Drain(_) => "Drain",
         Step::Idle(_) => "Idle",
+        Step::Exchange(_) => "Exchange",
+        Step::Release(_) => "Release",
         Step::Collect(_) => "Collect",
         Step::Renew(_) => "Renew",
         Step::Close(_) => "Close",
@@ -102,15 +113,50 @@ fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape, channels: u3
         flaws.add(format!("{at}.writes"), message, "too many").help =
             Some("use `Closed(in_flight: ...)`, whose memory is bounded".to_string());
     } else if shape.fewest_threads() == 0 && phase.writes > 0 {
-        let message = "no business thread is there to write in this phase";
-        flaws.add("topology.business_threads", message, "none").help =
+        no_threads(flaws, "no business thread is there to write in this phase").help =
             Some("`from: Loop` only says where a write is called; a business thread begins it".to_string());
+    }
+}
+
+fn no_threads<'a>(flaws: &'a mut Flaws, message: &str) -> &'a mut Flaw {
+    flaws.add("topology.business_threads", message, "none")
+}
+
+fn exchange(flaws: &mut Flaws, at: &str, exchange: &Exchange, shape: &Shape) {
+    within_topology(flaws, &format!("{at}.threads"), &exchange.threads, &shape.threads, THREADS);
+    payload(flaws, &format!("{at}.size"), &exchange.size);
+    flaws.within(&format!("{at}.in_flight"), "`in_flight`", exchange.in_flight.into(), 1..=limits::IN_FLIGHT);
+    for (key, when) in [("forgets", exchange.forgets), ("misuse", exchange.misuse)] {
+        if let Some(when) = when {
+            flaws.when(&format!("{at}.{key}"), when);
+        }
+    }
+    if exchange.misuse.is_some() && exchange.to != To::Loops {
+        flaws.add(format!("{at}.misuse"), "misuse needs several threads: `to: Loops`", "only one thread releases");
+    }
+    let threads = shape.threads.iter().map(|&n| those(&exchange.threads, n)).max().unwrap_or(0);
+    let buffers = u128::from(threads) * u128::from(exchange.buffers);
+    let (limit, what) = match exchange.to {
+        To::Held => (limits::QUEUED, "an exchange holds"),
+        To::Loops | To::Itself => (limits::WRITES, "an exchange has"),
+    };
+    if buffers > limit.into() {
+        let each = grouped(exchange.buffers.into());
+        let product = format!("{} x {each} buffers = {}", plural(threads, "thread"), grouped(buffers));
+        flaws.add(format!("{at}.buffers"), format!("{product}; {what} at most {}", grouped(limit.into())), "too many");
+    } else if shape.fewest_threads() == 0 && exchange.buffers > 0 {
+        no_threads(flaws, "no business thread is there to allocate in this exchange");
     }
 }
 
 /// Threads that write in a phase if there are `threads` business threads.
 fn writers(phase: &Phase, threads: u32) -> u64 {
-    phase.threads.as_ref().map_or(threads.into(), |range| range.end.saturating_sub(range.start).into())
+    those(&phase.threads, threads)
+}
+
+/// How many a range names, or all of them.
+fn those(range: &Option<Range<u32>>, all: u32) -> u64 {
+    range.as_ref().map_or(all.into(), |range| range.end.saturating_sub(range.start).into())
 }
 
 fn clients(flaws: &mut Flaws, at: &str, phase: &Phase) {
@@ -141,17 +187,23 @@ fn clients(flaws: &mut Flaws, at: &str, phase: &Phase) {
 fn message(flaws: &mut Flaws, at: &str, message: &Message) {
     match message {
         Message::Pojo { encoded } => flaws.size(&format!("{at}.message.Pojo.encoded"), *encoded),
-        Message::Buffer(Payload::Exactly(size)) => flaws.size(&format!("{at}.message.Buffer[0].Exactly[0]"), *size),
-        Message::Buffer(Payload::Uniform(low, high)) => {
-            let at = format!("{at}.message.Buffer[0].Uniform");
+        Message::Buffer(size) => payload(flaws, &format!("{at}.message.Buffer[0]"), size),
+    }
+}
+
+fn payload(flaws: &mut Flaws, at: &str, payload: &Payload) {
+    match payload {
+        Payload::Exactly(size) => flaws.size(&format!("{at}.Exactly[0]"), *size),
+        Payload::Uniform(low, high) => {
+            let at = format!("{at}.Uniform");
             flaws.size(&format!("{at}[0]"), *low);
             flaws.size(&format!("{at}[1]"), *high);
             if low.checked_bytes() > high.checked_bytes() && high.checked_bytes().is_some() {
                 flaws.add(at, "the smaller size comes first", "the wrong way round");
             }
         }
-        Message::Buffer(Payload::Mix(sizes)) => {
-            let at = format!("{at}.message.Buffer[0].Mix[0]");
+        Payload::Mix(sizes) => {
+            let at = format!("{at}.Mix[0]");
             flaws.count(&at, "sizes in a mix", sizes.len(), limits::MIX);
             if sizes.is_empty() {
                 flaws.add(&at, "a mix needs at least one size", "empty").help =
@@ -199,15 +251,17 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
         let at = format!("workload[{i}]");
         let needs_loops = match step {
             Step::Phase(p) => p.loops_are == Loops::Running,
+            Step::Exchange(e) => e.to == To::Loops,
             Step::Close(_) | Step::Shutdown(_) => true,
+            Step::Release(r) => r.from == From::Loop,
             Step::Drain(_) | Step::Idle(_) | Step::Collect(_) | Step::Renew(_) => false,
         };
-        let (Step::Phase(_) | Step::Close(_) | Step::Shutdown(_)) = step else {
+        if !needs_loops && !matches!(step, Step::Phase(_)) {
             if let Step::Drain(_) = step {
                 stall = None;
             }
             continue;
-        };
+        }
         if let Some(shutdown) = over {
             let message =
                 format!("{} comes after {}, when no loop runs any more", quoted(step.name()), quoted(shutdown));
@@ -230,8 +284,12 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
 
 /// The writes of the whole run.
 pub fn total_writes(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape, seeds: u64) {
-    let phases = || scenario.workload.iter().filter_map(|s| if let Step::Phase(p) = s { Some(p) } else { None });
-    let of = |threads: u32| phases().map(|p| u128::from(writers(p, threads)) * u128::from(p.writes)).sum::<u128>();
+    let of_step = |step: &Step, threads: u32| match step {
+        Step::Phase(p) => u128::from(writers(p, threads)) * u128::from(p.writes),
+        Step::Exchange(e) => u128::from(those(&e.threads, threads)) * u128::from(e.buffers),
+        _ => 0,
+    };
+    let of = |threads: u32| scenario.workload.iter().map(|step| of_step(step, threads)).sum::<u128>();
     // One execution of each cell.
     let once = shape.threads.iter().map(|&n| of(n)).sum::<u128>() * u128::from(shape.cells_per_threads());
     let total = once.saturating_mul(seeds.into());
