@@ -113,6 +113,7 @@ impl<P: Platform> Buffer<P> {
         Self { shell: None, view: View::EMPTY }
     }
 
+    #[inline(always)]
     pub(crate) fn begin(
         home: Pooled<ShellBox<P>, P>,
         memory: Memory<P>,

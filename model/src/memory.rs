@@ -8,6 +8,7 @@
 //!     Unpooled: the platform                        start, length, Send + Sync
 //! ```
 
+use crate::allocator::MillpondBlock;
 use crate::allocator::adaptive;
 use crate::allocator::pooled::{Block, BlockPlace, CacheHold};
 use crate::{Platform, Std};
@@ -113,6 +114,7 @@ impl Wrapped {
 /// The memory of a buffer: a block of any kind.
 pub(crate) enum Memory<P: Platform> {
     Unpooled(UnpooledBlock<P>),
+    Millpond(MillpondBlock<P>),
     Pooled(Block<P>),
     Adaptive(adaptive::Block<P>, Area),
     Wrapped(Wrapped),
@@ -123,6 +125,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn start(&self) -> NonNull<u8> {
         match self {
             Self::Unpooled(block) => block.start,
+            Self::Millpond(block) => block.start(),
             Self::Pooled(block) => block.start(),
             Self::Adaptive(block, _) => block.start(),
             Self::Wrapped(wrapped) => wrapped.bytes.cast(),
@@ -133,6 +136,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Unpooled(block) => block.layout.size(),
+            Self::Millpond(block) => block.len(),
             Self::Pooled(block) => block.len(),
             Self::Adaptive(block, _) => block.len(),
             Self::Wrapped(wrapped) => wrapped.bytes.len(),
@@ -143,6 +147,8 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn fits(&self, old: usize, new: usize) -> bool {
         match self {
             Self::Unpooled(_) => new == old, // Netty's makes a new one for any other capacity
+            // It moves to a smaller class when it would use less than half of this one.
+            Self::Millpond(block) => new <= block.len() && (new >= old || new > block.len() / 2),
             Self::Pooled(block) => block.keeps(old, new),
             Self::Adaptive(block, _) => new <= block.len(),
             Self::Wrapped(wrapped) => new <= wrapped.bytes.len(),
@@ -152,7 +158,7 @@ impl<P: Platform> Memory<P> {
     /// Where it is, if it is pooled.
     pub(crate) fn place(&self) -> Option<BlockPlace> {
         match self {
-            Self::Unpooled(_) | Self::Adaptive(..) | Self::Wrapped(_) => None,
+            Self::Unpooled(_) | Self::Millpond(_) | Self::Adaptive(..) | Self::Wrapped(_) => None,
             Self::Pooled(block) => Some(block.place()),
         }
     }
@@ -160,7 +166,7 @@ impl<P: Platform> Memory<P> {
     /// Gives it back, and says what the shell holds on to until it is used again.
     pub(crate) fn give_back(self) -> Option<CacheHold<P>> {
         match self {
-            Self::Unpooled(_) | Self::Adaptive(..) | Self::Wrapped(_) => None,
+            Self::Unpooled(_) | Self::Millpond(_) | Self::Adaptive(..) | Self::Wrapped(_) => None,
             Self::Pooled(block) => block.give_back(),
         }
     }
@@ -169,6 +175,10 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn sibling(&mut self, capacity: usize) -> Result<Self, OutOfMemory> {
         match self {
             Self::Unpooled(block) => UnpooledBlock::allocate(capacity, block.area).map(Self::Unpooled),
+            Self::Millpond(block) => match block.sibling(capacity) {
+                Some(sibling) => sibling.map(Self::Millpond),
+                None => UnpooledBlock::allocate(capacity, Area::Direct).map(Self::Unpooled),
+            },
             Self::Pooled(block) => block.sibling(capacity).map(Self::Pooled),
             Self::Adaptive(_, area) => UnpooledBlock::allocate(capacity, *area).map(Self::Unpooled), // see `Source::sibling`
             Self::Wrapped(_) => Err(OutOfMemory { capacity }), // never asked: it is as large as it may be
