@@ -4,7 +4,7 @@ mod write_path_support;
 
 use bytes::{Buf, BufMut, Bytes};
 use millpond_model::allocator::Allocator;
-use millpond_model::buffer::{Buffer, BufferError, Owned, new_capacity};
+use millpond_model::buffer::{Buffer, BufferError, Composite, Owned, new_capacity};
 use millpond_model::platform::JoinOps;
 use millpond_model::recycler::Domain;
 use millpond_model::refcnt::{IllegalCount, MAX_PINS};
@@ -21,6 +21,7 @@ on_both!(
     bytes_without_copying,
     views_may_less,
     wrapped_memory,
+    several_pieces,
     like_a_file,
     from_buffer_to_buffer;
     misusing:
@@ -234,6 +235,28 @@ fn wrapped_memory<P: Platform>() {
         (&b"fond"[..], &b"pond"[..])
     );
     assert!(Buffer::<P>::wrap_vec(Vec::new()).expect("it is small").is_empty_buffer());
+}
+
+fn several_pieces<P: Platform>() {
+    let parts = [Buffer::wrap_vec(b"mill".to_vec()), Buffer::wrap_static(b"pond")];
+    let mut whole =
+        Owned::from(Composite::<P>::wrapped(parts.map(|p| p.expect("it is small"))).expect("both are alive"));
+    assert_eq!((whole.get_u32(2), whole.readable()), (Ok(u32::from_be_bytes(*b"llpo")), 8), "numbers may lie across");
+    assert_eq!(whole.set_u16(0, 0x6269), Ok(()));
+    assert_eq!(whole.set_u16(3, 0), Err(BufferError::ReadOnly), "a part of it is in shared memory");
+    assert_eq!(whole.get_u8(3), Ok(b'l'), "and nothing is written then");
+    assert_eq!(whole.frozen().err(), Some(BufferError::Split { at: 0, length: 8, contiguous: 4 }));
+    let mut copy = of::<P>("");
+    copy.put_buffer(&mut whole, 6).expect("from all its pieces");
+    assert_eq!((&*copy.bytes().expect("it is alive"), whole.readable()), (&b"billpo"[..], 2));
+    assert_eq!(&*whole.frozen().expect("the rest is in one piece"), b"nd");
+    let parts = ["abc", "defg"].map(|text| of::<P>(text).into_buffer());
+    let mut whole = Owned::from(Composite::<P>::wrapped(parts).expect("both are alive"));
+    whole.skip(2).expect("they are readable");
+    whole.discard_read_bytes().expect("each part has one owner");
+    let mut text = [0; 5];
+    whole.read_into(&mut text).expect("they are readable");
+    assert_eq!(&text, b"cdefg");
 }
 
 fn like_a_file<P: Platform>() {

@@ -7,8 +7,8 @@ use codec_support::{In, Line, OURS, Out, configs, encoding, nothing_left, severa
 use millpond::engine::{Options, Sim, When};
 use millpond_model::buffer::Buffer;
 use millpond_model::codec::{
-    ByteToMessageDecoder, CodecConfig, Context, FixedLengthFrameDecoder, LengthField, LengthFieldFrameDecoder,
-    LengthFieldPrepender, MessageToByteEncoder, MessageToMessageEncoder, Outputs,
+    ByteToMessageDecoder, CodecConfig, CompositeCumulator, Context, FixedLengthFrameDecoder, LengthField,
+    LengthFieldFrameDecoder, LengthFieldPrepender, MessageToByteEncoder, MessageToMessageEncoder, Outputs,
 };
 use millpond_model::message::Message;
 use millpond_model::observe::Reach;
@@ -96,11 +96,14 @@ fn a_message_encoder() {
 #[test]
 fn a_decoder() {
     for config in sound_configs() {
-        for keeps in [false, true] {
+        for (keeps, composes) in [(false, false), (true, false), (false, true), (true, true)] {
             let refused = each_allocation_refused(|| {
                 let field = LengthField::first(1);
-                let decoder = LengthFieldFrameDecoder::new(field, 100, 1);
-                let line = Line::<Sim, _>::new(In(ByteToMessageDecoder::new(decoder, config)));
+                let mut decoder = ByteToMessageDecoder::new(LengthFieldFrameDecoder::new(field, 100, 1), config);
+                if composes {
+                    decoder = decoder.cumulate_by(CompositeCumulator);
+                }
+                let line = Line::<Sim, _>::new(In(decoder));
                 line.keeps.set(keeps);
                 for bytes in [&b"\x02a"[..], b"b\x01c\x03d", b"ef\x40", &[7; 64], b"\x05ab"] {
                     if let Some(message) = message(&line, bytes) {
@@ -111,7 +114,7 @@ fn a_decoder() {
                 line.inactive();
                 assert_eq!(line.handler.0.readable(), 0);
             });
-            assert!(refused > 5, "not only the inputs: {refused}");
+            assert!(composes && refused == 5 || refused > 5, "the inputs, and what merging takes: {refused}");
         }
     }
 }

@@ -7,8 +7,8 @@ use millpond::engine::Sim;
 use millpond_model::Platform;
 use millpond_model::buffer::Buffer;
 use millpond_model::codec::{
-    ByteToMessageDecoder, CodecConfig, Context, Decode, FixedLengthFrameDecoder, HandlerError, LengthField,
-    LengthFieldFrameDecoder, LengthFieldPrepender, MessageToMessageEncoder, UserEvent,
+    ByteToMessageDecoder, CodecConfig, CompositeCumulator, Context, Decode, FixedLengthFrameDecoder, HandlerError,
+    LengthField, LengthFieldFrameDecoder, LengthFieldPrepender, MessageToMessageEncoder, UserEvent,
 };
 use millpond_model::promise::{Cause, Promise};
 use proptest::prelude::*;
@@ -311,7 +311,9 @@ proptest! {
     #[test]
     fn what_goes_in_comes_out(stream in stream()) {
         decoded::<millpond_model::Std>(&stream, |decoder| decoder);
+        decoded::<millpond_model::Std>(&stream, |decoder| decoder.cumulate_by(CompositeCumulator));
         released(|| decoded::<Sim>(&stream, |decoder| decoder));
+        released(|| decoded::<Sim>(&stream, |decoder| decoder.cumulate_by(CompositeCumulator)));
     }
 }
 

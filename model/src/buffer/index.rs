@@ -7,7 +7,7 @@
 //!   [ read   | readable     | writable       | ensure_writable ]
 //! ```
 
-use super::{Buffer, BufferError};
+use super::{Buffer, BufferError, ShellClass};
 use crate::Platform;
 use core::fmt;
 
@@ -67,12 +67,16 @@ impl<P: Platform> Buffer<P> {
     }
 
     /// Moves the readable bytes to the beginning, so that what was read makes room. Only the sole owner may, unless there is
-    /// nothing to move.
+    /// nothing to move. A composite moves nothing, but lets go of components, as
+    /// [`Composite::discard_read_bytes`](super::Composite::discard_read_bytes).
     ///
     /// # Errors
     /// [`BufferError`] when the count isn't one, or the buffer is read-only.
     #[track_caller]
     pub fn discard_read_bytes(&mut self) -> Result<(), BufferError> {
+        if self.is_whole_composite() {
+            return self.discard_component_bytes();
+        }
         let (reader, writer) = (self.reader_index(), self.writer_index());
         if reader == 0 {
             return Ok(());
@@ -92,6 +96,10 @@ impl<P: Platform> Buffer<P> {
         Ok(())
     }
 
+    pub(super) fn is_whole_composite(&self) -> bool {
+        self.shell_class() == Some(ShellClass::Composite) && self.view.length.is_none()
+    }
+
     /// Moves `length` bytes from `from` to the beginning, where they are in several pieces.
     #[cold]
     #[track_caller]
@@ -101,12 +109,16 @@ impl<P: Platform> Buffer<P> {
         self.reach_to_write()?.write_at(0, length, |at, to| to.copy_from_slice(&bytes[at..at + to.len()]))
     }
 
-    /// As [`Buffer::discard_read_bytes`], but only if half of the capacity or more has been read: then the move is worth it.
+    /// As [`Buffer::discard_read_bytes`], but only if half of the capacity or more has been read: then the move is worth it. A
+    /// composite lets go of the components that have been consumed wholly.
     ///
     /// # Errors
     /// As [`Buffer::discard_read_bytes`].
     #[track_caller]
     pub fn discard_some_read_bytes(&mut self) -> Result<(), BufferError> {
+        if self.is_whole_composite() {
+            return self.discard_whole_components();
+        }
         let is_worth_it = self.reader_index() == self.writer_index() || self.reader_index() >= self.capacity() / 2;
         if is_worth_it { self.discard_read_bytes() } else { Ok(()) }
     }

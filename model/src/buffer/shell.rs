@@ -181,12 +181,10 @@ impl<P: Platform> Shell<P> {
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        let leaks = unsafe { shell.as_ref() }.common.as_ref().and_then(|common| common.leaks.as_ref());
-        let tracker = if let Some(detector) = leaks { detector.track() } else { None };
-        // SAFETY: as above.
         unsafe { Self::start(shell, None, content, capacity, max_capacity, tracker) };
         shell
     }

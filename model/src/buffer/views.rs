@@ -67,7 +67,7 @@ impl<P: Platform> Buffer<P> {
             length => length as u32,
         };
         let shell = ShellBox::new(ShellClass::Heap, 0, &AllocatorConfig::default(), None);
-        let shell = Shell::begin_alone(shell, Content::Memory(memory), length, length);
+        let shell = Shell::begin_alone(shell, Content::Memory(memory), length, length, None);
         Ok(Self { shell: Some(shell), view: View { writer: length, read_only, ..View::WHOLE } })
     }
 }

@@ -1,5 +1,7 @@
-//! Buffers against the naive model of [`millpond_tests::buffer_model`], with operation sequences that the fuzzer makes up. Address
+//! Buffers against the naive model of `tests/src/buffer_model.rs`, with operation sequences that the fuzzer makes up. Address
 //! sanitizer watches memory, and leak sanitizer that all of it comes back.
+//!
+//! The model is the test suite's, by its path: the rest of the suite, with the simulator, needs not be built.
 //!
 //! ```sh
 //! cargo install cargo-fuzz --locked
@@ -7,10 +9,13 @@
 //! ```
 #![no_main]
 
+#[path = "../../src/buffer_model.rs"]
+mod buffer_model;
+
 use arbitrary::Arbitrary;
+use buffer_model::{Machine, Op};
 use libfuzzer_sys::fuzz_target;
 use millpond_model::Preset;
-use millpond_tests::buffer_model::{Machine, Op};
 
 #[derive(Arbitrary, Debug)]
 struct Input {

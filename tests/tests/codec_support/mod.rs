@@ -188,7 +188,7 @@ pub fn allocator<P: Platform>() -> Allocator<P> {
 
 /// The bytes of a buffer; nothing for a dead one.
 pub fn bytes_of<P: Platform>(buffer: &Buffer<P>) -> Vec<u8> {
-    buffer.bytes().map_or_else(|_| b"DEAD".to_vec(), |bytes| bytes.to_vec())
+    buffer.chunks().map_or_else(|_| b"DEAD".to_vec(), |bytes| bytes.iter().collect::<Vec<_>>().concat())
 }
 
 /// Of the handler that each side calls.

@@ -10,8 +10,9 @@
 //! It is a [`Buf`]: look at [`Buf::chunk`] or [`Buf::chunks_vectored`], consume with [`Buf::advance`], until nothing remains.
 
 use super::reach::Piece;
-use crate::buffer::access::Access;
+use crate::buffer::access;
 use crate::buffer::{Buffer, BufferError};
+use crate::leak::Access;
 use crate::{Platform, Std};
 use alloc::vec::Vec;
 use bytes::Buf;
@@ -25,7 +26,7 @@ pub struct Chunks<'a, P: Platform = Std> {
     next: usize,
     within: usize,
     remaining: usize,
-    access: Access<'a, P>,
+    access: access::Access<'a, P>,
 }
 
 // SAFETY: it is a shared borrow of bytes, which are kept by pins that any thread may end; what is in the access is used only
@@ -51,7 +52,14 @@ impl<P: Platform> Buffer<P> {
     /// As [`Buffer::chunks`].
     #[track_caller]
     pub fn chunks_up_to(&self, count: usize, bytes: usize) -> Result<Chunks<'_, P>, BufferError> {
-        let access = self.enter()?;
+        self.record(Access::Used);
+        self.chunks_in_reach(count, bytes)
+    }
+
+    /// As `chunks_up_to`, as a part of an operation that the leak detector has been told of.
+    #[track_caller]
+    pub(super) fn chunks_in_reach(&self, count: usize, bytes: usize) -> Result<Chunks<'_, P>, BufferError> {
+        let access = self.reach()?;
         let (at, length) = (self.view.reader as usize, self.readable());
         access.check(at, length)?;
         let pieces = access.pieces(at, length.min(bytes), count)?;
