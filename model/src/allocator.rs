@@ -33,10 +33,12 @@ use crate::buffer::{Buffer, MAX_CAPACITY, ShellBox, ShellClass};
 use crate::memory::{Area, OutOfMemory};
 use crate::observe::{Kind, Reach};
 use crate::platform::AtomicOps;
-use crate::recycler::{Domain, Recycler, RecyclerStats};
+use crate::recycler::{Domain, PoolInspection, Recycler, RecyclerStats};
 use crate::{Platform, Std};
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
+use pooled::PooledBackend;
 use source::Source;
 
 type Shells<P> = Recycler<ShellBox<P>, P>;
@@ -53,6 +55,7 @@ pub(crate) struct Common<P: Platform> {
 pub(crate) struct DerivedShells<P: Platform> {
     pub(crate) slices: Shells<P>,
     pub(crate) duplicates: Shells<P>,
+    pub(crate) duplicate_of_slice_is_slice: bool,
 }
 
 struct Inner<P: Platform> {
@@ -99,6 +102,7 @@ impl<P: Platform> Allocator<P> {
             let derived = (config.derivation == Derivation::OwnCount).then(|| DerivedShells {
                 slices: shells(ShellClass::Slice, None),
                 duplicates: shells(ShellClass::Duplicate, None),
+                duplicate_of_slice_is_slice: config.duplicate_of_slice_is_slice,
             });
             let source = Source::new(domain, &config);
             let common = Arc::new(Common { source, derived, allocator: Weak::clone(allocator) });
@@ -155,6 +159,35 @@ impl<P: Platform> Allocator<P> {
         let home = shells.get(); // before the memory, as in Netty
         let memory = self.0.common.source.allocate(initial, area).inspect_err(|_| P::reach(Reach::AllocationFailed))?;
         Ok(Buffer::begin(home, memory, initial as u32, maximum as u32))
+    }
+
+    /// Its pooled backend, if it has one.
+    pub fn pooled(&self) -> Option<&PooledBackend<P>> {
+        self.0.common.source.pooled()
+    }
+
+    /// The inside of every pool of shells, each with the kind of its shells, in order of creation; a shell is its number.
+    ///
+    /// # Safety
+    /// No thread is inside this allocator, and what they did there happened before.
+    pub unsafe fn inspect_shells(&self) -> Vec<(ShellClass, PoolInspection)> {
+        let derived = self.0.common.derived.as_ref();
+        let recyclers = [
+            (ShellClass::Direct, Some(&self.0.direct)),
+            (ShellClass::Heap, Some(&self.0.heap)),
+            (ShellClass::Slice, derived.map(|derived| &derived.slices)),
+            (ShellClass::Duplicate, derived.map(|derived| &derived.duplicates)),
+        ];
+        let recyclers = recyclers.into_iter().filter_map(|(class, recycler)| Some((class, recycler?)));
+        let mut pools: Vec<_> = recyclers
+            .flat_map(|(class, recycler)| {
+                // SAFETY: by the contract of this function.
+                let pools = unsafe { recycler.inspect(ShellBox::serial) };
+                pools.into_iter().map(move |pool| (class, pool))
+            })
+            .collect();
+        pools.sort_by_key(|(_, pool)| pool.pool);
+        pools
     }
 
     /// The statistics.

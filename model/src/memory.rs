@@ -8,6 +8,7 @@
 //!     Unpooled: the platform                        start, length, Send + Sync
 //! ```
 
+use crate::allocator::pooled::{Block, BlockPlace, CacheHold};
 use crate::{Platform, Std};
 use core::alloc::Layout;
 use core::marker::PhantomData;
@@ -67,6 +68,7 @@ impl<P: Platform> Drop for UnpooledBlock<P> {
 /// The memory of a buffer: a block of any kind.
 pub(crate) enum Memory<P: Platform> {
     Unpooled(UnpooledBlock<P>),
+    Pooled(Block<P>),
 }
 
 impl<P: Platform> Memory<P> {
@@ -74,6 +76,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn start(&self) -> NonNull<u8> {
         match self {
             Self::Unpooled(block) => block.start,
+            Self::Pooled(block) => block.start(),
         }
     }
 
@@ -81,6 +84,7 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Unpooled(block) => block.layout.size(),
+            Self::Pooled(block) => block.len(),
         }
     }
 
@@ -88,13 +92,31 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn fits(&self, old: usize, new: usize) -> bool {
         match self {
             Self::Unpooled(_) => new == old, // Netty's makes a new one for any other capacity
+            Self::Pooled(block) => block.keeps(old, new),
         }
     }
 
-    /// A block of `capacity` bytes from where this one came.
-    pub(crate) fn sibling(&self, capacity: usize) -> Result<Self, OutOfMemory> {
+    /// Where it is, if it is pooled.
+    pub(crate) fn place(&self) -> Option<BlockPlace> {
+        match self {
+            Self::Unpooled(_) => None,
+            Self::Pooled(block) => Some(block.place()),
+        }
+    }
+
+    /// Gives it back, and says what the shell holds on to until it is used again.
+    pub(crate) fn give_back(self) -> Option<CacheHold<P>> {
+        match self {
+            Self::Unpooled(_) => None,
+            Self::Pooled(block) => block.give_back(),
+        }
+    }
+
+    /// A block of `capacity` bytes from where this one came, to take its place.
+    pub(crate) fn sibling(&mut self, capacity: usize) -> Result<Self, OutOfMemory> {
         match self {
             Self::Unpooled(block) => UnpooledBlock::allocate(capacity, block.area).map(Self::Unpooled),
+            Self::Pooled(block) => block.sibling(capacity).map(Self::Pooled),
         }
     }
 }

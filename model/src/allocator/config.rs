@@ -2,6 +2,7 @@
 //!
 //! **Invariant: each field names the release that changed it**; no other code knows releases.
 
+use super::pooled::PooledConfig;
 use crate::preset::Preset;
 use crate::recycler::RecyclerConfig;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ pub enum Backend {
     /// The platform, for each buffer.
     #[default]
     Unpooled,
+    /// Arenas of chunks, with a cache for each thread: [`PooledBackend`](super::pooled::PooledBackend).
+    Pooled(PooledConfig),
 }
 
 /// What `retained_slice` and `retained_duplicate` are.
@@ -42,8 +45,17 @@ pub struct AllocatorConfig {
     pub shells: RecyclerConfig,
     /// Whether retained slices and duplicates have counts of their own: from 4.1.
     pub derivation: Derivation,
+    /// A retained duplicate of a retained slice is a slice again (4.1.94+, and so far as recorded: 4.1.118), with the shell of one.
+    pub duplicate_of_slice_is_slice: bool,
     /// What becomes of leaked memory: reclaimed by Millpond, lost by Netty.
     pub leaked: LeakedMemory,
+}
+
+impl AllocatorConfig {
+    /// The rules of a release, with its pooled allocator.
+    pub fn pooled(preset: Preset) -> Self {
+        Self { backend: Backend::Pooled(preset.into()), ..preset.into() }
+    }
 }
 
 impl Default for AllocatorConfig {
@@ -60,6 +72,7 @@ impl From<Preset> for AllocatorConfig {
             backend: Backend::Unpooled,
             shells: preset.into(),
             derivation: if is_4_0 { Derivation::SharedCount } else { Derivation::OwnCount },
+            duplicate_of_slice_is_slice: is_ours || preset == Preset::Netty4_2_7,
             leaked: if is_ours { LeakedMemory::Reclaimed } else { LeakedMemory::Lost },
         }
     }

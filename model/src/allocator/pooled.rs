@@ -47,7 +47,7 @@ pub use metrics::{
 pub use sizes::{SizeClass, SizeKind};
 
 use crate::memory::{Area, OutOfMemory};
-use crate::observe::{Kind, Reach};
+use crate::observe::Kind;
 use crate::platform::{AtomicOps, LocalKey, Lock};
 use crate::recycler::{Collectable, Collected, Domain, Recycler, RecyclerStats};
 use crate::{Platform, Std};
@@ -87,6 +87,7 @@ struct Core<P: Platform> {
     local: P::Local<CacheSlot<P>>,
     /// Also the lock under which a thread gets its arenas. In order of creation.
     caches: P::Mutex<Vec<Registered<P>>>,
+    this: Weak<Self>,
 }
 
 /// The arena with the fewest caches, the first of them.
@@ -101,7 +102,7 @@ impl<P: Platform> Core<P> {
         let hold = if self.scope.config.cache_holds_thread { self.domain.hold_thread() } else { None };
         let mut caches = self.caches.lock();
         let arenas = [least_used(&self.direct), least_used(&self.heap)];
-        let cache = Arc::new(ThreadCache::new(&self.scope, &self.entries, arenas, true, hold));
+        let cache = Arc::new(ThreadCache::new(self, arenas, true, hold));
         caches.retain(|registered| registered.cache.strong_count() > 0);
         let keep = withheld.then(|| Arc::clone(&cache));
         caches.push(Registered { cache: Arc::downgrade(&cache), keep });
@@ -115,9 +116,36 @@ impl<P: Platform> Core<P> {
             Ok(cache) => (cache, true),
             Err(_) => {
                 let arenas = [self.direct.first().cloned(), self.heap.first().cloned()];
-                (Arc::new(ThreadCache::new(&self.scope, &self.entries, arenas, false, None)), false)
+                (Arc::new(ThreadCache::new(self, arenas, false, None)), false)
             }
         }
+    }
+
+    /// A block from the running thread's cache, or from `arena`; none: the thread's own.
+    #[track_caller]
+    fn allocate(&self, arena: Option<Arc<Arena<P>>>, capacity: usize, area: Area) -> Result<Block<P>, OutOfMemory> {
+        let refused = OutOfMemory { capacity };
+        let (cache, own) = self.cache();
+        let arena = arena.or_else(|| cache.arena(area).cloned());
+        let class = self.scope.sizes.class(capacity);
+        let (Some(class), Some(arena)) = (class, &arena) else { return self.huge(arena, capacity, area) };
+        // SAFETY: `own`: it is the running thread's cache.
+        let found = if own { unsafe { cache.take(area, class) } } else { None };
+        let (arena, grant) = match found {
+            Some(found) => found,
+            None => (Arc::clone(arena), arena.allocate(class).map_err(|_| refused)?),
+        };
+        assert!(grant.len >= capacity, "a block holds what was asked for");
+        Ok(Block::granted(arena, cache, grant, class))
+    }
+
+    /// A block straight from the platform.
+    #[track_caller]
+    fn huge(&self, arena: Option<Arc<Arena<P>>>, capacity: usize, area: Area) -> Result<Block<P>, OutOfMemory> {
+        let refused = OutOfMemory { capacity };
+        let layout = Layout::from_size_align(capacity, 64).map_err(|_| refused)?;
+        let start = P::alloc(layout).ok_or(refused)?;
+        Ok(Block::huge(arena, start, layout, area, Weak::clone(&self.this)))
     }
 
     fn living(&self) -> Vec<Arc<ThreadCache<P>>> {
@@ -163,7 +191,7 @@ impl<P: Platform> PooledBackend<P> {
         }
         let scope = Arc::new(Scope { config, sizes: Sizes::new(&config), chunks: P::Atomic::new(0) });
         let arenas = |area, n| (0..n).map(|index| Arc::new(Arena::new(&scope, area, index))).collect();
-        let core = Arc::new(Core {
+        let core = Arc::new_cyclic(|this| Core {
             direct: arenas(Area::Direct, config.direct_arenas),
             heap: arenas(Area::Heap, config.heap_arenas),
             entries: Recycler::new_in(domain, Kind::CacheEntry, config.entries, EntryRef::new),
@@ -171,6 +199,7 @@ impl<P: Platform> PooledBackend<P> {
             local: P::Local::new(),
             caches: P::Mutex::new(Vec::new()),
             scope: Arc::clone(&scope),
+            this: Weak::clone(this),
         });
         let weak = Arc::downgrade(&core);
         domain.register(weak);
@@ -187,78 +216,13 @@ impl<P: Platform> PooledBackend<P> {
         self.0.scope.sizes.class(capacity)
     }
 
-    /// A block of at least `capacity` bytes, uninitialised.
+    /// A block of at least `capacity` bytes, initialised with whatever an earlier user left.
     ///
     /// # Errors
     /// [`OutOfMemory`] when the platform has none. Nothing is lost.
     #[track_caller]
     pub fn allocate(&self, capacity: usize, area: Area) -> Result<Block<P>, OutOfMemory> {
-        let (cache, own) = self.0.cache();
-        let arena = cache.arena(area).cloned();
-        self.allocate_with(&cache, own, arena, capacity, area)
-    }
-
-    /// Takes from the running thread's cache, or from `arena`.
-    #[track_caller]
-    fn allocate_with(
-        &self,
-        cache: &Arc<ThreadCache<P>>,
-        own: bool,
-        arena: Option<Arc<Arena<P>>>,
-        capacity: usize,
-        area: Area,
-    ) -> Result<Block<P>, OutOfMemory> {
-        let refused = OutOfMemory { capacity };
-        let class = self.0.scope.sizes.class(capacity);
-        let (Some(class), Some(arena)) = (class, &arena) else { return Self::huge(arena, capacity) };
-        // SAFETY: `own`: it is the running thread's cache.
-        let found = if own { unsafe { cache.take(area, class) } } else { None };
-        let (arena, grant) = match found {
-            Some(found) => found,
-            None => (Arc::clone(arena), arena.allocate(class).map_err(|_| refused)?),
-        };
-        assert!(grant.len >= capacity, "a block holds what was asked for");
-        Ok(Block::granted(arena, Arc::clone(cache), grant, class))
-    }
-
-    #[track_caller]
-    fn huge(arena: Option<Arc<Arena<P>>>, capacity: usize) -> Result<Block<P>, OutOfMemory> {
-        let refused = OutOfMemory { capacity };
-        let layout = Layout::from_size_align(capacity, 64).map_err(|_| refused)?;
-        let Some(start) = P::alloc(layout) else {
-            P::reach(Reach::AllocationFailed);
-            return Err(refused);
-        };
-        Ok(Block::huge(arena, start, layout))
-    }
-
-    /// Moves a buffer's first `keep` bytes into a new block of at least `capacity` bytes: from the running thread's cache or, if
-    /// that has none, from the arena of the old block. The new block belongs to the running thread's cache; where the old one
-    /// goes is [`PooledConfig::old_block_to_its_cache`]. Look at [`Block::keeps`] first.
-    ///
-    /// # Errors
-    /// [`OutOfMemory`] when the platform has none. The old block stays.
-    ///
-    /// # Panics
-    /// If `keep` exceeds the old block or `capacity`.
-    #[track_caller]
-    pub fn reallocate(
-        &self,
-        block: &mut Block<P>,
-        capacity: usize,
-        area: Area,
-        keep: usize,
-    ) -> Result<(), OutOfMemory> {
-        assert!(keep <= block.len() && keep <= capacity, "{keep} bytes are kept of {} in {capacity}", block.len());
-        let (cache, own) = self.0.cache();
-        let new = self.allocate_with(&cache, own, block.arena().cloned(), capacity, area)?;
-        // SAFETY: both blocks have that many bytes, and they are different ones.
-        unsafe { new.start().copy_from_nonoverlapping(block.start(), keep) };
-        if !self.0.scope.config.old_block_to_its_cache {
-            block.returns_to(&cache);
-        }
-        *block = new;
-        Ok(())
+        self.0.allocate(None, capacity, area)
     }
 
     /// Trims the running thread's cache (`trimCurrentThreadCache`): whether it has one.

@@ -13,6 +13,7 @@
 use super::shell::{Content, Shell};
 use super::{Buffer, BufferError};
 use crate::Platform;
+use crate::allocator::pooled::BlockPlace;
 use crate::platform::{AtomicOps, CellOps};
 use crate::refcnt::IllegalCount;
 use alloc::vec::Vec;
@@ -78,6 +79,12 @@ impl<P: Platform> Access<'_, P> {
             root.content.with(|c| if let Content::Memory(memory) = unsafe { &*c } { memory.len() } else { 0 })
         };
         self.root().map_or(0, length)
+    }
+
+    /// Where the block is, if it is pooled.
+    pub(super) fn place(&self) -> Option<BlockPlace> {
+        // SAFETY: pinned, or the handle is the only one.
+        self.root()?.content.with(|c| if let Content::Memory(memory) = unsafe { &*c } { memory.place() } else { None })
     }
 
     fn check(&self, at: usize, length: usize) -> Result<(), BufferError> {
@@ -179,7 +186,7 @@ impl<P: Platform> Buffer<P> {
                     let up = if whole_chain { parent } else { root.as_ref().unwrap_or(parent) };
                     Err(up.shell.expect("what is derived has a parent"))
                 }
-                Content::Nothing => unreachable!("a pinned buffer has its content"),
+                Content::Nothing | Content::Holding { .. } => unreachable!("a pinned buffer has its content"),
             });
             match found {
                 Ok(start) => return self.window(start, shell, pins),

@@ -124,7 +124,9 @@ impl<P: Platform> Buffer<P> {
         let common = far.unwrap_or(own).common.as_ref();
         let Some(derived) = common.and_then(|common| common.derived.as_ref()) else { return Ok(parent.into_buffer()) };
         let root = far.map(Self::of_shell).transpose()?;
+        let slice_again = derived.duplicate_of_slice_is_slice && own.class == ShellClass::Slice;
         let home = match class {
+            ShellClass::Duplicate if slice_again => derived.slices.get(),
             ShellClass::Slice => derived.slices.get(),
             _ => derived.duplicates.get(),
         };

@@ -4,6 +4,7 @@
 
 use super::{Buffer, BufferError};
 use crate::Platform;
+use crate::allocator::pooled::BlockPlace;
 
 /// Up to here a buffer doubles; beyond, it grows by this much.
 const STEP: usize = 4 * 1024 * 1024;
@@ -57,6 +58,16 @@ impl<P: Platform> Buffer<P> {
             return Ok(());
         }
         self.grow(n)
+    }
+
+    /// Bytes of the block that the buffer's bytes are in (Netty's `maxLength`), and where that is if it is pooled.
+    ///
+    /// # Errors
+    /// [`BufferError::Count`] when the buffer is dead.
+    #[track_caller]
+    pub fn block(&self) -> Result<(usize, Option<BlockPlace>), BufferError> {
+        let access = self.enter()?;
+        Ok((access.block_length(), access.place()))
     }
 
     #[track_caller]

@@ -18,6 +18,7 @@
 
 use super::Buffer;
 use crate::Platform;
+use crate::allocator::pooled::CacheHold;
 use crate::allocator::{Common, LeakedMemory};
 use crate::memory::Memory;
 use crate::observe::{Event, Kind};
@@ -53,6 +54,8 @@ impl ShellClass {
 pub(super) enum Content<P: Platform> {
     /// Dead.
     Nothing,
+    /// Dead, and holding on to where its memory was from, as Netty's shells did to 4.1.82.
+    Holding { _hold: CacheHold<P> },
     /// A root: it has the bytes.
     Memory(Memory<P>),
     /// It shares the bytes of `root`, and owns one count of `parent`, which may be the same.
@@ -112,6 +115,12 @@ impl<P: Platform> ShellBox<P> {
         });
         Self(NonNull::from(Box::leak(shell)))
     }
+
+    /// The shell's number.
+    pub(crate) fn serial(&self) -> i64 {
+        // SAFETY: the shell lives as long as its box, and its number never changes.
+        unsafe { self.0.as_ref() }.serial.into()
+    }
 }
 
 impl<P: Platform> Drop for ShellBox<P> {
@@ -124,7 +133,7 @@ impl<P: Platform> Drop for ShellBox<P> {
 impl<P: Platform> Drop for Shell<P> {
     fn drop(&mut self) {
         debug_assert!(
-            P::unwinding() || matches!(self.content.get_mut(), Content::Nothing),
+            P::unwinding() || matches!(self.content.get_mut(), Content::Nothing | Content::Holding { .. }),
             "a live buffer has its shell"
         );
         P::destroyed(self.id);
@@ -357,9 +366,19 @@ impl<P: Platform> Shell<P> {
         let content = self.content.with_mut(|c| unsafe { core::mem::replace(&mut *c, Content::Nothing) });
         let held = match content {
             Content::Nothing => return None, // deallocated before
+            holding @ Content::Holding { .. } => {
+                // SAFETY: as above.
+                self.content.with_mut(|c| unsafe { *c = holding });
+                return None;
+            }
             Content::Memory(memory) => {
                 match leaked {
-                    LeakedMemory::Reclaimed => drop(memory),
+                    LeakedMemory::Reclaimed => {
+                        if let Some(hold) = memory.give_back() {
+                            // SAFETY: as above.
+                            self.content.with_mut(|c| unsafe { *c = Content::Holding { _hold: hold } });
+                        }
+                    }
                     LeakedMemory::Lost => core::mem::forget(memory),
                 }
                 None

@@ -34,6 +34,11 @@ impl<'a> Operation<'a> {
         self.line.get(name).and_then(Value::as_u64).ok_or_else(|| format!("`{}` without a number `{name}`", self.name))
     }
 
+    /// A word that the operation must have.
+    pub fn word(&self, name: &str) -> Result<&'a str, String> {
+        self.line.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{}` without a word `{name}`", self.name))
+    }
+
     /// Whether the operation has this field.
     pub fn has(&self, name: &str) -> bool {
         self.line.get(name).is_some()

@@ -67,6 +67,11 @@ impl<P: Platform> Threads<P> {
         self.crew.run(worker, job)
     }
 
+    /// The number of a thread that may be dead; none: it is no thread of the trace.
+    pub fn known(&self, thread: ThreadId) -> Option<u64> {
+        self.numbers.get(&thread).copied()
+    }
+
     /// The number of a thread that may be dead.
     pub fn number(&self, thread: ThreadId) -> u64 {
         self.numbers[&thread]

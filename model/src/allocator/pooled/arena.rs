@@ -17,7 +17,6 @@ use super::sizes::{SizeClass, SizeKind, Sizes};
 use super::subpage::Freed;
 use crate::Platform;
 use crate::memory::{Area, OutOfMemory};
-use crate::observe::Reach;
 use crate::platform::{AtomicOps, CounterOps, Lock};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -168,7 +167,6 @@ impl<P: Platform> Arena<P> {
             Some(chunk) => chunk,
             None => {
                 let Some(start) = P::alloc(self.scope.chunk_layout()) else {
-                    P::reach(Reach::AllocationFailed);
                     return Err(OutOfMemory { capacity: class.size });
                 };
                 let number = self.scope.chunks.fetch_add(1, Relaxed); // Relaxed: only uniqueness matters

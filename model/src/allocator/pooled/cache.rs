@@ -13,15 +13,16 @@
 //! What waits in a queue is in a pooled entry: taken from the recycler by the thread that releases, and recycled by the thread
 //! that allocates.
 
+use super::Core;
 use super::arena::{Arena, Grant, HUGE, Scope};
 use super::config::CacheRescue;
 use super::sizes::{SizeClass, SizeKind};
 use crate::Platform;
-use crate::memory::Area;
+use crate::memory::{Area, OutOfMemory};
 use crate::mpsc::MpscQueue;
 use crate::platform::{AtomicOps, CellOps, CounterOps, ThreadId};
 use crate::recycler::{OwnerExit, Pooled, Recycler, ThreadHold};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::mem::ManuallyDrop;
@@ -123,6 +124,7 @@ pub(super) struct ThreadCache<P: Platform> {
     dead: P::Atomic<bool>,
     scope: Arc<Scope<P>>,
     entries: Recycler<EntryRef<P>, P>,
+    backend: Weak<Core<P>>,
     _hold: Option<ThreadHold>,
 }
 
@@ -140,20 +142,15 @@ pub(super) type RegionRows = Vec<(u32, u64, u32)>;
 
 impl<P: Platform> ThreadCache<P> {
     /// A cache bound to `arenas`, by area. `counted`: it is a living thread's.
-    pub fn new(
-        scope: &Arc<Scope<P>>,
-        entries: &Recycler<EntryRef<P>, P>,
-        arenas: [Option<Arc<Arena<P>>>; 2],
-        counted: bool,
-        hold: Option<ThreadHold>,
-    ) -> Self {
+    pub fn new(backend: &Core<P>, arenas: [Option<Arc<Arena<P>>>; 2], counted: bool, hold: Option<ThreadHold>) -> Self {
+        let Core { scope, entries, this, .. } = backend;
         let config = &scope.config;
         let caches = counted && config.caches();
         let capacities = [config.tiny_cache, config.small_cache, config.normal_cache];
         let regions = |arena: &Option<Arc<Arena<P>>>| {
             SizeKind::ALL.map(|kind| {
                 let capacity = capacities[kind as usize];
-                let off = kind == SizeKind::Normal && config.max_cached_capacity == 0;
+                let off = kind == SizeKind::Normal && config.max_cached_capacity == 0 && config.zero_caches_nothing;
                 if !caches || arena.is_none() || capacity == 0 || off {
                     return None;
                 }
@@ -176,6 +173,7 @@ impl<P: Platform> ThreadCache<P> {
             dead: P::Atomic::new(!counted),
             scope: Arc::clone(scope),
             entries: entries.clone(),
+            backend: Weak::clone(this),
             _hold: hold,
         }
     }
@@ -330,8 +328,11 @@ impl<P: Platform> ThreadCache<P> {
 
 impl<P: Platform> Drop for ThreadCache<P> {
     fn drop(&mut self) {
-        // SAFETY: nobody else refers to the cache.
-        unsafe { self.free(true) };
+        let config = &self.scope.config;
+        if config.caches() || config.finalizes_uncached {
+            // SAFETY: nobody else refers to the cache.
+            unsafe { self.free(true) };
+        }
         for (_, region) in self.all_regions() {
             // SAFETY: nobody else refers to the cache.
             while let Some(Waiting { arena, grant, home }) = unsafe { region.poll() } {
@@ -345,8 +346,19 @@ impl<P: Platform> Drop for ThreadCache<P> {
 
 /// Where a block goes back to.
 enum Origin<P: Platform> {
-    Chunk { arena: Arc<Arena<P>>, cache: Arc<ThreadCache<P>>, grant: Grant, class: SizeClass },
-    Huge { arena: Option<Arc<Arena<P>>>, layout: Layout },
+    /// No cache: straight to the arena.
+    Chunk {
+        arena: Arc<Arena<P>>,
+        cache: Option<Arc<ThreadCache<P>>>,
+        grant: Grant,
+        class: SizeClass,
+    },
+    Huge {
+        arena: Option<Arc<Arena<P>>>,
+        layout: Layout,
+        area: Area,
+        backend: Weak<Core<P>>,
+    },
 }
 
 /// Memory of one owner. It gives itself back when dropped, on whatever thread: into the cache of the thread that allocated it, or
@@ -384,18 +396,25 @@ pub struct CacheHold<P: Platform> {
 impl<P: Platform> Block<P> {
     pub(super) fn granted(arena: Arc<Arena<P>>, cache: Arc<ThreadCache<P>>, grant: Grant, class: SizeClass) -> Self {
         arena.pinned.add(grant.len as u64);
-        let origin = Origin::Chunk { arena, cache, grant, class };
+        let origin = Origin::Chunk { arena, cache: Some(cache), grant, class };
         Self { start: grant.start, len: grant.len, origin: ManuallyDrop::new(origin) }
     }
 
-    pub(super) fn huge(arena: Option<Arc<Arena<P>>>, start: NonNull<u8>, layout: Layout) -> Self {
+    /// A block of its own, whose memory is `start`.
+    pub(super) fn huge(
+        arena: Option<Arc<Arena<P>>>,
+        start: NonNull<u8>,
+        layout: Layout,
+        area: Area,
+        backend: Weak<Core<P>>,
+    ) -> Self {
         let len = layout.size();
         if let Some(arena) = &arena {
             arena.allocations[HUGE].add(1);
             arena.huge.add(len as u64);
             arena.pinned.add(len as u64);
         }
-        Self { start, len, origin: ManuallyDrop::new(Origin::Huge { arena, layout }) }
+        Self { start, len, origin: ManuallyDrop::new(Origin::Huge { arena, layout, area, backend }) }
     }
 
     /// The first byte.
@@ -429,7 +448,7 @@ impl<P: Platform> Block<P> {
     /// Gives it back, and says what the shell of the buffer holds on to.
     pub fn give_back(self) -> Option<CacheHold<P>> {
         let hold = match &*self.origin {
-            Origin::Chunk { cache, .. } if cache.scope.config.shell_holds_cache => {
+            Origin::Chunk { cache: Some(cache), .. } if cache.scope.config.shell_holds_cache => {
                 Some(CacheHold { _cache: Arc::clone(cache) })
             }
             _ => None,
@@ -438,29 +457,60 @@ impl<P: Platform> Block<P> {
         hold
     }
 
-    /// The block goes back to another cache than the one that it is from.
-    pub(super) fn returns_to(&mut self, new: &Arc<ThreadCache<P>>) {
+    /// The block goes back to where `other` goes, rather than to the cache that it is from.
+    fn returns_as(&mut self, other: &Self) {
+        let theirs = match &*other.origin {
+            Origin::Chunk { cache, .. } => cache.clone(),
+            Origin::Huge { .. } => None,
+        };
         if let Origin::Chunk { cache, .. } = &mut *self.origin {
-            *cache = Arc::clone(new);
+            *cache = theirs;
         }
     }
 
     /// Its arena.
-    pub(super) fn arena(&self) -> Option<&Arc<Arena<P>>> {
+    fn arena(&self) -> Option<&Arc<Arena<P>>> {
         match &*self.origin {
             Origin::Chunk { arena, .. } => Some(arena),
             Origin::Huge { arena, .. } => arena.as_ref(),
         }
     }
 
-    /// Where it is; `area` is told for memory that belongs to no arena.
-    pub fn place(&self, area: Area) -> BlockPlace {
-        let arena = self.arena().map(|arena| arena.index);
-        let area = self.arena().map_or(area, |arena| arena.area);
+    /// The kind of memory.
+    pub fn area(&self) -> Area {
+        match &*self.origin {
+            Origin::Chunk { arena, .. } => arena.area,
+            Origin::Huge { area, .. } => *area,
+        }
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> BlockPlace {
+        let (area, arena) = (self.area(), self.arena().map(|arena| arena.index));
         match &*self.origin {
             Origin::Chunk { grant, .. } => BlockPlace { area, arena, chunk: Some(grant.chunk), offset: grant.offset },
             Origin::Huge { .. } => BlockPlace { area, arena, chunk: None, offset: 0 },
         }
+    }
+
+    /// A block of at least `capacity` bytes for a buffer that leaves this one: from the running thread's cache or, if that has
+    /// none, from the arena of this one. Where this one goes when it is dropped is then up to
+    /// [`PooledConfig::old_block_to_its_cache`](super::PooledConfig::old_block_to_its_cache). Look at [`Block::keeps`] first.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when the platform has none, or the allocator is gone.
+    #[track_caller]
+    pub fn sibling(&mut self, capacity: usize) -> Result<Self, OutOfMemory> {
+        let backend = match &*self.origin {
+            Origin::Chunk { cache, .. } => cache.as_ref().and_then(|cache| cache.backend.upgrade()),
+            Origin::Huge { backend, .. } => backend.upgrade(),
+        };
+        let backend = backend.ok_or(OutOfMemory { capacity })?;
+        let new = backend.allocate(self.arena().cloned(), capacity, self.area())?;
+        if !backend.scope.config.old_block_to_its_cache {
+            self.returns_as(&new);
+        }
+        Ok(new)
     }
 }
 
@@ -470,11 +520,15 @@ impl<P: Platform> Drop for Block<P> {
         match unsafe { ManuallyDrop::take(&mut self.origin) } {
             Origin::Chunk { arena, cache, grant, class } => {
                 arena.pinned.sub(grant.len as u64);
-                if let Err(arena) = cache.put(arena, grant, class) {
+                let refused = match cache {
+                    Some(cache) => cache.put(arena, grant, class).err(),
+                    None => Some(arena),
+                };
+                if let Some(arena) = refused {
                     arena.free(&grant, class.kind, false);
                 }
             }
-            Origin::Huge { arena, layout } => {
+            Origin::Huge { arena, layout, .. } => {
                 if let Some(arena) = arena {
                     arena.deallocations[HUGE].add(1);
                     arena.huge.sub(layout.size() as u64);

@@ -42,7 +42,7 @@ pub struct PooledConfig {
     pub small_cache: u32,
     /// Blocks in a thread's cache of one normal size.
     pub normal_cache: u32,
-    /// Larger blocks are not cached, in bytes; 0: no normal size is.
+    /// Larger blocks are not cached, in bytes.
     pub max_cached_capacity: u32,
     /// A thread's cache is trimmed after so many look-ups.
     pub trim_interval: u32,
@@ -57,10 +57,14 @@ pub struct PooledConfig {
     pub design: PageDesign,
     /// The allocation that takes a new page for tiny or small elements counts as a normal one (to 4.1.9).
     pub carving_counts_as_normal: bool,
+    /// `max_cached_capacity` 0 turns the caches of normal sizes off (4.1.16+); before, one size was cached all the same.
+    pub zero_caches_nothing: bool,
     /// A run with room for one element only is given back (4.1.59+, Netty #10896).
     pub single_element_released: bool,
     /// What frees the cache of a thread that ended without removing it.
     pub cache_rescue: CacheRescue,
+    /// The finalizer frees a cache that keeps nothing, too (to 4.1.111): it stays counted otherwise.
+    pub finalizes_uncached: bool,
     /// What the finalizer frees isn't counted as a deallocation (4.1.35+).
     pub finalizer_is_silent: bool,
     /// A release into a cache that was freed goes to the arena (4.1.85+, Netty #12749); before, it was lost.
@@ -69,7 +73,8 @@ pub struct PooledConfig {
     pub cache_holds_thread: bool,
     /// The shell of a released buffer holds the cache that it was from (to 4.1.82).
     pub shell_holds_cache: bool,
-    /// The old block of a buffer that moved goes to the cache that it was from (4.1.118); before, to the running thread's.
+    /// The old block of a buffer that moved goes to the cache that it was from (4.1.118); before, to where the new block will go:
+    /// the running thread's cache, or the arena if the new one is huge.
     pub old_block_to_its_cache: bool,
     /// The list for 50 to 100 % is followed by that for 100 % (4.1.115+); before, by that for 75 to 100 %.
     pub half_full_to_full: bool,
@@ -166,8 +171,10 @@ impl PooledConfig {
             owner_exit: OwnerExit::RemoveAll,
             design: PageDesign::Buddy,
             carving_counts_as_normal: true,
+            zero_caches_nothing: false,
             single_element_released: false,
             cache_rescue: CacheRescue::Watcher,
+            finalizes_uncached: true,
             finalizer_is_silent: false,
             freed_cache_refuses: false,
             cache_holds_thread: true,
@@ -183,6 +190,7 @@ impl PooledConfig {
     fn netty_4_1_26(preset: Preset) -> Self {
         Self {
             carving_counts_as_normal: false,
+            zero_caches_nothing: true,
             cache_rescue: CacheRescue::Finalizer,
             cache_holds_thread: false,
             ..Self::netty_4_1_8(preset)
@@ -208,6 +216,7 @@ impl PooledConfig {
 
     fn netty_4_1_118(preset: Preset) -> Self {
         Self {
+            finalizes_uncached: false,
             old_block_to_its_cache: true,
             half_full_to_full: true,
             spare_heap_chunk: true,

@@ -5,6 +5,7 @@
 use super::super::header::{Dialect, Header};
 use millpond_model::Preset;
 use millpond_model::allocator::pooled::PooledConfig;
+use millpond_model::allocator::{AllocatorConfig, Backend};
 use millpond_model::recycler::{BatchOrder, OwnerExit, RecyclerConfig};
 
 /// Bytes of all first chunks at most: the file is not trusted.
@@ -12,8 +13,9 @@ const MAX_CHUNK: u64 = 1 << 28;
 
 /// A system property that was set on the recorded process.
 fn property(jvm: &str, name: &str) -> Result<Option<u32>, String> {
-    let set = jvm.split_whitespace().filter_map(|word| word.strip_prefix("-D")?.strip_prefix(name)?.strip_prefix('='));
-    set.last().map(|value| value.parse().map_err(|_| format!("`{name}` is not a number of 32 bits"))).transpose()
+    let mut set =
+        jvm.split_whitespace().filter_map(|word| word.strip_prefix("-D")?.strip_prefix(name)?.strip_prefix('='));
+    set.next_back().map(|value| value.parse().map_err(|_| format!("`{name}` is not a number of 32 bits"))).transpose()
 }
 
 /// The release of a generation whose rules apply.
@@ -61,7 +63,12 @@ fn recycler(header: &Header) -> Result<RecyclerConfig, String> {
 }
 
 /// The configuration of the trace's allocator.
-pub fn read(header: &Header) -> Result<PooledConfig, String> {
+pub fn read(header: &Header) -> Result<AllocatorConfig, String> {
+    let config = pooled(header)?;
+    Ok(AllocatorConfig { backend: Backend::Pooled(config), shells: config.entries, ..preset(header.dialect).into() })
+}
+
+fn pooled(header: &Header) -> Result<PooledConfig, String> {
     let Header { cfg, dialect, .. } = header;
     let entries = recycler(header)?;
     let defaults = PooledConfig::from(preset(*dialect));
