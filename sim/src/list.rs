@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ledger::FindingKind;
-use crate::scenario::{self, Column, Fault, Form, Metric, Oracle, Schedule, Step, printable};
+use crate::scenario::{self, Backend, Column, Fault, Form, Metric, Oracle, Schedule, Step, printable};
 use millpond_model::observe::{Defect, Kind, Reach};
 use millpond_model::preset::Preset;
 
@@ -33,6 +33,8 @@ pub enum Topic {
     Steps,
     /// What buffers are when they are given away: `Exchange(form: ...)`
     Forms,
+    /// Where the memory of buffers comes from: `allocator: (backend: ...)`
+    Backends,
     /// What must be true: `oracles: [...]`
     Oracles,
     /// Numbers that oracles and columns read
@@ -53,12 +55,13 @@ pub enum Topic {
 
 impl Topic {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Scenarios,
         Self::Presets,
         Self::Strategies,
         Self::Steps,
         Self::Forms,
+        Self::Backends,
         Self::Oracles,
         Self::Metrics,
         Self::Faults,
@@ -77,6 +80,7 @@ impl Topic {
             Self::Strategies => "strategies",
             Self::Steps => "steps",
             Self::Forms => "forms",
+            Self::Backends => "backends",
             Self::Oracles => "oracles",
             Self::Metrics => "metrics",
             Self::Faults => "faults",
@@ -96,6 +100,7 @@ impl Topic {
             Self::Strategies => variants::<Schedule>(),
             Self::Steps => variants::<Step>(),
             Self::Forms => variants::<Form>(),
+            Self::Backends => variants::<Backend>(),
             Self::Oracles => variants::<Oracle>(),
             Self::Metrics => variants::<Metric>(),
             Self::Faults => variants::<Fault>(),

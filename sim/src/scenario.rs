@@ -10,6 +10,7 @@
 //! Names are states of the world, not methods; units are spelled (`KiB(64)`, `Ms(5)`); two-variant enums stand where
 //! other languages have booleans.
 
+mod allocator;
 mod check;
 mod diagnose;
 mod exchange;
@@ -24,6 +25,7 @@ mod sweep;
 mod tokens;
 mod units;
 
+pub use allocator::{Allocator, Backend, LeakedMemory, ThreadEnd};
 pub use check::{Flaw, check};
 pub use diagnose::{Colour, LoadError, Problem, printable};
 pub use exchange::{Exchange, Form, Keeps, Release, To};
@@ -56,6 +58,9 @@ pub struct Scenario {
     /// The pools under test.
     #[serde(default)]
     pub pool: Pool,
+    /// Where the memory of buffers comes from.
+    #[serde(default)]
+    pub allocator: Allocator,
     /// The channels' outbound side and their peers.
     #[serde(default)]
     pub socket: Socket,

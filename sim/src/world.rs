@@ -9,6 +9,7 @@
 //!     └── stalls loops, waits for quiescence, samples pools, closes, shuts down, judges
 //! ```
 
+mod allocator;
 mod business;
 mod exchange;
 mod flight;
@@ -16,17 +17,17 @@ mod forms;
 mod peer;
 mod quiescence;
 
+pub(crate) use allocator::pooled as pooled_config;
 pub use quiescence::Seen;
 
 use crate::engine::{Generator, Stream};
 use crate::scenario::{
-    Awaits, Close, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Order, Phase, Pool, Release, Renew,
-    Scenario, Shutdown, SideQueueRatio, Step,
+    Awaits, Close, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Order, Phase, Release, Renew, Scenario,
+    Shutdown, SideQueueRatio, Step,
 };
 use business::{Business, Job};
 use exchange::{ExchangeOf, Table};
 use millpond_model::Platform;
-use millpond_model::allocator::AllocatorConfig;
 use millpond_model::channel::{Channel, ChannelSetup, FillEncoder};
 use millpond_model::event_loop::{EventLoop, LoopConfig, Stall};
 use millpond_model::observe::Kind;
@@ -82,7 +83,7 @@ impl<'a, P: Platform> World<'a, P> {
             Collect::Eager => millpond_model::recycler::Collect::Eager,
             Collect::Withheld => millpond_model::recycler::Collect::Withheld,
         });
-        let pools = Arc::new(Pools::new_in(&domain, &pools_config(&scenario.pool), path.one_task_pool));
+        let pools = Arc::new(Pools::new_in(&domain, &pools_config(scenario), path.one_task_pool));
         let loops: Vec<EventLoop<P>> = (0..scenario.topology.event_loops)
             .map(|i| EventLoop::new(format!("loop-{i}"), LoopConfig::from(preset)))
             .collect();
@@ -332,6 +333,8 @@ impl<'a, P: Platform> World<'a, P> {
         for event_loop in self.loops.iter().chain([&self.linger]) {
             event_loop.join().expect("a loop catches the panics of its tasks");
         }
+        // Caches of dead threads that nobody has freed yet.
+        self.pools.domain.collect();
         self.judge(self.seen);
     }
 }
@@ -373,7 +376,8 @@ fn write_path(scenario: &Scenario) -> WritePathConfig {
 }
 
 /// The preset's parameters, with what the scenario changes.
-fn pools_config(pool: &Pool) -> PoolsConfig {
+fn pools_config(scenario: &Scenario) -> PoolsConfig {
+    let pool = &scenario.pool;
     let mut config = RecyclerConfig::from(pool.preset);
     if let Some(n) = pool.max_capacity {
         config.max_capacity = n;
@@ -398,6 +402,6 @@ fn pools_config(pool: &Pool) -> PoolsConfig {
         write_task: of(Kind::WriteTask),
         write_and_flush_task: of(Kind::WriteAndFlushTask),
         entry: of(Kind::OutboundEntry),
-        buffers: AllocatorConfig { shells: of(Kind::BufferShell), ..pool.preset.into() },
+        buffers: allocator::config(&scenario.allocator, pool.preset, of(Kind::BufferShell)),
     }
 }

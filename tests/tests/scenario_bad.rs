@@ -411,6 +411,27 @@ fn exchanges() {
 }
 
 #[test]
+fn allocators() {
+    let allocator = |what: &str| format!("(name:\"x\", allocator: (backend: Pooled, {what}))");
+    error(&allocator("arena: 3"), 1, 41, "`Allocator` has no field `arena`", "did you mean `arenas`?");
+    error(&allocator("arenas: 5_000"), 1, 49, "`arenas` is between 0 and 1_000, not 5_000", "");
+    error(&allocator("page: KiB(3)"), 1, 47, "a page is between 4 KiB and 1 GiB", "");
+    error(&allocator("page: KiB(12)"), 1, 47, "a page is a power of two", "");
+    error(&allocator("chunk: GiB(2)"), 1, 48, "a chunk is between 4 KiB and 1 GiB", "");
+    error(&allocator("chunk: GiB(20_000_000_000_000)"), 1, 48, "a size is between 1 byte and 1 GiB", "");
+    error(&allocator("chunk: KiB(4)"), 1, 48, "a chunk has at least one page, which is 8_192 bytes", "");
+    error(&allocator("trim_every: 0"), 1, 53, "`trim_every` is at least 1, not 0", "");
+    says(&allocator("page: KiB(4), chunk: GiB(1)"), "it must be from 0 to 14");
+    loads(&allocator("page: KiB(64), chunk: GiB(1)"));
+    loads(&allocator("arenas: 0, page: KiB(8), chunk: KiB(8)"));
+    let unpooled = "(name:\"x\", allocator: (thread_cache: 3))";
+    let useless = "`thread_cache` is of no use: memory comes from the platform for each buffer";
+    error(unpooled, 1, 38, useless, "write `backend: Pooled` before it");
+    let backend = "(name:\"x\", allocator: (backend: Poold))";
+    says(backend, "there is no `Backend` called `Poold`");
+}
+
+#[test]
 fn names() {
     says("(name: \"\")", "the scenario's name is empty");
     says("(name: \"a\\nb\")", "the scenario's name has a line end or another control character in it");

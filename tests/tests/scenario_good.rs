@@ -102,6 +102,13 @@ fn texts() -> Vec<String> {
     texts.push(scenario(format!("oracles: [{bounds}]")));
     let forms = variants::<Form>().iter().map(|f| format!("Exchange(name: \"{f}\", form: {f}), "));
     texts.push(scenario(format!("workload: [{}]", forms.collect::<String>())));
+    for backend in variants::<Backend>() {
+        texts.push(scenario(format!("allocator: (backend: {backend})")));
+    }
+    for (end, leaked) in variants::<ThreadEnd>().iter().zip(variants::<LeakedMemory>()) {
+        let pooled = "backend: Pooled, arenas: 2, page: KiB(4), chunk: MiB(1), thread_cache: 0, trim_every: 8";
+        texts.push(scenario(format!("allocator: ({pooled}, thread_end: {end}, leaked_memory: {leaked})")));
+    }
     texts.push(scenario(format!("sweep: Matrix(preset: [{}])", variants::<Preset>().join(", "))));
     texts.push(scenario(format!("pool: (unpooled: [{}])", variants::<Kind>().join(", "))));
     texts
@@ -123,11 +130,13 @@ fn every_name_of_the_language_loads_and_survives_a_round_trip() {
     let writes = [variants::<Clients>(), variants::<Arrival>(), variants::<Message>(), variants::<Payload>()];
     let exchanges = [variants::<To>(), variants::<Keeps>(), variants::<Form>(), variants::<Area>()];
     let threads = [variants::<From>(), variants::<Heeds>(), variants::<Schedule>(), variants::<Preempt>()];
+    let memory = [variants::<Backend>(), variants::<ThreadEnd>(), variants::<LeakedMemory>()];
     let strikes = [variants::<Fault>(), variants::<Defect>(), variants::<When>(), variants::<Kind>()];
     let judged = [variants::<Expect>(), variants::<FindingKind>(), variants::<Oracle>(), variants::<Metric>()];
     let shown =
         [variants::<Reach>(), variants::<Column>(), variants::<Sweep>(), variants::<Size>(), variants::<Span>()];
-    let names = [&topology[..], &steps, &writes, &exchanges, &threads, &strikes, &judged, &shown].concat().concat();
+    let names =
+        [&topology[..], &steps, &writes, &exchanges, &memory, &threads, &strikes, &judged, &shown].concat().concat();
     assert!(names.len() > 100);
     for name in names {
         assert!(words.contains(name), "no text uses {name}");

@@ -12,6 +12,7 @@ pub fn about(topic: Topic, name: &str) -> &'static str {
         Topic::Strategies => strategy(name),
         Topic::Steps => step(name),
         Topic::Forms => form(name),
+        Topic::Backends => backend(name),
         Topic::Oracles => oracle(name),
         Topic::Metrics => metric(name),
         Topic::Faults => fault(name),
@@ -67,6 +68,14 @@ fn step(name: &str) -> &'static str {
     }
 }
 
+fn backend(name: &str) -> &'static str {
+    match name {
+        "Unpooled" => "from the platform, for each buffer; the default",
+        "Pooled" => "from arenas of chunks, with a cache for each thread, by the rules of the preset's release",
+        _ => "",
+    }
+}
+
 fn form(name: &str) -> &'static str {
     match name {
         "Plain" => "the buffer as it was allocated; the default",
@@ -105,6 +114,13 @@ fn metric(name: &str) -> &'static str {
         "PendingBytes" => "bytes pending in all channels",
         "LiveBuffers" => "buffers that are alive",
         "LostCapacity" => "shared capacity that no link holds and no pool can use",
+        "UsedMemory" => "pooled: bytes of all chunks and of all blocks larger than a chunk",
+        "PinnedMemory" => "pooled: bytes of the blocks that are in use",
+        "CachedMemory" => "pooled: bytes of the blocks that wait in threads' caches",
+        "LostMemory" => "pooled: bytes that were released into a cache after it was freed",
+        "ArenaAllocations" => "pooled: allocations that reached an arena; a cache served the others",
+        "ActiveAllocations" => "pooled: allocations that reached an arena and have not come back to it",
+        "ThreadCaches" => "pooled: threads' caches that are bound to an arena",
         _ => "",
     }
 }

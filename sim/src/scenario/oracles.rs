@@ -85,11 +85,25 @@ pub enum Metric {
     LiveBuffers,
     /// Shared capacity that no link holds and no pool can use: the drift of 4.1.3 to 4.1.37.
     LostCapacity,
+    /// Pooled: bytes of all chunks and of all blocks larger than a chunk.
+    UsedMemory,
+    /// Pooled: bytes of the blocks that are in use.
+    PinnedMemory,
+    /// Pooled: bytes of the blocks that wait in threads' caches.
+    CachedMemory,
+    /// Pooled: bytes that were released into a cache after it was freed, and are gone for good.
+    LostMemory,
+    /// Pooled: allocations that reached an arena so far; what a cache served isn't among them.
+    ArenaAllocations,
+    /// Pooled: allocations that reached an arena and have not come back to it.
+    ActiveAllocations,
+    /// Pooled: threads' caches that are bound to an arena.
+    ThreadCaches,
 }
 
 impl Metric {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 17] = [
         Self::RetainedObjects,
         Self::RetainedBytes,
         Self::CrossThreadRetained,
@@ -100,6 +114,13 @@ impl Metric {
         Self::PendingBytes,
         Self::LiveBuffers,
         Self::LostCapacity,
+        Self::UsedMemory,
+        Self::PinnedMemory,
+        Self::CachedMemory,
+        Self::LostMemory,
+        Self::ArenaAllocations,
+        Self::ActiveAllocations,
+        Self::ThreadCaches,
     ];
 }
 

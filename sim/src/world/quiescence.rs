@@ -4,10 +4,12 @@
 //! Virtual time moves only when no thread can run, so that a nap after that lets everything else come to rest too.
 
 use super::World;
+use super::allocator::sum as sum_of;
 use crate::ledger::{Finding, FindingKind};
 use crate::observed::{CROSSING, Sample, retained_bytes};
 use crate::scenario::{Metric, Peer};
 use millpond_model::Platform;
+use millpond_model::allocator::pooled::{AllocatorMetrics, PooledBackend};
 use millpond_model::event_loop::EventLoop;
 use millpond_model::observe::Kind;
 use millpond_model::promise::Promise;
@@ -67,6 +69,8 @@ impl<P: Platform> World<'_, P> {
     /// Reads everything.
     pub(super) fn read(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
         let pools = self.recyclers();
+        let memory = self.pools.buffers.pooled().map(PooledBackend::metrics);
+        let memory = memory.as_ref();
         let loops: Vec<_> = self.loops.iter().map(EventLoop::stats).collect();
         let sum = |kinds: &[Kind], f: fn(&PoolStats) -> u64| -> u64 {
             pools.iter().filter(|r| kinds.contains(&r.kind)).flat_map(|r| &r.pools).map(f).sum()
@@ -83,6 +87,13 @@ impl<P: Platform> World<'_, P> {
             Metric::PeakQueuedTasks => loops.iter().map(|l| l.peak_queue_length).max().unwrap_or_default(),
             Metric::PendingBytes => self.channels.iter().map(|c| c.pending_bytes()).sum(),
             Metric::LiveBuffers => sum(&[Kind::BufferShell], |p| u64::try_from(p.in_use).unwrap_or_default()),
+            Metric::UsedMemory => sum_of(memory, |a| a.active_bytes),
+            Metric::PinnedMemory => sum_of(memory, |a| a.pinned_bytes),
+            Metric::CachedMemory => sum_of(memory, |a| a.cached_bytes),
+            Metric::LostMemory => sum_of(memory, |a| a.lost_bytes),
+            Metric::ArenaAllocations => sum_of(memory, |a| a.allocations.total()),
+            Metric::ActiveAllocations => sum_of(memory, |a| a.active().total()),
+            Metric::ThreadCaches => memory.map_or(0, AllocatorMetrics::thread_caches),
             Metric::LostCapacity => sum(&all, |p| u64::try_from(p.drift()).unwrap_or_default()),
         });
         Sample { step: step.to_string(), at_write, writers: writers.to_vec(), metrics, pools }
@@ -112,6 +123,11 @@ impl<P: Platform> World<'_, P> {
         }
         for text in self.table.misread() {
             found(FindingKind::Corrupted, text);
+        }
+        if let Some(memory) = self.pools.buffers.pooled()
+            && let Err(broken) = memory.check_drained()
+        {
+            found(FindingKind::Conservation, broken.to_string());
         }
         // 4.1.3 to 4.1.37 lose shared capacity by design: there it is a number to be told, not a finding.
         let keeps_capacity = RecyclerConfig::from(self.scenario.pool.preset).reclaim_skipped_link;
