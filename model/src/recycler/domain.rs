@@ -104,16 +104,19 @@ impl<P: Platform> DelayedMap<P> {
     /// What is there, and the stale entries, taken out.
     fn look_up(&mut self, pool: u64, epoch: u64) -> (Found, Vec<(u64, Entry<P>)>) {
         self.used = true;
-        match self.entries.get(&pool) {
-            Some(Entry { target: Target::Queue(queue), .. }) => (Found::Queue(Arc::as_ptr(queue)), Vec::new()),
-            Some(Entry { target: Target::Dummy { .. }, .. }) => (Found::Dummy, Vec::new()),
-            None if self.seen_epoch == epoch => (Found::Absent(self.entries.len()), Vec::new()),
-            None => {
-                self.seen_epoch = epoch;
-                let stale = self.entries.extract_if(.., |_, e| e.pool.strong_count() == 0).collect();
-                (Found::Absent(self.entries.len()), stale)
-            }
-        }
+        let stale = if self.seen_epoch == epoch { Vec::new() } else { self.expunge(epoch) };
+        let found = match self.entries.get(&pool) {
+            Some(Entry { target: Target::Queue(queue), .. }) => Found::Queue(Arc::as_ptr(queue)),
+            Some(Entry { target: Target::Dummy { .. }, .. }) => Found::Dummy,
+            None => Found::Absent(self.entries.len()),
+        };
+        (found, stale)
+    }
+
+    /// Takes the entries out whose pools are gone.
+    fn expunge(&mut self, epoch: u64) -> Vec<(u64, Entry<P>)> {
+        self.seen_epoch = epoch;
+        self.entries.extract_if(.., |_, e| e.pool.strong_count() == 0).collect()
     }
 }
 
@@ -366,6 +369,21 @@ impl<P: Platform> Domain<P> {
         let finalizers = core::mem::take(&mut self.0.registry.lock().finalizers);
         for finalizer in finalizers {
             finalizer.run();
+        }
+    }
+
+    /// Removes from the map of every living thread the entries whose pools are gone, as each thread does itself when it touches its
+    /// map.
+    ///
+    /// # Safety
+    /// No thread is inside a pool of this domain, and what they did there happened before.
+    pub unsafe fn expunge(&self) {
+        let epoch = self.0.epoch.load(Relaxed); // as in `look_up`
+        let threads: Vec<_> = self.0.registry.lock().threads.clone();
+        for thread in threads {
+            // SAFETY: nobody is inside, by the contract of this function. The entries are destroyed outside.
+            let stale = unsafe { thread.map(|map| map.expunge(epoch)) };
+            drop(stale);
         }
     }
 

@@ -58,7 +58,7 @@ impl<T: Send + 'static, P: Platform> Pool<T, P> {
         let config = &scope.config;
         let counters = Counters::default();
         let store = match config.generation {
-            Generation::A => Store::A(Stack::new(config, &counters)),
+            Generation::A => Store::A(Stack::new(config, &counters, scope.domain.policy == Collect::Withheld)),
             Generation::B => Store::B(LocalPool::new(config)),
         };
         let holds = config.generation == Generation::A && config.stack_holds_thread;

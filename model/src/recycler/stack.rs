@@ -54,6 +54,7 @@ pub(super) struct Stack<T, P: Platform> {
     monitor: P::Mutex<()>,
     pub(super) shared: Arc<SharedCapacity<P>>,
     pub(super) dummies: Arc<P::Counter>,
+    withheld: bool,
 }
 
 // SAFETY: nodes move between threads: T: Send. `owned` is touched by the owner only, by the contracts below.
@@ -69,7 +70,8 @@ pub(super) struct Around<'a, P: Platform> {
 }
 
 impl<T: Send + 'static, P: Platform> Stack<T, P> {
-    pub(super) fn new(config: &RecyclerConfig, counters: &Counters<P>) -> Self {
+    /// `withheld`: what a writer's map refers to stays until the writer touches the map.
+    pub(super) fn new(config: &RecyclerConfig, counters: &Counters<P>, withheld: bool) -> Self {
         let array_len = config.initial_capacity.min(config.max_capacity) as usize;
         counters.own.array_len.set(array_len as u64);
         let gate = match config.ratio_mode {
@@ -91,6 +93,7 @@ impl<T: Send + 'static, P: Platform> Stack<T, P> {
             monitor: P::Mutex::new(()),
             shared: Arc::new(SharedCapacity::new(config)),
             dummies: Arc::new(P::Counter::default()),
+            withheld,
         }
     }
 
@@ -340,6 +343,9 @@ impl<T, P: Platform> Drop for Stack<T, P> {
             let unlinked = unsafe { Arc::from_raw(queue) };
             // SAFETY: `&mut self` is the owner's side now.
             queue = unlinked.next.with(|next| unsafe { *next });
+            if self.withheld && Arc::strong_count(&unlinked) > 1 {
+                continue; // its objects stay with it
+            }
             // SAFETY: as above.
             unsafe { unlinked.dismantle(&P::Counter::default(), &mut rest) };
         }

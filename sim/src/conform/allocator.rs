@@ -283,7 +283,10 @@ impl<P: Platform> Allocator<P> {
             return json!([]);
         }
         // SAFETY: as in `look`.
-        let rows = unsafe { self.domain.delayed() };
+        let rows = unsafe {
+            self.domain.expunge(); // the recorder asked each map for its size, and that is what removes stale entries
+            self.domain.delayed()
+        };
         let mut rows: Vec<_> = rows.into_iter().filter_map(|(t, n, d)| Some((self.number(t)?, n, d))).collect();
         rows.sort_unstable();
         json!(rows)
