@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod adaptive;
 mod config;
 pub mod pooled;
 mod source;
@@ -30,11 +31,13 @@ mod source;
 pub use config::{AllocatorConfig, Backend, Derivation, LeakedMemory};
 
 use crate::buffer::{Buffer, MAX_CAPACITY, ShellBox, ShellClass};
+use crate::leak::{Detector, LeakGuard};
 use crate::memory::{Area, OutOfMemory};
 use crate::observe::{Kind, Reach};
 use crate::platform::AtomicOps;
 use crate::recycler::{Domain, PoolInspection, Recycler, RecyclerStats};
 use crate::{Platform, Std};
+use adaptive::AdaptiveBackend;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
@@ -48,6 +51,8 @@ pub(crate) struct Common<P: Platform> {
     pub(crate) source: Source<P>,
     /// `None`: a retained slice is a slice and a retain.
     pub(crate) derived: Option<DerivedShells<P>>,
+    /// Who looks for leaks of its buffers.
+    pub(crate) leaks: Option<Detector<P>>,
     /// To make independent copies; gone when the allocator is.
     allocator: Weak<Inner<P>>,
 }
@@ -95,7 +100,7 @@ impl<P: Platform> Allocator<P> {
             let serial = Arc::clone(&serial);
             let kind = if common.is_some() { Kind::BufferShell } else { Kind::DerivedShell };
             // Relaxed: the number has only to be another one.
-            let make = move || ShellBox::new(class, serial.fetch_add(1, Relaxed), config.leaked, common.clone());
+            let make = move || ShellBox::new(class, serial.fetch_add(1, Relaxed), &config, common.clone());
             Recycler::new_in(domain, kind, config.shells, make)
         };
         Self(Arc::new_cyclic(|allocator| {
@@ -105,7 +110,8 @@ impl<P: Platform> Allocator<P> {
                 duplicate_of_slice_is_slice: config.duplicate_of_slice_is_slice,
             });
             let source = Source::new(domain, &config);
-            let common = Arc::new(Common { source, derived, allocator: Weak::clone(allocator) });
+            let leaks = config.leak_detection.map(|config| Detector::new("Buffer", config));
+            let common = Arc::new(Common { source, derived, leaks, allocator: Weak::clone(allocator) });
             Inner {
                 config,
                 direct: shells(ShellClass::Direct, Some(Arc::clone(&common))),
@@ -158,12 +164,50 @@ impl<P: Platform> Allocator<P> {
         };
         let home = shells.get(); // before the memory, as in Netty
         let memory = self.0.common.source.allocate(initial, area).inspect_err(|_| P::reach(Reach::AllocationFailed))?;
-        Ok(Buffer::begin(home, memory, initial as u32, maximum as u32))
+        let tracker = if let Some(detector) = &self.0.common.leaks { detector.track() } else { None };
+        Ok(Buffer::begin(home, memory, initial as u32, maximum as u32, tracker))
+    }
+
+    /// Who looks for leaks of its buffers, if [`AllocatorConfig::leak_detection`] says so.
+    pub fn leak_detector(&self) -> Option<&Detector<P>> {
+        self.0.common.leaks.as_ref()
+    }
+
+    /// Fails a test that leaks buffers of this allocator: see [`LeakGuard`].
+    ///
+    /// ```
+    /// use millpond_model::allocator::{Allocator, AllocatorConfig};
+    /// use millpond_model::leak::LeakConfig;
+    ///
+    /// let config = AllocatorConfig { leak_detection: Some(LeakConfig::default()), ..AllocatorConfig::default() };
+    /// let allocator = Allocator::new(config);
+    /// let guard = allocator.guard_leaks();
+    /// let buffer = allocator.allocate(64)?;
+    /// buffer.release()?; // without this line `finish` panics, and says where the buffer was allocated and last used
+    /// drop(buffer);
+    /// guard.finish();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When it has no detector.
+    pub fn guard_leaks(&self) -> LeakGuard<P> {
+        LeakGuard::new(self.leak_detector().expect("an allocator with leak detection"))
+    }
+
+    /// What its shells share.
+    pub(crate) fn common(&self) -> Arc<Common<P>> {
+        Arc::clone(&self.0.common)
     }
 
     /// Its pooled backend, if it has one.
     pub fn pooled(&self) -> Option<&PooledBackend<P>> {
         self.0.common.source.pooled()
+    }
+
+    /// Its adaptive backend, if it has one.
+    pub fn adaptive(&self) -> Option<&AdaptiveBackend<P>> {
+        self.0.common.source.adaptive()
     }
 
     /// The inside of every pool of shells, each with the kind of its shells, in order of creation; a shell is its number.

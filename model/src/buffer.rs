@@ -33,6 +33,7 @@
 //! ```
 
 mod access;
+mod composite;
 mod copy;
 mod derive;
 mod error;
@@ -42,18 +43,21 @@ mod readable;
 mod shell;
 
 pub use crate::memory::OutOfMemory;
+pub use composite::{Chunks, Composite, MAX_COMPONENTS};
 pub use error::BufferError;
 pub use owned::Owned;
 pub use readable::Readable;
 pub use shell::ShellClass;
 pub(crate) use shell::{Shell, ShellBox};
 
+use crate::leak::{Access, Tracker};
 use crate::memory::Memory;
 use crate::observe::Event;
 use crate::recycler::Pooled;
 use crate::refcnt::IllegalCount;
 use crate::{Platform, Std};
 use core::mem::ManuallyDrop;
+use core::panic::Location;
 use core::ptr::NonNull;
 use shell::Content;
 
@@ -79,10 +83,13 @@ struct View {
     writer: u32,
     read_only: bool,
     unreleasable: bool,
+    /// The shell has a tracker, which is told of every use.
+    tracked: bool,
 }
 
 impl View {
-    const WHOLE: Self = Self { offset: 0, length: None, reader: 0, writer: 0, read_only: false, unreleasable: false };
+    const WHOLE: Self =
+        Self { offset: 0, length: None, reader: 0, writer: 0, read_only: false, unreleasable: false, tracked: false };
     const EMPTY: Self = Self { length: Some(0), unreleasable: true, ..Self::WHOLE };
 }
 
@@ -97,9 +104,16 @@ impl<P: Platform> Buffer<P> {
         Self { shell: None, view: View::EMPTY }
     }
 
-    pub(crate) fn begin(home: Pooled<ShellBox<P>, P>, memory: Memory<P>, capacity: u32, maximum: u32) -> Self {
-        let shell = Shell::begin(home, Content::Memory(memory), capacity, maximum);
-        Self { shell: Some(shell), view: View::WHOLE }
+    pub(crate) fn begin(
+        home: Pooled<ShellBox<P>, P>,
+        memory: Memory<P>,
+        capacity: u32,
+        maximum: u32,
+        tracker: Option<Tracker<P>>,
+    ) -> Self {
+        let view = View { tracked: tracker.is_some(), ..View::WHOLE };
+        let shell = Shell::begin(home, Content::Memory(memory), capacity, maximum, tracker);
+        Self { shell: Some(shell), view }
     }
 
     #[inline]
@@ -134,6 +148,7 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     pub fn retain_many(&self, n: u32) -> Result<(), IllegalCount> {
         let Some(shell) = self.shell().filter(|_| !self.view.unreleasable) else { return Ok(()) };
+        self.record(Access::Retained);
         let count = shell.count.retain(n).inspect_err(|refused| shell.note_if_dead(refused))?;
         shell.note(Event::Retained(count));
         Ok(())
@@ -156,15 +171,44 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     pub fn release_many(&self, n: u32) -> Result<bool, IllegalCount> {
         let Some(shell) = self.shell.filter(|_| !self.view.unreleasable) else { return Ok(false) };
+        self.record(Access::Released);
         // SAFETY: our handle keeps the shell.
         unsafe { Shell::release(shell, n) }
     }
 
-    /// Tells a checker where the buffer passes.
+    /// Tells a checker, and the leak detector, where the buffer passes.
     #[track_caller]
     pub fn touch(&self, place: &'static str) {
         if let Some(shell) = self.shell() {
             shell.note(Event::Touched(place));
+            if self.view.tracked
+                && let Some(tracker) = shell.tracker()
+            {
+                tracker.record_hinted(Access::Touched, &place);
+            }
+        }
+    }
+
+    /// Where the buffer was released for the last time: what an [`IllegalCount`] leaves open. Known of those that a leak
+    /// detector watches with [`track_close`](crate::leak::LeakConfig::track_close), and as long as the handle exists.
+    pub fn released_at(&self) -> Option<&'static Location<'static>> {
+        self.shell()?.tracker()?.closed_at()
+    }
+
+    /// Tells the leak detector, if it watches this buffer.
+    #[track_caller]
+    #[inline]
+    fn record(&self, access: Access) {
+        if self.view.tracked {
+            self.record_tracked(access);
+        }
+    }
+
+    #[track_caller]
+    #[cold]
+    fn record_tracked(&self, access: Access) {
+        if let Some(tracker) = self.shell().and_then(Shell::tracker) {
+            tracker.record(access);
         }
     }
 
@@ -173,6 +217,7 @@ impl<P: Platform> Buffer<P> {
     fn another(&self, n: u32, view: View) -> Result<Self, IllegalCount> {
         let n = if self.view.unreleasable { 0 } else { n };
         if let Some(shell) = self.shell() {
+            self.record(if n > 0 { Access::Retained } else { Access::Used });
             let count = shell.count.join(n).inspect_err(|refused| shell.note_if_dead(refused))?;
             if n > 0 {
                 shell.note(Event::Retained(count));
@@ -200,6 +245,16 @@ impl<P: Platform> Buffer<P> {
     /// Whether writing through this handle is refused.
     pub fn is_read_only(&self) -> bool {
         self.view.read_only
+    }
+
+    /// Where this handle reads next, within its window.
+    pub fn reader_index(&self) -> usize {
+        self.view.reader as usize
+    }
+
+    /// Where this handle writes next, within its window.
+    pub fn writer_index(&self) -> usize {
+        self.view.writer as usize
     }
 
     /// Bytes put and not yet consumed through this handle.
@@ -231,7 +286,7 @@ impl<P: Platform> Buffer<P> {
     /// [`BufferError`] when the count isn't one, the buffer is read-only, or the room is too small; nothing is put then.
     #[track_caller]
     pub fn put(&mut self, data: &[u8]) -> Result<(), BufferError> {
-        self.append(data.len(), |to| to.copy_from_slice(data))
+        self.append(data.len(), |from, to| to.copy_from_slice(&data[from..from + to.len()]))
     }
 
     /// Appends `n` bytes of `value`. Only the sole owner may.
@@ -240,21 +295,21 @@ impl<P: Platform> Buffer<P> {
     /// As [`Buffer::put`].
     #[track_caller]
     pub fn put_repeated(&mut self, value: u8, n: usize) -> Result<(), BufferError> {
-        self.append(n, |to| to.fill(value))
+        self.append(n, |_, to| to.fill(value))
     }
 
-    /// Makes room for `n` bytes, lets `fill` write them, and moves the writer index.
+    /// Makes room for `n` bytes, lets `fill` write them, piece by piece, and moves the writer index.
     #[track_caller]
     #[inline]
-    fn append(&mut self, n: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), BufferError> {
+    fn append(&mut self, n: usize, fill: impl FnMut(usize, &mut [u8])) -> Result<(), BufferError> {
         let at = self.view.writer as usize;
         let mut access = self.enter_to_write()?;
         if (access.capacity as usize).saturating_sub(at) < n {
             drop(access);
             self.grow(n)?;
-            access = self.enter_to_write()?;
+            access = self.reach_to_write()?;
         }
-        fill(access.slice_mut(at, n)?);
+        access.write_at(at, n, fill)?;
         drop(access);
         self.view.writer += n as u32;
         Ok(())

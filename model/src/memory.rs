@@ -8,6 +8,7 @@
 //!     Unpooled: the platform                        start, length, Send + Sync
 //! ```
 
+use crate::allocator::adaptive;
 use crate::allocator::pooled::{Block, BlockPlace, CacheHold};
 use crate::{Platform, Std};
 use core::alloc::Layout;
@@ -69,6 +70,7 @@ impl<P: Platform> Drop for UnpooledBlock<P> {
 pub(crate) enum Memory<P: Platform> {
     Unpooled(UnpooledBlock<P>),
     Pooled(Block<P>),
+    Adaptive(adaptive::Block<P>, Area),
 }
 
 impl<P: Platform> Memory<P> {
@@ -77,6 +79,7 @@ impl<P: Platform> Memory<P> {
         match self {
             Self::Unpooled(block) => block.start,
             Self::Pooled(block) => block.start(),
+            Self::Adaptive(block, _) => block.start(),
         }
     }
 
@@ -85,6 +88,7 @@ impl<P: Platform> Memory<P> {
         match self {
             Self::Unpooled(block) => block.layout.size(),
             Self::Pooled(block) => block.len(),
+            Self::Adaptive(block, _) => block.len(),
         }
     }
 
@@ -93,13 +97,14 @@ impl<P: Platform> Memory<P> {
         match self {
             Self::Unpooled(_) => new == old, // Netty's makes a new one for any other capacity
             Self::Pooled(block) => block.keeps(old, new),
+            Self::Adaptive(block, _) => new <= block.len(),
         }
     }
 
     /// Where it is, if it is pooled.
     pub(crate) fn place(&self) -> Option<BlockPlace> {
         match self {
-            Self::Unpooled(_) => None,
+            Self::Unpooled(_) | Self::Adaptive(..) => None,
             Self::Pooled(block) => Some(block.place()),
         }
     }
@@ -107,7 +112,7 @@ impl<P: Platform> Memory<P> {
     /// Gives it back, and says what the shell holds on to until it is used again.
     pub(crate) fn give_back(self) -> Option<CacheHold<P>> {
         match self {
-            Self::Unpooled(_) => None,
+            Self::Unpooled(_) | Self::Adaptive(..) => None,
             Self::Pooled(block) => block.give_back(),
         }
     }
@@ -117,6 +122,7 @@ impl<P: Platform> Memory<P> {
         match self {
             Self::Unpooled(block) => UnpooledBlock::allocate(capacity, block.area).map(Self::Unpooled),
             Self::Pooled(block) => block.sibling(capacity).map(Self::Pooled),
+            Self::Adaptive(_, area) => UnpooledBlock::allocate(capacity, *area).map(Self::Unpooled), // see `Source::sibling`
         }
     }
 }

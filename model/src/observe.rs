@@ -156,9 +156,34 @@ pub enum Defect {
     DuplicateRelease,
     /// An executor accepts a task while it shuts down and never runs it (Netty #9603).
     LostTask,
+    /// A composite releases what its component was derived from, and not the component (Netty #8495).
+    CompositeReleasesRoot,
+    /// A composite that becomes smaller forgets to release the components that it drops (Netty #8438).
+    CompositeForgetsDropped,
+    /// An encoder releases its output after the write, which was refused, already did (Netty, to this day).
+    OutputKept,
+    /// A decoder's failed cumulation leaks what it took (Netty #8325, #9812).
+    CumulationLeak,
+    /// A decoder that is removed inside `decode` releases what `decode` reads (Netty 4.1.11).
+    EarlyRemoval,
+    /// A decoder that is fed while it is on the stack decodes at once, under the feet of the outer call (Netty #15834).
+    ReentrantRead,
+    /// A removed decoder gives its cumulation on and then clears its field (Netty #2183).
+    CumulationKept,
 }
 
 impl Defect {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 3] = [Self::ForgottenRelease, Self::DuplicateRelease, Self::LostTask];
+    pub const ALL: [Self; 10] = [
+        Self::ForgottenRelease,
+        Self::DuplicateRelease,
+        Self::LostTask,
+        Self::CompositeReleasesRoot,
+        Self::CompositeForgetsDropped,
+        Self::OutputKept,
+        Self::CumulationLeak,
+        Self::EarlyRemoval,
+        Self::ReentrantRead,
+        Self::CumulationKept,
+    ];
 }

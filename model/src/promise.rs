@@ -44,11 +44,14 @@ pub enum Cause {
     /// The message is dead already.
     #[error("illegal reference count")]
     IllegalCount,
+    /// The transport can't write a message of this type.
+    #[error("unsupported message type")]
+    UnsupportedMessage,
 }
 
 impl Cause {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Cancelled,
         Self::ClosedChannel,
         Self::ConnectionReset,
@@ -56,6 +59,7 @@ impl Cause {
         Self::OutOfMemory,
         Self::EncoderFailed,
         Self::IllegalCount,
+        Self::UnsupportedMessage,
     ];
 
     /// Its name in a report.
@@ -68,6 +72,7 @@ impl Cause {
             Self::OutOfMemory => "out of memory",
             Self::EncoderFailed => "encoder failed",
             Self::IllegalCount => "illegal count",
+            Self::UnsupportedMessage => "unsupported message",
         }
     }
 }

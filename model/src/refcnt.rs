@@ -18,6 +18,12 @@
 //! owner: a release too many can't take it away. One word decides all three, so that the last of several things is known to
 //! whoever did it; and who is alone needs no atomic read-modify-write at all.
 
+mod count;
+mod scheme;
+
+pub use count::Count;
+pub use scheme::Scheme;
+
 use crate::platform::AtomicOps;
 use crate::{Platform, Std};
 use core::sync::atomic::Ordering;
@@ -39,7 +45,7 @@ const EXCLUSIVE: u32 = (1 << (HANDLE_SHIFT - PIN_SHIFT)) - 1;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("illegal reference count: {count}, change: {change}")]
 pub struct IllegalCount {
-    /// The count found; it is unchanged.
+    /// The count found; it is unchanged. Negative only where [`Scheme::Optimistic`] lets others see it so.
     pub count: i32,
     /// The change asked for: positive for a retain, negative for a release, 0 for an access.
     pub change: i64,
@@ -89,6 +95,8 @@ pub struct Release {
     pub left: u32,
     /// Whether the caller has to deallocate: the count is zero and nobody is inside.
     pub deallocate: bool,
+    /// Whether the count was zero before: only [`Scheme::Optimistic`] says so.
+    pub again: bool,
 }
 
 /// What a release that also gave its handle up did.
@@ -185,6 +193,12 @@ impl<P: Platform> RefCount<P> {
         Ok(new.count)
     }
 
+    /// Adds a handle, dead or alive, for somebody who has one.
+    pub(super) fn join_any(&self) -> Result<(), IllegalCount> {
+        let more = |s: State| (s.handles < MAX_HANDLES).then_some(State { handles: s.handles + 1, ..s });
+        self.change(0, more).map(drop)
+    }
+
     /// Subtracts `n`.
     ///
     /// # Errors
@@ -195,7 +209,7 @@ impl<P: Platform> RefCount<P> {
             let count = s.count.checked_sub(n).filter(|_| n != 0)?;
             Some(State { count, ..s })
         })?;
-        Ok(Release { left: new.count, deallocate: new.is_over() })
+        Ok(Release { left: new.count, deallocate: new.is_over(), again: false })
     }
 
     /// Subtracts one from the count and gives the caller's handle up, in one step.
@@ -208,7 +222,7 @@ impl<P: Platform> RefCount<P> {
             // Relaxed: the caller has the only handle for itself, so that nobody else reads or writes the word until the pool
             // has handed the object on.
             self.0.store(IDLE, Ordering::Relaxed);
-            return Ok(End { release: Release { left: 0, deallocate: true }, leave: Some(Leave::Last) });
+            return Ok(End { release: Release { left: 0, deallocate: true, again: false }, leave: Some(Leave::Last) });
         }
         let (old, new) = self.change(-1, |s| match s.count.checked_sub(1)? {
             0 => Some(State { count: 0, ..s }), // the handle keeps the object while the caller deallocates
@@ -222,7 +236,7 @@ impl<P: Platform> RefCount<P> {
             (left, 0) => Some(Leave::Stuck(left)),
             _ => Some(Leave::Others),
         };
-        Ok(End { release: Release { left, deallocate: left == 0 && new.is_over() }, leave })
+        Ok(End { release: Release { left, deallocate: left == 0 && new.is_over(), again: false }, leave })
     }
 
     /// Gives the caller's handle up.

@@ -1,6 +1,7 @@
 //! Shared helpers of the test suite.
 
 pub mod crew;
+pub mod scale;
 pub mod sim;
 pub mod versions;
 

@@ -9,6 +9,7 @@ use millpond_model::platform::{AtomicOps, CounterOps, Lock};
 use millpond_model::recycler::{DeadQueueReclaim, Domain, Generation, Pooled, Recycler, RecyclerConfig};
 use millpond_model::{Platform, Preset, Std};
 use millpond_tests::crew::Crew;
+use millpond_tests::scale::scaled;
 use millpond_tests::sim::{scheduled, soundly};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -143,7 +144,7 @@ fn churn<P: Platform>(config: RecyclerConfig, workers: usize, lives: usize, step
 
 /// A preset as it is, and with every object admitted to a tiny pool, where every limit is met.
 fn stress<P: Platform>(preset: Preset) {
-    churn::<P>(preset.into(), 4, 8, 20_000);
+    churn::<P>(preset.into(), 4, scaled(8, 2) as usize, scaled(20_000, 40));
     let tiny = RecyclerConfig {
         max_capacity: 40,
         ratio: 1,
@@ -154,7 +155,7 @@ fn stress<P: Platform>(preset: Preset) {
         chunk_size: 4,
         ..preset.into()
     };
-    churn::<P>(tiny, 4, 20, 10_000);
+    churn::<P>(tiny, 4, scaled(20, 3) as usize, scaled(10_000, 60));
 }
 
 /// Few objects and tiny limits, so that a few operations meet every limit.

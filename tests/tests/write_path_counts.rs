@@ -48,12 +48,12 @@ fn count_contract<P: Platform>() {
     assert_eq!(count.count(), 1);
     assert_eq!(count.retain(1), Ok(2));
     assert_eq!(count.retain(3), Ok(5));
-    assert_eq!(count.release(4), Ok(Release { left: 1, deallocate: false }));
+    assert_eq!(count.release(4), Ok(Release { left: 1, deallocate: false, again: false }));
     // Over-release of one leaves the count: (1, 3) in Netty's own test.
     assert_eq!(count.release(3), illegal(1, -3));
     assert_eq!(count.retain(0), illegal(1, 0));
     assert_eq!(count.release(0), illegal(1, 0));
-    assert_eq!(count.release(1), Ok(Release { left: 0, deallocate: true }));
+    assert_eq!(count.release(1), Ok(Release { left: 0, deallocate: true, again: false }));
     assert_eq!(count.count(), 0);
     assert_eq!(count.retain(1), illegal(0, 1));
     assert_eq!(count.release(1), illegal(0, -1));
@@ -66,7 +66,7 @@ fn count_overflow<P: Platform>() {
     assert_eq!(count.retain(u32::MAX), illegal(1, i64::from(u32::MAX)));
     assert_eq!(count.retain(MAX_COUNT - 1), Ok(MAX_COUNT));
     assert_eq!(count.retain(1), illegal(MAX_COUNT as i32, 1));
-    assert_eq!(count.release(MAX_COUNT), Ok(Release { left: 0, deallocate: true }));
+    assert_eq!(count.release(MAX_COUNT), Ok(Release { left: 0, deallocate: true, again: false }));
 }
 
 fn count_last_release_is_unique<P: Platform>() {
@@ -94,7 +94,7 @@ fn count_pins_outlive_the_last_release<P: Platform>() {
     let count = alive::<P>();
     count.pin().expect("it is alive");
     assert_eq!(count.pin_to_write(), illegal(1, 0));
-    assert_eq!(count.release(1), Ok(Release { left: 0, deallocate: false }));
+    assert_eq!(count.release(1), Ok(Release { left: 0, deallocate: false, again: false }));
     assert!(count.unpin(), "the last one out deallocates");
 }
 

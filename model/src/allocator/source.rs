@@ -2,6 +2,7 @@
 //!
 //! **Invariant: a backend knows nothing of buffers**; it gives blocks.
 
+use super::adaptive::{AdaptiveBackend, Request};
 use super::config::{AllocatorConfig, Backend};
 use super::pooled::PooledBackend;
 use crate::Platform;
@@ -13,6 +14,7 @@ use core::marker::PhantomData;
 pub(crate) enum Source<P: Platform> {
     Unpooled(PhantomData<P>),
     Pooled(PooledBackend<P>),
+    Adaptive(AdaptiveBackend<P>),
 }
 
 impl<P: Platform> Source<P> {
@@ -20,6 +22,7 @@ impl<P: Platform> Source<P> {
         match config.backend {
             Backend::Unpooled => Self::Unpooled(PhantomData),
             Backend::Pooled(config) => Self::Pooled(PooledBackend::new_in(domain, config)),
+            Backend::Adaptive(config) => Self::Adaptive(AdaptiveBackend::new_on(config)),
         }
     }
 
@@ -29,6 +32,26 @@ impl<P: Platform> Source<P> {
         match self {
             Self::Unpooled(_) => UnpooledBlock::allocate(capacity, area).map(Memory::Unpooled),
             Self::Pooled(backend) => backend.allocate(capacity, area).map(Memory::Pooled),
+            Self::Adaptive(backend) => backend.allocate(capacity, area).map(|block| Memory::Adaptive(block, area)),
+        }
+    }
+
+    /// A block of `capacity` bytes to take the place of `memory`, which came from here.
+    pub(crate) fn sibling(&self, memory: &mut Memory<P>, capacity: usize) -> Result<Memory<P>, OutOfMemory> {
+        match (self, memory) {
+            (Self::Adaptive(backend), Memory::Adaptive(_, area)) => {
+                let request = Request { reallocation: true, ..Request::new(capacity) };
+                backend.allocate_for(request, *area).map(|block| Memory::Adaptive(block, *area))
+            }
+            (_, memory) => memory.sibling(capacity),
+        }
+    }
+
+    /// The adaptive backend.
+    pub(super) fn adaptive(&self) -> Option<&AdaptiveBackend<P>> {
+        match self {
+            Self::Adaptive(backend) => Some(backend),
+            Self::Unpooled(_) | Self::Pooled(_) => None,
         }
     }
 
@@ -36,7 +59,7 @@ impl<P: Platform> Source<P> {
     pub(super) fn pooled(&self) -> Option<&PooledBackend<P>> {
         match self {
             Self::Pooled(backend) => Some(backend),
-            Self::Unpooled(_) => None,
+            Self::Unpooled(_) | Self::Adaptive(_) => None,
         }
     }
 }

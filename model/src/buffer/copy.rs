@@ -5,7 +5,7 @@
 use super::shell::{Shell, ShellBox, ShellClass};
 use super::{Buffer, BufferError, View};
 use crate::Platform;
-use crate::allocator::LeakedMemory;
+use crate::allocator::AllocatorConfig;
 use crate::buffer::shell::Content;
 use crate::memory::{Area, Memory, OutOfMemory, UnpooledBlock};
 
@@ -18,16 +18,14 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     pub fn copy(&self, at: usize, length: usize) -> Result<Self, BufferError> {
         let access = self.enter()?;
-        let bytes = access.slice(at, length)?;
+        access.check(at, length)?;
         let Some(root) = access.root() else { return Ok(Self::empty()) };
-        let area = if root.class == ShellClass::Heap { Area::Heap } else { Area::Direct };
+        let pieces = access.pieces(at, length, usize::MAX)?;
         let maximum = self.max_capacity().max(length);
-        let allocator = root.common.as_ref().and_then(|common| common.allocator());
-        let mut copy = match allocator {
-            Some(allocator) => allocator.allocate_in(area, length, maximum)?,
-            None => Self::unpooled(area, length, maximum)?,
-        };
-        copy.put(bytes)?;
+        let mut copy = Self::fresh(root, access.area(), length, maximum)?;
+        for piece in &pieces {
+            copy.put(piece.bytes(&access))?;
+        }
         Ok(copy)
     }
 
@@ -51,16 +49,25 @@ impl<P: Platform> Buffer<P> {
     pub fn read_into(&mut self, to: &mut [u8]) -> Result<(), BufferError> {
         self.check_readable(to.len())?;
         let at = self.view.reader as usize;
-        to.copy_from_slice(self.enter_alone()?.slice(at, to.len())?);
+        self.enter_alone()?.read_at(at, to)?;
         self.view.reader += to.len() as u32;
         Ok(())
+    }
+
+    /// A buffer from the allocator of `root`; from the platform, if that is gone.
+    #[track_caller]
+    pub(super) fn fresh(root: &Shell<P>, area: Area, initial: usize, maximum: usize) -> Result<Self, OutOfMemory> {
+        match root.common.as_ref().and_then(|common| common.allocator()) {
+            Some(allocator) => allocator.allocate_in(area, initial, maximum),
+            None => Self::unpooled(area, initial, maximum),
+        }
     }
 
     /// A buffer of no allocator: its shell is freed at its end.
     fn unpooled(area: Area, capacity: usize, maximum: usize) -> Result<Self, OutOfMemory> {
         let memory = UnpooledBlock::allocate(capacity, area)?;
         let class = if area == Area::Heap { ShellClass::Heap } else { ShellClass::Direct };
-        let shell = ShellBox::new(class, 0, LeakedMemory::Reclaimed, None);
+        let shell = ShellBox::new(class, 0, &AllocatorConfig::default(), None);
         let content = Content::Memory(Memory::Unpooled(memory));
         Ok(Self { shell: Some(Shell::begin_alone(shell, content, capacity as u32, maximum as u32)), view: View::WHOLE })
     }

@@ -7,7 +7,7 @@
 //! | `slice`, `duplicate`, `read_slice` | the buffer's own, unchanged | a further one of the same shell |
 //! | `retained_slice`, `retained_duplicate`, `read_retained_slice` | its own, one; it holds one of the buffer's | of a shell of its own |
 //!
-//! In Netty 4.0, and of a buffer without an allocator, the retained ones are the plain ones and a retain.
+//! In Netty 4.0, of a composite, and of a buffer without an allocator, the retained ones are the plain ones and a retain.
 
 use super::shell::{Content, Shell, ShellClass};
 use super::{Buffer, BufferError, Owned, View};
@@ -24,7 +24,7 @@ impl<P: Platform> Buffer<P> {
             (Some(length), _) => length,
             // Relaxed: a whole buffer may change as soon as this returns, anyway.
             (None, Some(shell)) if shell.class.is_root() => shell.capacity.load(Relaxed),
-            (None, _) => self.enter().map_or(0, |access| access.capacity),
+            (None, _) => self.reach().map_or(0, |access| access.capacity),
         };
         capacity as usize
     }
@@ -117,9 +117,12 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     fn retained(&self, class: ShellClass, view: View) -> Result<Self, BufferError> {
         let Some(own) = self.shell().filter(|_| !self.view.unreleasable) else { return Ok(self.another(0, view)?) };
+        if own.class == ShellClass::Composite {
+            return Ok(self.another(1, view)?);
+        }
         let parent = Owned::from(self.another(1, view)?);
         // What isn't a root finds it, and keeps it by a handle of its own.
-        let access = if own.class.is_root() { None } else { Some(self.enter()?) };
+        let access = if own.class.is_root() { None } else { Some(self.reach()?) };
         let far = access.as_ref().and_then(|access| access.root());
         let common = far.unwrap_or(own).common.as_ref();
         let Some(derived) = common.and_then(|common| common.derived.as_ref()) else { return Ok(parent.into_buffer()) };
@@ -131,7 +134,9 @@ impl<P: Platform> Buffer<P> {
             _ => derived.duplicates.get(),
         };
         let maximum = parent.max_capacity() as u32;
-        let shell = Shell::begin(home, Content::Derived { parent: parent.into_buffer(), root }, 0, maximum);
+        let tracker = if let Some(tracker) = own.tracker() { tracker.detector().track_derived(tracker) } else { None };
+        let view = View { tracked: tracker.is_some(), ..view };
+        let shell = Shell::begin(home, Content::Derived { parent: parent.into_buffer(), root }, 0, maximum, tracker);
         Ok(Self { shell: Some(shell), view })
     }
 

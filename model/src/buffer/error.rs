@@ -43,6 +43,33 @@ pub enum BufferError {
     /// Its capacity can't be changed: it is a part of another buffer, or wraps memory that is somebody else's.
     #[error("the capacity is fixed")]
     Fixed,
+    /// These bytes of a composite are not in one piece. [`Buffer::chunks`](super::Buffer::chunks) gives the pieces;
+    /// [`Buffer::copy`](super::Buffer::copy) and [`Buffer::read_into`](super::Buffer::read_into) make one of them.
+    #[error("bytes {at} to {} are in several components, the first {contiguous} in one: use chunks, or copy them", at + length)]
+    Split {
+        /// The first byte.
+        at: usize,
+        /// Their number.
+        length: usize,
+        /// Of these, the bytes in the first piece.
+        contiguous: usize,
+    },
+    /// A composite can't be a part of itself.
+    #[error("a composite can't contain itself")]
+    Cycle,
+    /// The composite has no such components.
+    #[error("components {at} to {}: there are {components}", at + count)]
+    NoComponent {
+        /// The first one.
+        at: usize,
+        /// Their number.
+        count: usize,
+        /// The components that there are.
+        components: usize,
+    },
+    /// The handle isn't one of a whole composite.
+    #[error("not a composite")]
+    NotComposite,
     /// There is no memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),

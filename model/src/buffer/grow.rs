@@ -2,9 +2,10 @@
 //!
 //! **Invariant: a buffer never exceeds its maximal capacity, and a change of capacity loses no byte below the new one.**
 
-use super::{Buffer, BufferError};
+use super::{Buffer, BufferError, ShellClass};
 use crate::Platform;
 use crate::allocator::pooled::BlockPlace;
+use crate::leak::Access;
 
 /// Up to here a buffer doubles; beyond, it grows by this much.
 const STEP: usize = 4 * 1024 * 1024;
@@ -28,6 +29,12 @@ impl<P: Platform> Buffer<P> {
     /// [`BufferError::Count`] when the buffer is dead or somebody is inside; [`BufferError::Memory`] when there is none.
     #[track_caller]
     pub fn set_capacity(&mut self, capacity: usize) -> Result<(), BufferError> {
+        self.record(Access::Used);
+        self.change_capacity(capacity)
+    }
+
+    #[track_caller]
+    fn change_capacity(&mut self, capacity: usize) -> Result<(), BufferError> {
         if self.view.read_only {
             return Err(BufferError::ReadOnly);
         }
@@ -39,7 +46,11 @@ impl<P: Platform> Buffer<P> {
             return Err(BufferError::Full { needed: capacity, room: maximum });
         }
         let capacity = capacity as u32;
-        self.resize(capacity)?;
+        if self.shell_class() == Some(ShellClass::Composite) {
+            self.resize_composite(capacity)?;
+        } else {
+            self.resize(capacity)?;
+        }
         self.view.reader = self.view.reader.min(capacity);
         self.view.writer = self.view.writer.min(capacity);
         Ok(())
@@ -51,10 +62,11 @@ impl<P: Platform> Buffer<P> {
     /// As [`Buffer::set_capacity`].
     #[track_caller]
     pub fn ensure_writable(&mut self, n: usize) -> Result<(), BufferError> {
+        self.record(Access::Used);
         let at = self.view.writer as usize;
         let capacity = self.capacity();
         if capacity.saturating_sub(at) >= n {
-            self.enter()?; // a dead buffer has no room
+            self.reach()?; // a dead buffer has no room
             return Ok(());
         }
         self.grow(n)
@@ -67,7 +79,7 @@ impl<P: Platform> Buffer<P> {
     #[track_caller]
     pub fn block(&self) -> Result<(usize, Option<BlockPlace>), BufferError> {
         let access = self.enter()?;
-        Ok((access.block_length(), access.place()))
+        Ok((access.block_length(), access.block_place()))
     }
 
     #[track_caller]
@@ -77,7 +89,7 @@ impl<P: Platform> Buffer<P> {
         if n > room || self.view.length.is_some() {
             return Err(BufferError::Full { needed: n, room: room.min(self.capacity().saturating_sub(at)) });
         }
-        let fast = self.enter()?.block_length().min(self.max_capacity());
-        self.set_capacity(if fast >= at + n { fast } else { new_capacity(at + n, self.max_capacity()) })
+        let fast = self.reach()?.block_length().min(self.max_capacity());
+        self.change_capacity(if fast >= at + n { fast } else { new_capacity(at + n, self.max_capacity()) })
     }
 }

@@ -3,6 +3,7 @@
 //! **Invariant: an `Owned` has one count, and gives it back together with its handle**, in one step.
 
 use super::{Buffer, Shell};
+use crate::leak::Access;
 use crate::refcnt::IllegalCount;
 use crate::{Platform, Std};
 use core::mem::ManuallyDrop;
@@ -27,6 +28,7 @@ impl<P: Platform> Owned<P> {
     #[track_caller]
     pub fn release(self) -> Result<bool, IllegalCount> {
         let buffer = self.into_buffer();
+        buffer.record(Access::Released);
         match buffer.shell {
             Some(_) if buffer.view.unreleasable => Ok(false),
             // SAFETY: the handle is ours, and isn't dropped as one, too.

@@ -17,16 +17,19 @@
 //! releases its parent. Ends follow each other in a loop, so that a long chain of derived buffers takes no stack.
 
 use super::Buffer;
+use super::composite::Components;
 use crate::Platform;
 use crate::allocator::pooled::CacheHold;
-use crate::allocator::{Common, LeakedMemory};
+use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
+use crate::leak::{Detector, Tracker};
 use crate::memory::Memory;
 use crate::observe::{Event, Kind};
 use crate::platform::{AtomicOps, CellOps};
 use crate::recycler::Pooled;
-use crate::refcnt::{End, IllegalCount, Leave, RefCount, Release};
+use crate::refcnt::{Count, End, IllegalCount, Leave, Release};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
@@ -42,12 +45,14 @@ pub enum ShellClass {
     Slice,
     /// Of a retained duplicate.
     Duplicate,
+    /// Of a composite: never pooled.
+    Composite,
 }
 
 impl ShellClass {
-    /// Whether it has memory of its own.
+    /// Whether it has memory of its own, or components.
     pub(super) fn is_root(self) -> bool {
-        matches!(self, Self::Direct | Self::Heap)
+        matches!(self, Self::Direct | Self::Heap | Self::Composite)
     }
 }
 
@@ -60,19 +65,23 @@ pub(super) enum Content<P: Platform> {
     Memory(Memory<P>),
     /// It shares the bytes of `root`, and owns one count of `parent`, which may be the same.
     Derived { parent: Buffer<P>, root: Option<Buffer<P>> },
+    /// It owns one count of each of these.
+    Composite(Box<Components<P>>),
 }
 
 /// What stays the same during a life.
 struct Life<P: Platform> {
     ticket: Option<P::Ticket>,
     max_capacity: u32,
+    /// Closed at the end of the life, and dropped before the shell is reused: if it wasn't closed, that is a leak.
+    tracker: Option<Box<Tracker<P>>>,
     /// The right to recycle the shell, kept here meanwhile. A shell without one is freed.
     home: Option<Pooled<ShellBox<P>, P>>,
 }
 
 /// See the [module](self).
 pub(crate) struct Shell<P: Platform> {
-    pub(super) count: RefCount<P>,
+    pub(super) count: Count<P>,
     /// Of a root: bytes from its start that may be used. Changes as `content` does.
     pub(super) capacity: P::Atomic<u32>,
     pub(super) content: P::Cell<Content<P>>,
@@ -100,17 +109,17 @@ pub(crate) struct ShellBox<P: Platform>(NonNull<Shell<P>>);
 unsafe impl<P: Platform> Send for ShellBox<P> {}
 
 impl<P: Platform> ShellBox<P> {
-    pub(crate) fn new(class: ShellClass, serial: u32, leaked: LeakedMemory, common: Option<Arc<Common<P>>>) -> Self {
-        let life = Life { ticket: None, max_capacity: 0, home: None };
+    pub(crate) fn new(class: ShellClass, serial: u32, rules: &AllocatorConfig, common: Option<Arc<Common<P>>>) -> Self {
+        let life = Life { ticket: None, max_capacity: 0, tracker: None, home: None };
         let shell = Box::new(Shell {
-            count: RefCount::new(),
+            count: Count::new(rules.scheme),
             capacity: P::Atomic::new(0),
             content: P::Cell::new(Content::Nothing),
             life: P::Cell::new(life),
             id: P::identify(Kind::Buffer),
             class,
             serial,
-            leaked,
+            leaked: rules.leaked,
             common,
         });
         Self(NonNull::from(Box::leak(shell)))
@@ -140,10 +149,12 @@ impl<P: Platform> Drop for Shell<P> {
     }
 }
 
-/// The parent that an ended derived buffer had: a handle, and whether a count of it is to be released, too.
-struct Held<P: Platform> {
-    parent: NonNull<Shell<P>>,
-    release: bool,
+/// What an ended buffer had of others.
+enum Held<P: Platform> {
+    /// A handle, and whether a count is to be released, too.
+    One { shell: NonNull<Shell<P>>, release: bool },
+    /// The same of each component.
+    Components { components: Box<Components<P>>, release: bool },
 }
 
 impl<P: Platform> Shell<P> {
@@ -153,10 +164,11 @@ impl<P: Platform> Shell<P> {
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) -> NonNull<Self> {
         let shell = home.0;
         // SAFETY: `home` has the shell for itself, and puts it into a pool only after this life.
-        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity) };
+        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity, tracker) };
         shell
     }
 
@@ -169,7 +181,7 @@ impl<P: Platform> Shell<P> {
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        unsafe { Self::start(shell, None, content, capacity, max_capacity) };
+        unsafe { Self::start(shell, None, content, capacity, max_capacity, None) };
         shell
     }
 
@@ -181,6 +193,7 @@ impl<P: Platform> Shell<P> {
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) {
         // SAFETY: by the contract of this function; it stays until the life is over.
         let this = unsafe { shell.as_ref() };
@@ -189,7 +202,7 @@ impl<P: Platform> Shell<P> {
         // SAFETY: nobody has a handle yet, so that nobody is in the cell.
         this.content.with_mut(|c| unsafe { *c = content });
         // SAFETY: as above.
-        this.life.with_mut(|l| unsafe { *l = Life { ticket, max_capacity, home } });
+        this.life.with_mut(|l| unsafe { *l = Life { ticket, max_capacity, tracker: tracker.map(Box::new), home } });
         this.count.revive();
     }
 
@@ -203,6 +216,33 @@ impl<P: Platform> Shell<P> {
     pub(super) fn max_capacity(&self) -> u32 {
         // SAFETY: the caller has a handle, so that the cell is only read.
         self.life.with(|l| unsafe { (*l).max_capacity })
+    }
+
+    /// What watches this life. For holders of a handle, which they keep meanwhile.
+    #[inline]
+    pub(super) fn tracker(&self) -> Option<&Tracker<P>> {
+        // SAFETY: the caller has a handle, so that the cell is only read, as long as `self` is borrowed.
+        self.life.with(|l| unsafe { (*l).tracker.as_deref() })
+    }
+
+    /// The detector of the allocator, which needn't watch this life. For whoever is alone with it.
+    fn detector(&self) -> Option<&Detector<P>> {
+        // SAFETY: by the contract of this function; the content stays while `self` is borrowed.
+        let root = self.content.with(|c| match unsafe { &*c } {
+            Content::Derived { parent, root } => root.as_ref().unwrap_or(parent).shell(),
+            Content::Memory(_) | Content::Composite(_) | Content::Nothing | Content::Holding { .. } => Some(self),
+        });
+        root?.common.as_ref()?.leaks.as_ref()
+    }
+
+    /// Nobody can release this life any more, nor ever end it.
+    #[cold]
+    fn lost(&self) {
+        match (self.tracker(), self.detector()) {
+            (Some(tracker), _) => tracker.unreachable(),
+            (None, Some(detector)) => detector.leaked_untracked(),
+            (None, None) => {}
+        }
     }
 
     #[track_caller]
@@ -229,7 +269,10 @@ impl<P: Platform> Shell<P> {
         let this = unsafe { shell.as_ref() };
         let result = this.count.release(n);
         this.note(result.map_or(Event::IllegalRelease, |r| Event::Released(r.left)));
-        let Release { left, deallocate } = result?;
+        let Release { left, deallocate, again } = result?;
+        if again {
+            this.note(Event::DeallocatedAgain);
+        }
         if deallocate {
             // SAFETY: the count says so; the handle keeps the shell.
             unsafe { Self::deallocate(shell) };
@@ -264,17 +307,29 @@ impl<P: Platform> Shell<P> {
     ///
     /// # Safety
     /// The count said so to the caller, and somebody's handle keeps the shell meanwhile.
+    #[track_caller]
     pub(super) unsafe fn deallocate(shell: NonNull<Self>) {
         // SAFETY: by the contract of this function, and as in `end`.
         unsafe { Self::follow(Self::deallocate_one(shell)) };
     }
 
-    /// Gives up what ended buffers held, one after the other.
+    /// Gives up what ended buffers held, one after the other, and what they held before what comes next.
     #[track_caller]
-    unsafe fn follow(mut held: Option<Held<P>>) {
-        while let Some(Held { parent, release }) = held {
-            // SAFETY: the handle was the ended buffer's, and so is ours.
-            held = unsafe { if release { Self::end_one(parent).1 } else { Self::leave_one(parent) } };
+    unsafe fn follow(held: Option<Held<P>>) {
+        let mut next = held;
+        let mut waiting = Vec::new();
+        while let Some(held) = next {
+            next = match held {
+                // SAFETY: the handle was the ended buffer's, and so is ours.
+                Held::One { shell, release: true } => unsafe { Self::end_one(shell).1 },
+                // SAFETY: as above.
+                Held::One { shell, release: false } => unsafe { Self::leave_one(shell) },
+                Held::Components { mut components, release } => {
+                    waiting.extend(components.give_up(release).map(|(shell, release)| Held::One { shell, release }));
+                    None
+                }
+            };
+            next = next.or_else(|| waiting.pop());
         }
     }
 
@@ -294,14 +349,17 @@ impl<P: Platform> Shell<P> {
                 // SAFETY: the handle has been given up in this way.
                 (Ok(left == 0), unsafe { Self::left(shell, ticket, leave) })
             }
-            Ok(End { release: Release { left, deallocate }, leave: None }) => {
+            Ok(End { release: Release { left, deallocate, again }, leave: None }) => {
                 P::note(ticket, Event::Released(left));
+                if again {
+                    P::note(ticket, Event::DeallocatedAgain);
+                }
                 // SAFETY: the count says so, and the handle is still there.
                 let held = if deallocate { unsafe { Self::deallocate_one(shell) } } else { None };
                 // SAFETY: the handle is still there.
-                let none = unsafe { Self::leave_one(shell) };
-                debug_assert!(none.is_none() || P::unwinding(), "a life ends once");
-                (Ok(left == 0), held)
+                let leaked = unsafe { Self::leave_one(shell) };
+                assert!(held.is_none() || leaked.is_none(), "a life ends once");
+                (Ok(left == 0), held.or(leaked))
             }
         }
     }
@@ -323,6 +381,8 @@ impl<P: Platform> Shell<P> {
             Leave::Others | Leave::Stuck(0) => None,
             Leave::Stuck(count) => {
                 P::note(ticket, Event::Leaked(count));
+                // SAFETY: nobody refers to the shell, and it stays for ever.
+                unsafe { shell.as_ref() }.lost();
                 None
             }
             // SAFETY: nobody else refers to the shell.
@@ -330,7 +390,12 @@ impl<P: Platform> Shell<P> {
             Leave::Leak(count) => {
                 P::note(ticket, Event::Leaked(count));
                 // SAFETY: nobody else refers to the shell.
-                unsafe { Self::finish(shell, None, shell.as_ref().leaked) }
+                let this = unsafe { shell.as_ref() };
+                if this.tracker().is_none() {
+                    this.lost();
+                }
+                // SAFETY: as above.
+                unsafe { Self::finish(shell, None, this.leaked) }
             }
         }
     }
@@ -339,12 +404,14 @@ impl<P: Platform> Shell<P> {
     ///
     /// # Safety
     /// Nobody else refers to the shell.
+    #[track_caller]
     unsafe fn finish(shell: NonNull<Self>, ticket: Option<P::Ticket>, memory: LeakedMemory) -> Option<Held<P>> {
         // SAFETY: by the contract of this function: the shell is ours until `home` is dropped or the box is.
         let this = unsafe { shell.as_ref() };
         let held = this.empty(ticket, memory);
         // SAFETY: nobody has a handle, so that nobody else is in the cell.
-        let home = this.life.with_mut(|l| unsafe { (*l).home.take() });
+        let (tracker, home) = this.life.with_mut(|l| unsafe { ((*l).tracker.take(), (*l).home.take()) });
+        drop(tracker);
         match (home, memory) {
             (Some(home), LeakedMemory::Reclaimed) => drop(home), // last: another thread may reuse the shell at once
             (Some(home), LeakedMemory::Lost) => home.forget(),
@@ -353,6 +420,7 @@ impl<P: Platform> Shell<P> {
         held
     }
 
+    #[track_caller]
     unsafe fn deallocate_one(shell: NonNull<Self>) -> Option<Held<P>> {
         // SAFETY: the caller has a handle.
         let this = unsafe { shell.as_ref() };
@@ -360,6 +428,7 @@ impl<P: Platform> Shell<P> {
     }
 
     /// Takes the content out and gives the memory back. For whoever has been told that the life is over.
+    #[track_caller]
     fn empty(&self, ticket: Option<P::Ticket>, leaked: LeakedMemory) -> Option<Held<P>> {
         // SAFETY: the caller has been told, once in a life, that the count is zero and nobody is inside, and nobody can come
         // in any more; or nobody refers to the shell at all.
@@ -385,11 +454,17 @@ impl<P: Platform> Shell<P> {
             }
             Content::Derived { parent, root } => {
                 drop(root);
-                parent.into_shell().map(|parent| Held { parent, release: leaked == LeakedMemory::Reclaimed })
+                parent.into_shell().map(|shell| Held::One { shell, release: leaked == LeakedMemory::Reclaimed })
+            }
+            Content::Composite(components) => {
+                Some(Held::Components { components, release: leaked == LeakedMemory::Reclaimed })
             }
         };
         if let Some(ticket) = ticket {
             P::note(ticket, Event::Deallocated);
+            if let Some(tracker) = self.tracker() {
+                tracker.close();
+            }
         }
         held
     }

@@ -136,6 +136,7 @@ impl<P: Platform> Channel<P> {
                     }
                 }
             }
+            object @ Message::Object(_) => self.fail(object, &promise, Cause::UnsupportedMessage),
         }
     }
 
