@@ -52,7 +52,7 @@ pub(super) use list::Components;
 
 use super::shell::{Content, Shell, ShellBox, ShellClass};
 use super::{Buffer, BufferError, Owned, View};
-use crate::allocator::{Allocator, LeakedMemory};
+use crate::allocator::{Allocator, AllocatorConfig};
 use crate::memory::Area;
 use crate::{Platform, Std};
 use alloc::boxed::Box;
@@ -80,7 +80,7 @@ impl<P: Platform> Allocator<P> {
     /// If `maximum` is 0.
     #[track_caller]
     pub fn composite_in(&self, area: Area, maximum: usize) -> Composite<P> {
-        let shell = ShellBox::new(ShellClass::Composite, 0, self.config().leaked, Some(self.common()));
+        let shell = ShellBox::new(ShellClass::Composite, 0, self.config(), Some(self.common()));
         Composite::begin(shell, area, maximum)
     }
 }
@@ -92,7 +92,7 @@ impl<P: Platform> Composite<P> {
     /// If `maximum` is 0.
     #[track_caller]
     pub fn new(area: Area, maximum: usize) -> Self {
-        Self::begin(ShellBox::new(ShellClass::Composite, 0, LeakedMemory::Reclaimed, None), area, maximum)
+        Self::begin(ShellBox::new(ShellClass::Composite, 0, &AllocatorConfig::default(), None), area, maximum)
     }
 
     #[track_caller]
