@@ -155,10 +155,16 @@ impl<P: Platform> Access<'_, P> {
         if fits { Ok(()) } else { Err(BufferError::Range { at, length, capacity }) }
     }
 
+    /// Whether these bytes are of the window and all in one piece that is known.
+    #[inline]
+    fn is_direct(&self, at: usize, length: usize) -> bool {
+        at.checked_add(length).is_some_and(|end| end <= self.direct as usize)
+    }
+
     /// Where `length` bytes are.
     #[inline]
     fn place(&self, at: usize, length: usize) -> Result<NonNull<u8>, BufferError> {
-        if at.checked_add(length).is_none_or(|end| end > self.direct as usize) {
+        if !self.is_direct(at, length) {
             return self.far_place(at, length);
         }
         // SAFETY: within the window, which is within the memory.
@@ -184,11 +190,10 @@ impl<P: Platform> Access<'_, P> {
     /// Copies bytes of the window out, also from several pieces.
     #[inline]
     pub(super) fn read_at(&self, at: usize, to: &mut [u8]) -> Result<(), BufferError> {
-        match self.slice(at, to.len()) {
-            Ok(from) => to.copy_from_slice(from),
-            Err(BufferError::Split { .. }) => self.far_read(at, to)?,
-            Err(refused) => return Err(refused),
+        if !self.is_direct(at, to.len()) {
+            return self.far_read(at, to);
         }
+        to.copy_from_slice(self.slice(at, to.len())?);
         Ok(())
     }
 
@@ -200,11 +205,10 @@ impl<P: Platform> Access<'_, P> {
         length: usize,
         mut fill: impl FnMut(usize, &mut [u8]),
     ) -> Result<(), BufferError> {
-        match self.slice_mut(at, length) {
-            Ok(to) => fill(0, to),
-            Err(BufferError::Split { .. }) => self.far_write(at, length, &mut fill)?,
-            Err(refused) => return Err(refused),
+        if !self.is_direct(at, length) {
+            return self.far_write(at, length, &mut fill);
         }
+        fill(0, self.slice_mut(at, length)?);
         Ok(())
     }
 }

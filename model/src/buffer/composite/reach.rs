@@ -106,10 +106,11 @@ impl<P: Platform> Access<'_, P> {
         }
     }
 
-    /// Copies out what is in several pieces.
+    /// Copies out what isn't in one piece that is known.
     #[cold]
     #[track_caller]
     pub(in crate::buffer) fn far_read(&self, at: usize, to: &mut [u8]) -> Result<(), BufferError> {
+        self.check(at, to.len())?;
         let mut rest = to;
         for piece in self.pieces(at, rest.len(), usize::MAX)? {
             let (part, next) = rest.split_at_mut(piece.length);
@@ -119,7 +120,7 @@ impl<P: Platform> Access<'_, P> {
         Ok(())
     }
 
-    /// Lets `fill` write what is in several pieces; to none, if one of them may not be written.
+    /// Lets `fill` write what isn't in one piece that is known; nothing, if one of the pieces may not be written.
     #[cold]
     #[track_caller]
     pub(in crate::buffer) fn far_write(
@@ -129,6 +130,7 @@ impl<P: Platform> Access<'_, P> {
         fill: &mut dyn FnMut(usize, &mut [u8]),
     ) -> Result<(), BufferError> {
         assert!(self.mode == Mode::Write, "an access that excludes all others");
+        self.check(at, length)?;
         let mut done = 0;
         for piece in self.pieces(at, length, usize::MAX)? {
             // SAFETY: initialised memory, which the access keeps and keeps everybody else out of; no two pieces overlap, because
