@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 
 use crate::ledger::FindingKind;
 use crate::scenario::{self, Backend, Column, Fault, Form, Metric, Oracle, Schedule, Step, printable};
+use millpond_model::leak::Level;
 use millpond_model::observe::{Defect, Kind, Reach};
 use millpond_model::preset::Preset;
+use millpond_model::refcnt::Scheme;
 
 /// Folders below the one that is looked through.
 const DEPTH: usize = 8;
@@ -35,6 +37,10 @@ pub enum Topic {
     Forms,
     /// Where the memory of buffers comes from: `allocator: (backend: ...)`
     Backends,
+    /// How counts are kept: `allocator: (scheme: ...)`
+    Schemes,
+    /// How closely leaks are looked for: `allocator: (leak_detection: ...)`
+    Levels,
     /// What must be true: `oracles: [...]`
     Oracles,
     /// Numbers that oracles and columns read
@@ -55,13 +61,15 @@ pub enum Topic {
 
 impl Topic {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Scenarios,
         Self::Presets,
         Self::Strategies,
         Self::Steps,
         Self::Forms,
         Self::Backends,
+        Self::Schemes,
+        Self::Levels,
         Self::Oracles,
         Self::Metrics,
         Self::Faults,
@@ -81,6 +89,8 @@ impl Topic {
             Self::Steps => "steps",
             Self::Forms => "forms",
             Self::Backends => "backends",
+            Self::Schemes => "schemes",
+            Self::Levels => "levels",
             Self::Oracles => "oracles",
             Self::Metrics => "metrics",
             Self::Faults => "faults",
@@ -101,6 +111,8 @@ impl Topic {
             Self::Steps => variants::<Step>(),
             Self::Forms => variants::<Form>(),
             Self::Backends => variants::<Backend>(),
+            Self::Schemes => variants::<Scheme>(),
+            Self::Levels => variants::<Level>(),
             Self::Oracles => variants::<Oracle>(),
             Self::Metrics => variants::<Metric>(),
             Self::Faults => variants::<Fault>(),

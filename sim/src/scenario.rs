@@ -25,10 +25,10 @@ mod sweep;
 mod tokens;
 mod units;
 
-pub use allocator::{Allocator, Backend, LeakedMemory, ThreadEnd};
+pub use allocator::{Allocator, Backend, Found, LeakedMemory, ThreadEnd};
 pub use check::{Flaw, check};
 pub use diagnose::{Colour, LoadError, Problem, printable};
-pub use exchange::{Exchange, Form, Keeps, Release, To};
+pub use exchange::{Exchange, Form, Keeps, Release, Through, To};
 pub use load::{Loaded, dialect, load, parse};
 pub use locate::locate;
 pub use oracles::{Column, Expect, Metric, Oracle};
@@ -228,26 +228,37 @@ impl Fault {
     }
 }
 
-/// A planted defect. The variants are those of [`Defect`].
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub enum Plant {
-    /// See [`Defect::ForgottenRelease`].
-    ForgottenRelease(When),
-    /// See [`Defect::DuplicateRelease`].
-    DuplicateRelease(When),
-    /// See [`Defect::LostTask`].
-    LostTask(When),
+/// The enum of planted defects, with the variants of [`Defect`].
+macro_rules! plants {
+    ($($defect:ident)*) => {
+        /// A planted defect. The variants are those of [`Defect`].
+        #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+        pub enum Plant {
+            $(#[doc = concat!("See [`Defect::", stringify!($defect), "`].")] $defect(When),)*
+        }
+
+        impl Plant {
+            /// Which defect, and when it strikes.
+            pub fn parts(self) -> (Defect, When) {
+                match self {
+                    $(Self::$defect(when) => (Defect::$defect, when),)*
+                }
+            }
+        }
+    };
 }
 
-impl Plant {
-    /// Which defect, and when it strikes.
-    pub fn parts(self) -> (Defect, When) {
-        match self {
-            Self::ForgottenRelease(when) => (Defect::ForgottenRelease, when),
-            Self::DuplicateRelease(when) => (Defect::DuplicateRelease, when),
-            Self::LostTask(when) => (Defect::LostTask, when),
-        }
-    }
+plants! {
+    ForgottenRelease
+    DuplicateRelease
+    LostTask
+    CompositeReleasesRoot
+    CompositeForgetsDropped
+    OutputKept
+    CumulationLeak
+    EarlyRemoval
+    ReentrantRead
+    CumulationKept
 }
 
 /// When a fault or a defect strikes.

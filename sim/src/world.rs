@@ -11,6 +11,7 @@
 
 mod allocator;
 mod business;
+mod codec;
 mod exchange;
 mod flight;
 mod forms;
@@ -84,6 +85,9 @@ impl<'a, P: Platform> World<'a, P> {
             Collect::Withheld => millpond_model::recycler::Collect::Withheld,
         });
         let pools = Arc::new(Pools::new_in(&domain, &pools_config(scenario), path.one_task_pool));
+        if let Some(detector) = pools.buffers.leak_detector() {
+            detector.set_listener(Some(Arc::new(|_| ()))); // it counts; a report is for people
+        }
         let loops: Vec<EventLoop<P>> = (0..scenario.topology.event_loops)
             .map(|i| EventLoop::new(format!("loop-{i}"), LoopConfig::from(preset)))
             .collect();
@@ -151,6 +155,9 @@ impl<'a, P: Platform> World<'a, P> {
             Step::Release(release) => self.release(release),
             Step::Collect(_) => {
                 self.pools.domain.collect();
+                if let Some(detector) = self.pools.buffers.leak_detector() {
+                    detector.collect();
+                }
             }
             Step::Renew(renew) => self.renew(renew),
             Step::Close(close) => self.close(close),
@@ -209,6 +216,7 @@ impl<'a, P: Platform> World<'a, P> {
             loops: self.loops.clone(),
             pools: Arc::clone(&self.pools),
             table: Arc::clone(&self.table),
+            codec: self.scenario.pool.preset.into(),
         });
         for (index, t) in threads.clone().enumerate() {
             self.business[t].order(business::Order::Exchange(Arc::clone(&of), index as u64));

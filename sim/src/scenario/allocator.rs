@@ -2,6 +2,8 @@
 //!
 //! **Invariant: what is absent is as in the release that `pool: (preset: ...)` names.**
 
+use millpond_model::leak::Level;
+use millpond_model::refcnt::Scheme;
 use serde::{Deserialize, Serialize};
 
 use super::Size;
@@ -12,6 +14,14 @@ use super::Size;
 pub struct Allocator {
     /// Where the memory comes from.
     pub backend: Backend,
+    /// How counts are kept.
+    pub scheme: Option<Scheme>,
+    /// How closely leaks are looked for; nobody looks when absent.
+    pub leak_detection: Option<Level>,
+    /// When a leak is found.
+    pub leaks_are_found: Option<Found>,
+    /// Adaptive: the cores of the machine, which bound its magazines.
+    pub cores: Option<u32>,
     /// Pooled: arenas of each area.
     pub arenas: Option<u32>,
     /// Pooled: a page, a power of two.
@@ -36,6 +46,19 @@ pub enum Backend {
     Unpooled,
     /// From arenas of chunks, with a cache for each thread.
     Pooled,
+    /// From magazines of chunks, as many as threads meet at: as 4.2.7, and mended in Millpond's preset.
+    Adaptive,
+}
+
+/// When a leak is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Found {
+    /// At the moment when the last handle is dropped: Millpond.
+    AtOnce,
+    /// At the next allocation that belongs to the sample, as if the collector were always in time.
+    ByTheNextAllocation,
+    /// By the first such allocation after a `Collect`: Netty.
+    AfterCollect,
 }
 
 /// What a thread that ends does with its cache.

@@ -53,6 +53,8 @@ pub const SPAN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub const POOL: u64 = 1 << 30;
 /// Arenas of each area.
 pub const ARENAS: u64 = 1_000;
+/// Cores of the machine that the adaptive allocator is told of.
+pub const CORES: u64 = 256;
 /// Blocks of each size in a thread's cache.
 pub const THREAD_CACHE: u64 = 1 << 16;
 /// Bytes of a page at least.

@@ -2,9 +2,11 @@
 //!
 //! **Invariant: what the scenario doesn't say is as in its preset.**
 
-use crate::scenario::{Allocator as Wanted, Backend as From, LeakedMemory as Leaked, Size, ThreadEnd};
+use crate::scenario::{Allocator as Wanted, Backend as From, Found, LeakedMemory as Leaked, Size, ThreadEnd};
+use millpond_model::allocator::adaptive::AdaptiveConfig;
 use millpond_model::allocator::pooled::{AllocatorMetrics, ArenaMetrics, PooledConfig};
 use millpond_model::allocator::{AllocatorConfig, Backend, LeakedMemory};
+use millpond_model::leak::{Detection, LeakConfig, Level};
 use millpond_model::preset::Preset;
 use millpond_model::recycler::{OwnerExit, RecyclerConfig};
 
@@ -14,11 +16,35 @@ pub(crate) fn config(wanted: &Wanted, preset: Preset, shells: RecyclerConfig) ->
     config.backend = match wanted.backend {
         From::Unpooled => Backend::Unpooled,
         From::Pooled => Backend::Pooled(pooled(wanted, preset)),
+        From::Adaptive => Backend::Adaptive(adaptive(wanted, preset)),
     };
+    if let Some(scheme) = wanted.scheme {
+        config.scheme = scheme;
+    }
+    config.leak_detection = wanted.leak_detection.map(|level| leaks(wanted, preset, level));
     match wanted.leaked_memory {
         None => {}
         Some(Leaked::Lost) => config.leaked = LeakedMemory::Lost,
         Some(Leaked::Reclaimed) => config.leaked = LeakedMemory::Reclaimed,
+    }
+    config
+}
+
+/// The cores of the machine, as for the pooled presets.
+const CORES: u32 = 8;
+
+fn adaptive(wanted: &Wanted, preset: Preset) -> AdaptiveConfig {
+    let cores = wanted.cores.unwrap_or(CORES);
+    if preset == Preset::Millpond { AdaptiveConfig::mended(cores) } else { AdaptiveConfig::netty_4_2_7(cores) }
+}
+
+fn leaks(wanted: &Wanted, preset: Preset, level: Level) -> LeakConfig {
+    let mut config = LeakConfig { level, ..preset.into() };
+    match wanted.leaks_are_found {
+        None => {}
+        Some(Found::AtOnce) => config.detection = Detection::Exact,
+        Some(Found::ByTheNextAllocation) => config.detection = Detection::Enqueued,
+        Some(Found::AfterCollect) => config.detection = Detection::Collected,
     }
     config
 }

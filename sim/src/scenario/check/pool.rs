@@ -33,6 +33,7 @@ fn allocator(flaws: &mut Flaws, scenario: &Scenario) {
         ("arenas", wanted.arenas, 0..=limits::ARENAS),
         ("thread_cache", wanted.thread_cache, 0..=limits::THREAD_CACHE),
         ("trim_every", wanted.trim_every, 1..=u64::MAX),
+        ("cores", wanted.cores, 1..=limits::CORES),
     ];
     let before = flaws.0.len();
     for (key, value, limit) in numbers {
@@ -75,7 +76,18 @@ fn allocator(flaws: &mut Flaws, scenario: &Scenario) {
                 return;
             }
         }
-    } else {
+    }
+    if wanted.backend != Backend::Adaptive && wanted.cores.is_some() {
+        let message = "`cores` is of no use: only the adaptive allocator asks for them";
+        flaws.add("allocator.cores", message, "only for magazines").help =
+            Some("write `backend: Adaptive` before it".to_string());
+    }
+    if wanted.leak_detection.is_none() && wanted.leaks_are_found.is_some() {
+        let message = "`leaks_are_found` is of no use: nobody looks for leaks";
+        flaws.add("allocator.leaks_are_found", message, "nobody looks").help =
+            Some("write `leak_detection: Paranoid` before it".to_string());
+    }
+    if wanted.backend != Backend::Pooled {
         let pooled_only = [
             ("arenas", wanted.arenas.is_some()),
             ("page", wanted.page.is_some()),
@@ -85,7 +97,7 @@ fn allocator(flaws: &mut Flaws, scenario: &Scenario) {
             ("thread_end", wanted.thread_end.is_some()),
         ];
         for (key, _) in pooled_only.into_iter().filter(|(_, given)| *given) {
-            let message = format!("`{key}` is of no use: memory comes from the platform for each buffer");
+            let message = format!("`{key}` is of no use: memory doesn't come from arenas");
             flaws.add(format!("allocator.{key}"), message, "only for arenas").help =
                 Some("write `backend: Pooled` before it".to_string());
         }
