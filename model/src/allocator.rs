@@ -25,17 +25,19 @@
 
 pub mod adaptive;
 mod config;
+mod millpond;
 pub mod pooled;
 mod source;
 
 pub use config::{AllocatorConfig, Backend, Derivation, LeakedMemory};
+pub use millpond::{MillpondBackend, MillpondBlock, MillpondMemory};
 
 use crate::buffer::{Buffer, MAX_CAPACITY, ShellBox, ShellClass};
 use crate::leak::{Detector, LeakGuard};
 use crate::memory::{Area, OutOfMemory};
 use crate::observe::{Kind, Reach};
 use crate::platform::AtomicOps;
-use crate::recycler::{Domain, PoolInspection, Recycler, RecyclerStats};
+use crate::recycler::{Domain, PoolInspection, Pooled, Recycler, RecyclerStats};
 use crate::{Platform, Std};
 use adaptive::AdaptiveBackend;
 use alloc::sync::{Arc, Weak};
@@ -130,6 +132,7 @@ impl<P: Platform> Allocator<P> {
     ///
     /// # Errors
     /// [`OutOfMemory`] when there is none, or `capacity` exceeds [`MAX_CAPACITY`].
+    #[inline(always)]
     #[track_caller]
     pub fn allocate(&self, capacity: usize) -> Result<Buffer<P>, OutOfMemory> {
         self.allocate_in(Area::Direct, capacity, MAX_CAPACITY)
@@ -148,21 +151,38 @@ impl<P: Platform> Allocator<P> {
     ///
     /// # Errors
     /// As [`Allocator::allocate_max`].
+    #[inline(always)] // a handle is small, but costly to hand through memory
     #[track_caller]
     pub fn allocate_in(&self, area: Area, initial: usize, maximum: usize) -> Result<Buffer<P>, OutOfMemory> {
-        let refused = OutOfMemory { capacity: initial };
         let maximum = maximum.min(MAX_CAPACITY);
-        if maximum == 0 && initial == 0 {
-            return Ok(Buffer::empty());
-        }
-        if initial > maximum {
-            return Err(refused);
+        if maximum == 0 || initial > maximum {
+            return if initial == 0 { Ok(Buffer::empty()) } else { Err(OutOfMemory { capacity: initial }) };
         }
         let shells = match area {
             Area::Direct => &self.0.direct,
             Area::Heap => &self.0.heap,
         };
         let home = shells.get(); // before the memory, as in Netty
+        match self.0.common.source.reuse(initial) {
+            Some(memory) if self.0.common.leaks.is_none() => {
+                Ok(Buffer::begin(home, memory, initial as u32, maximum as u32, None))
+            }
+            // What is at hand is at hand again.
+            _ => self.begin_anew(home, area, initial, maximum),
+        }
+    }
+
+    /// With a block that isn't at hand, or a look at leaks.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn begin_anew(
+        &self,
+        home: Pooled<ShellBox<P>, P>,
+        area: Area,
+        initial: usize,
+        maximum: usize,
+    ) -> Result<Buffer<P>, OutOfMemory> {
         let memory = self.0.common.source.allocate(initial, area).inspect_err(|_| P::reach(Reach::AllocationFailed))?;
         let tracker = if let Some(detector) = &self.0.common.leaks { detector.track() } else { None };
         Ok(Buffer::begin(home, memory, initial as u32, maximum as u32, tracker))

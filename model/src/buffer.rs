@@ -37,18 +37,27 @@ mod composite;
 mod copy;
 mod derive;
 mod error;
+mod frozen;
 mod grow;
+mod index;
+mod io;
 mod owned;
 mod readable;
 mod shell;
+mod typed;
+mod views;
+mod writable;
 
 pub use crate::memory::OutOfMemory;
 pub use composite::{Chunks, Composite, MAX_COMPONENTS};
 pub use error::BufferError;
+pub use frozen::Frozen;
+pub use grow::new_capacity;
 pub use owned::Owned;
 pub use readable::Readable;
 pub use shell::ShellClass;
 pub(crate) use shell::{Shell, ShellBox};
+pub use writable::Writable;
 
 use crate::leak::{Access, Tracker};
 use crate::memory::Memory;
@@ -104,6 +113,7 @@ impl<P: Platform> Buffer<P> {
         Self { shell: None, view: View::EMPTY }
     }
 
+    #[inline(always)]
     pub(crate) fn begin(
         home: Pooled<ShellBox<P>, P>,
         memory: Memory<P>,
@@ -271,7 +281,8 @@ impl<P: Platform> Buffer<P> {
         self.view.reader += n as u32;
     }
 
-    /// The readable bytes, pinned until the guard is dropped.
+    /// The readable bytes, pinned until the guard is dropped. Where [`std::io::Read`] is in scope, which has a method of this
+    /// name, it is to be called as `Buffer::bytes(&buffer)`.
     ///
     /// # Errors
     /// [`BufferError`] when the buffer is dead, somebody is writing, or it has become smaller than that.

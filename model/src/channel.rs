@@ -107,6 +107,11 @@ impl<P: Platform> Clone for Channel<P> {
 }
 
 impl<P: Platform> Channel<P> {
+    /// Hands over what the running thread has recycled for the owners of its pools: see `Domain::flush`.
+    pub(crate) fn hand_over(&self) {
+        self.0.pools.domain.flush();
+    }
+
     /// Opens a connected channel and registers it at its loop.
     ///
     /// # Errors

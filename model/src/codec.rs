@@ -40,7 +40,7 @@ mod tail;
 
 pub use byte_encoder::{Encode, MessageToByteEncoder};
 pub use config::{CodecConfig, ReentrantRead};
-pub use cumulator::{Cumulator, MergeCumulator};
+pub use cumulator::{CompositeCumulator, Cumulator, MergeCumulator};
 pub use decoder::{ByteToMessageDecoder, Decode};
 pub use error::HandlerError;
 pub use fixed_length::FixedLengthFrameDecoder;

@@ -8,9 +8,12 @@
 //!     Unpooled: the platform                        start, length, Send + Sync
 //! ```
 
+use crate::allocator::MillpondBlock;
 use crate::allocator::adaptive;
 use crate::allocator::pooled::{Block, BlockPlace, CacheHold};
 use crate::{Platform, Std};
+use alloc::vec::Vec;
+use bytes::Bytes;
 use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -66,11 +69,55 @@ impl<P: Platform> Drop for UnpooledBlock<P> {
     }
 }
 
+/// Memory that was there before. Its bytes stay where they are, wherever this and what owns them is moved.
+pub(crate) struct Wrapped {
+    bytes: NonNull<[u8]>,
+    owner: Owner,
+}
+
+enum Owner {
+    Vec(#[expect(dead_code, reason = "kept for its drop")] Vec<u8>),
+    Nobody,
+    Bytes(#[expect(dead_code, reason = "kept for its drop")] Bytes),
+}
+
+// SAFETY: the bytes are owned, or shared for ever, and go with their owner; they are reached only by whoever may use the memory.
+unsafe impl Send for Wrapped {}
+// SAFETY: as for a block.
+unsafe impl Sync for Wrapped {}
+
+impl From<Vec<u8>> for Wrapped {
+    fn from(mut vec: Vec<u8>) -> Self {
+        Self { bytes: NonNull::from(vec.as_mut_slice()), owner: Owner::Vec(vec) }
+    }
+}
+
+impl From<&'static [u8]> for Wrapped {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self { bytes: NonNull::from(bytes), owner: Owner::Nobody }
+    }
+}
+
+impl From<Bytes> for Wrapped {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes: NonNull::from(&*bytes), owner: Owner::Bytes(bytes) }
+    }
+}
+
+impl Wrapped {
+    /// Whether its owner alone may write it.
+    pub(crate) fn is_writable(&self) -> bool {
+        matches!(self.owner, Owner::Vec(_))
+    }
+}
+
 /// The memory of a buffer: a block of any kind.
 pub(crate) enum Memory<P: Platform> {
     Unpooled(UnpooledBlock<P>),
+    Millpond(MillpondBlock<P>),
     Pooled(Block<P>),
     Adaptive(adaptive::Block<P>, Area),
+    Wrapped(Wrapped),
 }
 
 impl<P: Platform> Memory<P> {
@@ -78,8 +125,10 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn start(&self) -> NonNull<u8> {
         match self {
             Self::Unpooled(block) => block.start,
+            Self::Millpond(block) => block.start(),
             Self::Pooled(block) => block.start(),
             Self::Adaptive(block, _) => block.start(),
+            Self::Wrapped(wrapped) => wrapped.bytes.cast(),
         }
     }
 
@@ -87,8 +136,10 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Unpooled(block) => block.layout.size(),
+            Self::Millpond(block) => block.len(),
             Self::Pooled(block) => block.len(),
             Self::Adaptive(block, _) => block.len(),
+            Self::Wrapped(wrapped) => wrapped.bytes.len(),
         }
     }
 
@@ -96,15 +147,18 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn fits(&self, old: usize, new: usize) -> bool {
         match self {
             Self::Unpooled(_) => new == old, // Netty's makes a new one for any other capacity
+            // It moves to a smaller class when it would use less than half of this one.
+            Self::Millpond(block) => new <= block.len() && (new >= old || new > block.len() / 2),
             Self::Pooled(block) => block.keeps(old, new),
             Self::Adaptive(block, _) => new <= block.len(),
+            Self::Wrapped(wrapped) => new <= wrapped.bytes.len(),
         }
     }
 
     /// Where it is, if it is pooled.
     pub(crate) fn place(&self) -> Option<BlockPlace> {
         match self {
-            Self::Unpooled(_) | Self::Adaptive(..) => None,
+            Self::Unpooled(_) | Self::Millpond(_) | Self::Adaptive(..) | Self::Wrapped(_) => None,
             Self::Pooled(block) => Some(block.place()),
         }
     }
@@ -112,7 +166,7 @@ impl<P: Platform> Memory<P> {
     /// Gives it back, and says what the shell holds on to until it is used again.
     pub(crate) fn give_back(self) -> Option<CacheHold<P>> {
         match self {
-            Self::Unpooled(_) | Self::Adaptive(..) => None,
+            Self::Unpooled(_) | Self::Millpond(_) | Self::Adaptive(..) | Self::Wrapped(_) => None,
             Self::Pooled(block) => block.give_back(),
         }
     }
@@ -121,8 +175,13 @@ impl<P: Platform> Memory<P> {
     pub(crate) fn sibling(&mut self, capacity: usize) -> Result<Self, OutOfMemory> {
         match self {
             Self::Unpooled(block) => UnpooledBlock::allocate(capacity, block.area).map(Self::Unpooled),
+            Self::Millpond(block) => match block.sibling(capacity) {
+                Some(sibling) => sibling.map(Self::Millpond),
+                None => UnpooledBlock::allocate(capacity, Area::Direct).map(Self::Unpooled),
+            },
             Self::Pooled(block) => block.sibling(capacity).map(Self::Pooled),
             Self::Adaptive(_, area) => UnpooledBlock::allocate(capacity, *area).map(Self::Unpooled), // see `Source::sibling`
+            Self::Wrapped(_) => Err(OutOfMemory { capacity }), // never asked: it is as large as it may be
         }
     }
 }

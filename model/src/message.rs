@@ -12,6 +12,7 @@
 //! The operations that Netty has on any object whatsoever (`ReferenceCountUtil`) are those of [`release`](crate::release).
 
 use crate::buffer::{Buffer, Owned};
+use crate::holder::{BufferHolder, Holder};
 use crate::observe::{Event, Kind};
 use crate::refcnt::IllegalCount;
 use crate::{Platform, Std};
@@ -80,6 +81,38 @@ pub trait Object<P: Platform = Std>: Any + Send {
     /// Tells a checker, and a leak detector, where it passes.
     #[track_caller]
     fn touch(&self, _place: &'static str) {}
+
+    /// Netty's estimate of its size in bytes.
+    fn estimated_size(&self) -> u32 {
+        UNKNOWN_SIZE
+    }
+}
+
+/// A holder is counted as its content is.
+impl<H: Clone + Send + 'static, P: Platform> Object<P> for Holder<H, P> {
+    fn count(&self) -> Option<u32> {
+        Some(BufferHolder::count(self))
+    }
+
+    #[track_caller]
+    fn retain(&self) -> Result<Option<Box<dyn Object<P>>>, IllegalCount> {
+        let another = BufferHolder::retain(self)?;
+        Ok(Some(Box::new(another)))
+    }
+
+    #[track_caller]
+    fn release(&self) -> Result<bool, IllegalCount> {
+        BufferHolder::release(self)
+    }
+
+    #[track_caller]
+    fn touch(&self, place: &'static str) {
+        BufferHolder::touch(self, place);
+    }
+
+    fn estimated_size(&self) -> u32 {
+        self.content().readable() as u32
+    }
 }
 
 /// Anything that passes through handlers. Dropping it does **not** release it; [`OwnedMessage`](crate::release::OwnedMessage) is
@@ -99,11 +132,13 @@ impl<P: Platform> Message<P> {
         Self::Object(Box::new(object))
     }
 
-    /// Netty's estimate of the size: the readable bytes of a buffer, [`UNKNOWN_SIZE`] for anything else.
+    /// Netty's estimate of the size: the readable bytes of a buffer or of a holder's content, [`UNKNOWN_SIZE`] for anything
+    /// else.
     pub fn estimated_size(&self) -> u32 {
         match self {
             Self::Buffer(buffer) => buffer.readable() as u32,
-            Self::Pojo(_) | Self::Object(_) => UNKNOWN_SIZE,
+            Self::Pojo(_) => UNKNOWN_SIZE,
+            Self::Object(object) => object.estimated_size(),
         }
     }
 

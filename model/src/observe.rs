@@ -62,6 +62,8 @@ pub enum DropReason {
     OwnerDead,
     /// The object was never poolable: the ratio decided so when it was created, or pooling is off.
     NotPoolable,
+    /// The owner's pool had not needed it for a while and gave it back.
+    Unused,
 }
 
 /// What happens to a tracked object.

@@ -40,7 +40,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-/// A thread's number: dense, in order of creation, never reused within one run of a platform.
+/// A thread's number: dense, in order of creation, never reused within one run of a platform; the two greatest are nobody's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ThreadId(pub u32);
 
@@ -182,6 +182,12 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
     /// The running thread's number.
     #[track_caller]
     fn current_id() -> ThreadId;
+    /// Whether that is the running thread: what is asked most often.
+    #[inline(always)]
+    #[track_caller]
+    fn is_current(id: ThreadId) -> bool {
+        Self::current_id() == id
+    }
     /// Waits for [`ThreadOps::unpark`]. May return without one.
     #[track_caller]
     fn park();

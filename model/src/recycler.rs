@@ -11,7 +11,7 @@
 //! ```
 //!
 //! [`Recycler`] gives out exclusive objects that return themselves: they can't be recycled twice. One implementation of
-//! each of Netty's two designs reproduces its releases; which one is data: [`RecyclerConfig`].
+//! each of Netty's two designs reproduces its releases, and a third one is ours; which one is data: [`RecyclerConfig`].
 //!
 //! ```
 //! use millpond_model::{Preset, recycler::Recycler};
@@ -30,12 +30,15 @@ mod config;
 mod counters;
 mod domain;
 mod error;
+mod hand_over;
 mod inspect;
 mod local_pool;
 mod node;
+mod outbox;
 mod pool;
 mod scavenge;
 mod shared;
+mod slot;
 mod stack;
 mod stats;
 mod weak_order_queue;
@@ -47,7 +50,9 @@ pub use config::{
 pub use domain::{Collect, Collected, Domain};
 pub(crate) use domain::{Collectable, ThreadHold};
 pub use error::RecyclerError;
-pub use inspect::{HOLE, LocalPoolInspection, PoolInspection, QueueInspection, StackInspection, StoreInspection};
+pub use inspect::{
+    HOLE, HandOverInspection, LocalPoolInspection, PoolInspection, QueueInspection, StackInspection, StoreInspection,
+};
 pub use shared::{Handle, SharedRecycler};
 pub use stats::{Drops, PoolStats, RecyclerStats, StatsError};
 
@@ -58,10 +63,14 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
+use hand_over::HandOver;
 use node::Node;
-use pool::{Core, Home, Obtained};
+use pool::{Core, Obtained};
+use slot::{Gate, Head, Slot};
 
 /// A pool of `T` per thread. See the [module](self).
 pub struct Recycler<T: Send + 'static, P: Platform = Std>(Arc<Core<T, P>>);
@@ -100,15 +109,20 @@ impl<T: Send + 'static, P: Platform> Recycler<T, P> {
     ///
     /// # Panics
     /// If making a new object panics.
+    #[inline]
     #[track_caller]
     pub fn get(&self) -> Pooled<T, P> {
-        let Obtained { node, ticket, home } = match self.0.get() {
-            Ok(obtained) => obtained,
-            Err(error) => unreachable!("an exclusive owner can't recycle twice: {error}"),
-        };
-        // What makes `DerefMut` sound, whatever a pool might do wrong.
-        assert!(Arc::strong_count(&node) == 1, "a pool gave out an object that somebody else has");
-        Pooled { node: ManuallyDrop::new(node), ticket, home }
+        Pooled { slot: self.0.lend(), _value: PhantomData }
+    }
+
+    /// Hands over what the running thread has recycled for others in this recycler's domain: see [`Domain::flush`].
+    pub fn flush(&self) {
+        self.0.flush();
+    }
+
+    /// Gives up what the running thread's pool hasn't needed lately: see [`Domain::trim`].
+    pub fn trim(&self) {
+        self.0.trim();
     }
 
     /// The statistics.
@@ -122,64 +136,130 @@ impl<T: Send + 'static, P: Platform> Recycler<T, P> {
     /// No thread is inside a pool of this recycler, and what they did there happened before.
     pub unsafe fn inspect(&self, id: impl Fn(&T) -> i64) -> Vec<PoolInspection> {
         // SAFETY: by the contract of this function.
-        self.0.pools().iter().map(|pool| unsafe { pool.inspect(&id) }).collect()
+        unsafe { self.0.inspect(&id) }
     }
 }
 
-/// An object in use. It returns itself to its pool when dropped, on whatever thread.
+/// An object in use: one pointer. It returns itself to its pool when dropped, on whatever thread.
 pub struct Pooled<T: Send + 'static, P: Platform = Std> {
-    /// Taken out once, by `drop` or `forget`.
-    node: ManuallyDrop<Arc<Node<T, P>>>,
-    ticket: P::Ticket,
-    home: Home<T, P>,
+    slot: NonNull<Slot<T, P>>,
+    _value: PhantomData<T>,
 }
 
 impl<T: Send + 'static, P: Platform> Pooled<T, P> {
+    #[inline(always)]
+    fn head(&self) -> &Head<P> {
+        // SAFETY: the object is ours.
+        unsafe { &self.slot.as_ref().head }
+    }
+
+    /// Whether it is of batched hand-over; else it is a node.
+    #[inline(always)]
+    fn gate(&self) -> &Gate {
+        // SAFETY: the gate is part of the pool, which lives as long as the object, or a constant.
+        unsafe { self.head().gate.as_ref() }
+    }
+
     /// The object leaves the pool for good and is destroyed now. A checker sees an object that nobody recycled.
     pub fn forget(self) {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: `this` is never dropped, so `node` and `home` are taken out once.
-        let (node, home) = unsafe { (ManuallyDrop::take(&mut this.node), core::ptr::read(&raw const this.home)) };
-        home.count(|counters| counters.far.forgotten.add(1));
-        drop(node);
+        let this = ManuallyDrop::new(self);
+        if this.gate().hand_over {
+            // SAFETY: ours, and not used again.
+            unsafe { HandOver::<P>::forget(this.slot.cast()) };
+        } else {
+            // SAFETY: it is a node, ours, and not used again.
+            let Obtained { node, home, .. } = unsafe { Node::returned(this.slot) };
+            home.count(|counters| counters.far.forgotten.add(1));
+            drop(node);
+        }
     }
 
     /// Whether it has a place in the pool; generation B decides so when it makes the object.
     pub fn is_poolable(&self) -> bool {
-        matches!(self.home, Home::Pool(_))
+        // SAFETY: if it isn't of batched hand-over, it is a node.
+        self.gate().hand_over || unsafe { Node::is_poolable(self.slot) }
     }
 
     /// The period of ownership.
     pub fn ticket(&self) -> P::Ticket {
-        self.ticket
+        // SAFETY: ours.
+        unsafe { self.head().ticket() }
+    }
+
+    /// The right to the object as a pointer to its value: somebody is to make it a `Pooled` again, once.
+    #[inline(always)]
+    #[allow(dead_code)]
+    pub(crate) fn into_raw(self) -> NonNull<T> {
+        Slot::to_value(ManuallyDrop::new(self).slot)
+    }
+
+    /// The right to an object that was made a pointer.
+    ///
+    /// # Safety
+    /// `value` came from [`Pooled::into_raw`], and this is called once for it.
+    #[inline(always)]
+    #[allow(dead_code)]
+    pub(crate) unsafe fn from_raw(value: NonNull<T>) -> Self {
+        // SAFETY: by the contract of this function.
+        Self { slot: unsafe { Slot::of_value(value) }, _value: PhantomData }
     }
 }
 
 impl<T: Send + 'static, P: Platform> Deref for Pooled<T, P> {
     type Target = T;
+    #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: the object is exclusively ours: `Recycler::get` checked it, and nobody else can reach it.
-        unsafe { &*self.node.value() }
+        // SAFETY: the object is exclusively ours: the pool gave it to nobody else, and nobody else can reach it.
+        unsafe { &*self.slot.as_ref().value() }
     }
 }
 
 impl<T: Send + 'static, P: Platform> DerefMut for Pooled<T, P> {
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as in `deref`.
-        unsafe { &mut *self.node.value() }
+        unsafe { &mut *self.slot.as_ref().value() }
     }
 }
 
 impl<T: Send + 'static, P: Platform> Drop for Pooled<T, P> {
+    #[inline]
+    #[track_caller]
     fn drop(&mut self) {
-        // SAFETY: `drop` runs once, and not after `forget`.
-        let node = unsafe { ManuallyDrop::take(&mut self.node) };
-        let result = self.home.give_back(node, self.ticket);
-        assert!(result.is_ok() || P::unwinding(), "an exclusive owner can't recycle twice");
+        let head = self.slot.cast::<Head<P>>();
+        // SAFETY: the gate of an owner is that of its pool, this is its thread, and the object isn't used again if it was pushed.
+        if P::is_current(self.gate().owner) && unsafe { HandOver::of(head).push(head) } {
+            return;
+        }
+        // SAFETY: ours, and not used again.
+        unsafe { give_back(self.slot) };
     }
 }
 
-// SAFETY: a `Pooled` is the one way to its value, so sharing it shares only a `&T`; sending it sends the value.
+/// Gives an object back by the long way.
+///
+/// # Safety
+/// It is the caller's, and not used again.
+#[cold]
+#[inline(never)]
+#[track_caller]
+unsafe fn give_back<T: Send + 'static, P: Platform>(slot: NonNull<Slot<T, P>>) {
+    // SAFETY: the object is ours; its gate is part of its pool, or a constant.
+    let result = if unsafe { slot.as_ref().head.gate.as_ref().hand_over } {
+        // SAFETY: of batched hand-over, ours, and not used again.
+        unsafe { HandOver::<P>::give_back(slot.cast()) }
+    } else {
+        // SAFETY: it is a node, ours, and not used again.
+        let Obtained { node, ticket, home } = unsafe { Node::returned(slot) };
+        home.give_back(node, ticket)
+    };
+    assert!(result.is_ok() || P::unwinding(), "an exclusive owner can't recycle twice");
+}
+
+// SAFETY: a `Pooled` is the one way to its value: sending it sends the value. Everything else in the slot is its holder's, or
+// constant.
+unsafe impl<T: Send + 'static, P: Platform> Send for Pooled<T, P> {}
+// SAFETY: sharing it shares only a `&T`.
 unsafe impl<T: Send + Sync + 'static, P: Platform> Sync for Pooled<T, P> {}
 
 impl<T: Send + fmt::Debug + 'static, P: Platform> fmt::Debug for Pooled<T, P> {

@@ -239,6 +239,16 @@ impl<P: Platform> RefCount<P> {
         Ok(End { release: Release { left, deallocate: left == 0 && new.is_over(), again: false }, leave })
     }
 
+    /// As [`RefCount::end`] with a leave that is the last, if the caller is the sole one; says whether.
+    #[inline(always)]
+    pub fn end_alone(&self) -> bool {
+        let sole = self.is_sole();
+        if sole {
+            self.0.store(IDLE, Ordering::Relaxed); // Relaxed: as in `end`
+        }
+        sole
+    }
+
     /// Gives the caller's handle up.
     #[inline]
     pub fn leave(&self) -> Leave {

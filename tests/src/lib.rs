@@ -1,5 +1,6 @@
 //! Shared helpers of the test suite.
 
+pub mod buffer_model;
 pub mod crew;
 pub mod scale;
 pub mod sim;

@@ -181,6 +181,20 @@ fn growing_buffers_are_not_counted() {
 }
 
 #[test]
+fn a_buffer_that_grows_stays_with_its_allocator_as_long_as_that_is_there() {
+    let backend = netty();
+    let block = backend.allocate(100, Area::Heap).unwrap();
+    let grown = block.sibling(Request { reallocation: true, ..Request::new(200) }).unwrap();
+    assert_eq!((place(&grown), grown.area()), ((1, 0, 256), Area::Heap));
+    assert_eq!((backend.stats(Area::Heap).chunks, backend.stats(Area::Direct).chunks), (2, 0));
+    drop((grown, backend));
+    let alone = block.sibling(Request::new(200)).unwrap();
+    assert_eq!((place(&alone), alone.chunk_capacity(), alone.area()), ((0, 0, 200), 200, Area::Heap));
+    let next = alone.sibling(Request::new(300)).unwrap();
+    assert_eq!(next.len(), 300);
+}
+
+#[test]
 fn at_most_twice_what_is_asked_for_or_64_kib_is_cut_off() {
     let backend = netty();
     let mut blocks = many(&backend, 10, 1000 * KIB); // the percentile is 1 MiB

@@ -2,15 +2,13 @@
 
 mod codec_support;
 
-use codec_support::{
-    BROKEN, Decoding, In, Line, OURS, Plain, Seen, Witness, allocator, broken, configs, decoding, found, read,
-};
+use codec_support::{BROKEN, In, Line, OURS, Plain, Seen, Witness, allocator, broken, configs, decoding, found, read};
 use millpond::engine::Sim;
-use millpond::ledger::FindingKind::DoubleRelease;
+use millpond::ledger::FindingKind::{DoubleRelease, UseAfterRelease};
 use millpond_model::buffer::{Buffer, Owned};
 use millpond_model::codec::{
-    ByteToMessageDecoder, CodecConfig, Context, Cumulator, Decode, FixedLengthFrameDecoder, HandlerError,
-    MergeCumulator, Outputs, UserEvent,
+    ByteToMessageDecoder, CodecConfig, CompositeCumulator, Context, Cumulator, Decode, FixedLengthFrameDecoder,
+    HandlerError, MergeCumulator, Outputs, UserEvent,
 };
 use millpond_model::message::Message;
 use millpond_model::{Platform, Preset};
@@ -38,6 +36,8 @@ released_on_both!(
     reading_without_a_message_goes_on,
     single_decode_leaves_the_rest,
     memory_of_read_bytes_is_given_back,
+    a_composite_cumulation_copies_nothing,
+    a_shared_composite_is_replaced,
     a_failing_cumulator_releases_its_input,
     a_panicking_cumulator_leaks_nothing,
 );
@@ -257,21 +257,24 @@ fn a_decoder_that_is_dropped_releases<P: Platform>() {
     rest.assert_released();
 }
 
-fn failing<P: Platform>(
+/// A message of each byte; fails, or panics, with `!`.
+struct Failing {
     panics: bool,
-) -> Decoding<impl Fn(&dyn Context<P>, &mut Buffer<P>, &mut Outputs<P>) -> Result<(), HandlerError> + Send> {
-    decoding(move |_, input: &mut Buffer<P>, out: &mut Outputs<P>| {
+}
+
+impl<P: Platform> Decode<P> for Failing {
+    fn decode(&self, _: &dyn Context<P>, input: &mut Buffer<P>, out: &mut Outputs<P>) -> Result<(), HandlerError> {
         let byte = input.read_retained_slice(1)?;
         let is_bad = *byte.bytes()? == *b"!";
         out.push(byte);
-        assert!(!is_bad || !panics, "on purpose");
+        assert!(!is_bad || !self.panics, "on purpose");
         if is_bad { Err(broken()) } else { Ok(()) }
-    })
+    }
 }
 
 fn a_failed_decode_keeps_the_bytes_and_gives_the_outputs<P: Platform>() {
     for config in configs() {
-        let line = line::<P, _>(failing(false), config);
+        let line = line::<P, _>(Failing { panics: false }, config);
         let bytes = line.read_bytes("a!b");
         assert_eq!(line.seen(), [read("a"), read("!"), Seen::Exception(BROKEN.into())]);
         assert_eq!((line.handler.0.readable(), bytes.0.count()), (1, 1), "what it hasn't read it still has");
@@ -283,7 +286,7 @@ fn a_failed_decode_keeps_the_bytes_and_gives_the_outputs<P: Platform>() {
 
 fn a_panicking_decode_does_the_same<P: Platform>() {
     for config in configs() {
-        let line = line::<P, _>(failing(true), config);
+        let line = line::<P, _>(Failing { panics: true }, config);
         let (message, bytes) = line.message("a!b");
         assert!(P::catch(|| line.read(message)).is_err(), "the panic passes through");
         assert_eq!(line.seen(), [read("a"), read("!")]);
@@ -351,10 +354,72 @@ fn memory_of_read_bytes_is_given_back<P: Platform>() {
             largest = largest.max(line.handler.0.capacity());
         }
         assert!(largest <= 64 * 2 * 17, "{largest} bytes: at most what sixteen reads need, doubled");
-        line.read_complete();
-        assert_eq!(line.handler.0.capacity(), 64, "at the end of a burst it has what it needs");
-        assert_eq!(line.seen(), [Seen::ReadComplete]);
     }
+    let decoder = ByteToMessageDecoder::new(FixedLengthFrameDecoder::new(64), OURS).cumulate_by(CompositeCumulator);
+    let line = Line::<P, _>::new(In(decoder));
+    let mut inputs = vec![line.read_bytes([1; 63])];
+    for i in 0..100 {
+        inputs.push(line.read_bytes([1; 64]));
+        assert_eq!((line.seen(), line.handler.0.readable()), (vec![read([1; 64])], 63));
+        let live = inputs.iter().filter(|input| input.0.count() > 0).count();
+        assert!(live <= 17, "{live} components after {i} reads");
+    }
+    line.read_complete();
+    assert_eq!(inputs.iter().filter(|input| input.0.count() > 0).count(), 1, "at the end of a burst the last is left");
+}
+
+fn composing<D: Decode<P>, P: Platform>(decoder: D) -> Bytes<D, P> {
+    Line::new(In(ByteToMessageDecoder::new(decoder, OURS).cumulate_by(CompositeCumulator)))
+}
+
+fn a_composite_cumulation_copies_nothing<P: Platform>() {
+    let line = composing::<_, P>(FixedLengthFrameDecoder::new(5));
+    line.keeps.set(true);
+    let inputs = ["ab", "", "cd", "ef"].map(|bytes| line.read_bytes(bytes));
+    assert_eq!(line.seen(), [read("abcde")]);
+    assert_eq!(inputs.each_ref().map(|input| input.0.count() > 0), [true, false, true, true], "they are the frame's");
+    drop(line.take_kept());
+    line.remove();
+    assert_eq!(line.seen(), [read("f"), Seen::ReadComplete]);
+    drop(line.take_kept());
+    inputs.iter().for_each(Witness::assert_released);
+}
+
+fn a_shared_composite_is_replaced<P: Platform>() {
+    let line = composing::<_, P>(FixedLengthFrameDecoder::new(3));
+    line.keeps.set(true);
+    let first = ["ab", "cd"].map(|bytes| line.read_bytes(bytes));
+    assert_eq!((line.seen(), line.handler.0.readable()), (vec![read("abc")], 1));
+    let frame = line.take_kept().remove(0);
+    assert_eq!(frame.capacity(), 3);
+    let second = line.read_bytes("ef");
+    assert_eq!(line.seen(), [read("def")]);
+    assert_eq!(codec_support::bytes_of(&frame), b"abc", "nothing has changed below it");
+    drop((frame, line.take_kept()));
+    first.iter().for_each(Witness::assert_released);
+    second.assert_released();
+}
+
+/// A composite takes a component over even when that fails.
+#[test]
+fn a_composite_cumulation_of_a_dead_input() {
+    let found = found(None, || {
+        for composite_first in [false, true] {
+            let line = composing::<_, Sim>(FixedLengthFrameDecoder::new(9));
+            let kept = line.read_bytes("a");
+            let more = composite_first.then(|| line.read_bytes("b"));
+            let (dead, witness) = line.message("c");
+            assert_eq!(witness.0.release(), Ok(true));
+            line.read(dead);
+            assert!(matches!(line.seen()[..], [Seen::Exception(_)]), "refused, and told");
+            assert_eq!((kept.0.count(), line.handler.0.readable()), (1, 1 + usize::from(composite_first)));
+            line.inactive();
+            kept.assert_released();
+            more.iter().for_each(Witness::assert_released);
+        }
+    });
+    // The use is refused, and so is the release of what was taken over.
+    assert_eq!(found, [DoubleRelease, UseAfterRelease]);
 }
 
 struct Refuses;

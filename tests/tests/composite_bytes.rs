@@ -3,6 +3,7 @@
 mod composite_support;
 mod write_path_support;
 
+use bytes::Buf;
 use composite_support::{composite, counts, of, pieces, pool, text};
 use millpond::engine::Sim;
 use millpond_model::Platform;

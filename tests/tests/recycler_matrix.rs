@@ -201,7 +201,7 @@ fn transferred_again<P: Platform>(version: &str, column: Column) {
 fn no_room_for_a_further_link<P: Platform>(version: &str, column: Column) {
     // Shared capacity for one link.
     let config = RecyclerConfig { max_capacity: 32, max_shared_capacity_factor: 2, ..keeping(version) };
-    if config.generation == Generation::B || config.unbounded_side_queues {
+    if config.generation != Generation::A || config.unbounded_side_queues {
         return; // no shared capacity there
     }
     for again in [OWNER, T, T2] {
@@ -476,7 +476,7 @@ mod on_sim {
             let too_many = match generation(version) {
                 Generation::A if keeping(version).unbounded_side_queues => 2 * 2,
                 Generation::A => 3 * 2,
-                Generation::B => 1,
+                Generation::B | Generation::HandOver => 1,
             };
             vec![DoubleRelease; too_many]
         };

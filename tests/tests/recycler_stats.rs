@@ -69,21 +69,23 @@ fn every_fate<P: Platform>() {
     let inside = recycler.clone();
     let kept = crew.run(0, move || {
         let mut items: Vec<_> = (0..20).map(|_| inside.get()).collect();
-        items.remove(0).forget(); // a poolable one: 0, 8 and 16 are
+        items.remove(0).forget();
         items.remove(0)
     });
     let total = recycler.stats().total();
-    assert_eq!((total.created, total.in_use, total.forgotten, total.retained), (20, 1, 1, 2));
-    assert_eq!(total.dropped.not_poolable, 16);
+    assert_eq!((total.created, total.in_use, total.forgotten, total.retained), (20, 1, 1, 18));
+    assert_eq!(total.dropped.total(), 0);
     crew.dismiss(0);
     let stats = recycler.stats();
     stats.check().expect("conservation");
     let total = stats.total();
-    assert_eq!((stats.pools.len(), total.retained, total.dropped.owner_dead), (0, 0, 2), "the pool is gone");
+    assert_eq!((stats.pools.len(), total.retained, total.dropped.owner_dead), (1, 0, 18), "only the pool is left");
     assert_eq!(total.in_use, 1);
-    drop(kept); // it never had a place in the pool
-    assert_eq!(recycler.stats().total().in_use, 0);
-    assert_eq!(recycler.stats().total().dropped.not_poolable, 17);
+    drop(kept);
+    let stats = recycler.stats();
+    stats.check().expect("conservation");
+    let total = stats.total();
+    assert_eq!((stats.pools.len(), total.in_use, total.dropped.owner_dead), (0, 0, 19), "now it is gone, too");
 
     let off = Recycler::new_in(&domain, Kind::Object, RecyclerConfig::off(), || 0_u8);
     drop((off.get(), off.get()));

@@ -239,7 +239,7 @@ fn owner_ends_explored(preset: Preset) {
 /// The pool of a dead owner keeps what is put there between the check and the offer, but not ours, which looks again.
 #[test]
 fn only_the_second_look_keeps_a_dead_pool_empty() {
-    let ours = RecyclerConfig { ratio: 1, ..Preset::Millpond.into() };
+    let ours = RecyclerConfig { ratio: 1, ..RecyclerConfig::mended() };
     for (recheck_after_offer, always_empty) in [(true, true), (false, false)] {
         let config = RecyclerConfig { recheck_after_offer, ..ours };
         let retaining = schedules(400).filter(|options| {

@@ -6,6 +6,7 @@ use codec_support::{Counted, Plain, Witness, allocator, count_of, found};
 use millpond::ledger::FindingKind;
 use millpond_model::Platform;
 use millpond_model::buffer::Buffer;
+use millpond_model::holder::{Frame, FrameHeader};
 use millpond_model::message::{Message, Pojo};
 use millpond_model::refcnt::IllegalCount;
 use millpond_model::release::{OwnedMessage, count, release, retain, safe_release, touch};
@@ -17,6 +18,7 @@ released_on_both!(
     the_empty_buffer_is_released_for_ever,
     messages_know_what_they_are,
     an_owned_message_is_released_on_every_way_out,
+    a_holder_is_counted_as_its_content,
 );
 
 fn buffer<P: Platform>() -> (Message<P>, Witness<P>) {
@@ -76,7 +78,7 @@ fn messages_know_what_they_are<P: Platform>() {
     let (message, _) = buffer::<P>();
     assert!(message.get::<Buffer<P>>().is_some() && message.get::<Message<P>>().is_some());
     assert!(message.get::<Plain>().is_none() && message.get::<Pojo<P>>().is_none());
-    let message = message.downcast::<Plain>().err().expect("it is a buffer");
+    let message = message.downcast::<Plain>().expect_err("it is a buffer");
     assert_eq!(release(message), Ok(true));
     let message = Message::<P>::object(Plain(7));
     assert_eq!(message.get::<Plain>(), Some(&Plain(7)));
@@ -105,6 +107,20 @@ fn an_owned_message_is_released_on_every_way_out<P: Platform>() {
     let message = OwnedMessage::from(message).into_message();
     assert_eq!(given_on.0.count(), 1);
     assert_eq!(release(message), Ok(true));
+}
+
+fn a_holder_is_counted_as_its_content<P: Platform>() {
+    let mut content = allocator::<P>().allocate(8).expect("there is memory");
+    content.put(b"pond").expect("there is room");
+    let witness = Witness(content.duplicate().expect("it is alive"));
+    let message = Message::object(Frame::<P>::new(FrameHeader { is_final: true, opcode: 2 }, content));
+    assert_eq!((count(&message), message.estimated_size()), (Some(1), 4));
+    let second = retain(&message).expect("it is alive").expect("it is counted");
+    assert_eq!(second.get::<Frame<P>>().map(|frame| frame.header.opcode), Some(2));
+    assert_eq!(witness.0.count(), 2);
+    assert_eq!(release(touch(message, "here")), Ok(false));
+    assert_eq!(release(second), Ok(true));
+    witness.assert_released();
 }
 
 #[test]

@@ -48,7 +48,7 @@ use crate::platform::LocalKey;
 use crate::{Platform, Std};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use group::{Group, Want};
 use registry::Core;
@@ -115,8 +115,8 @@ fn groups<P: Platform>(core: &Arc<Core<P>>, local: bool) -> Groups<P> {
 }
 
 impl<P: Platform> Pool<P> {
-    fn new(config: AdaptiveConfig) -> Self {
-        let core = Core::new(config);
+    fn new(config: AdaptiveConfig, area: Area, owner: &Weak<Pools<P>>) -> Self {
+        let core = Core::new(config, area, Weak::clone(owner));
         let (classes, large) = (groups(&core, false), Group::new(&core, None, false));
         Self { core, classes, large, own: P::Local::new() }
     }
@@ -201,6 +201,13 @@ impl<P: Platform> Pool<P> {
 }
 
 impl<P: Platform> Pools<P> {
+    fn pool(&self, area: Area) -> &Pool<P> {
+        match area {
+            Area::Direct => &self.direct,
+            Area::Heap => &self.heap,
+        }
+    }
+
     fn finalize(&mut self) -> Finalized {
         self.finalized = true;
         let (direct, heap) = (self.direct.finalize(), self.heap.finalize());
@@ -235,14 +242,15 @@ impl<P: Platform> AdaptiveBackend<P> {
         if let Err(error) = config.validate() {
             panic!("{error}");
         }
-        Self(Arc::new(Pools { direct: Pool::new(config), heap: Pool::new(config), finalized: false }))
+        Self(Arc::new_cyclic(|owner| Pools {
+            direct: Pool::new(config, Area::Direct, owner),
+            heap: Pool::new(config, Area::Heap, owner),
+            finalized: false,
+        }))
     }
 
     fn pool(&self, area: Area) -> &Pool<P> {
-        match area {
-            Area::Direct => &self.0.direct,
-            Area::Heap => &self.0.heap,
-        }
+        self.0.pool(area)
     }
 
     /// A block of at least `capacity` bytes.

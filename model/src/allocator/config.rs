@@ -16,6 +16,8 @@ pub enum Backend {
     /// The platform, for each buffer.
     #[default]
     Unpooled,
+    /// Ours: a recycler of blocks for each size class.
+    Millpond,
     /// Arenas of chunks, with a cache for each thread: [`PooledBackend`](super::pooled::PooledBackend).
     Pooled(PooledConfig),
     /// Magazines of chunks, as many as threads meet at: [`AdaptiveBackend`](super::adaptive::AdaptiveBackend).
@@ -85,7 +87,7 @@ impl From<Preset> for AllocatorConfig {
         let is_4_0 = preset == Preset::Netty4_0_43;
         let is_ours = preset == Preset::Millpond;
         Self {
-            backend: Backend::Unpooled,
+            backend: if is_ours { Backend::Millpond } else { Backend::Unpooled },
             shells: preset.into(),
             scheme: match preset {
                 Preset::Millpond => Scheme::OneWord,

@@ -4,6 +4,7 @@
 
 use super::adaptive::{AdaptiveBackend, Request};
 use super::config::{AllocatorConfig, Backend};
+use super::millpond::{MillpondBackend, MillpondMemory};
 use super::pooled::PooledBackend;
 use crate::Platform;
 use crate::memory::{Area, Memory, OutOfMemory, UnpooledBlock};
@@ -13,6 +14,7 @@ use core::marker::PhantomData;
 /// Gives the blocks of one allocator.
 pub(crate) enum Source<P: Platform> {
     Unpooled(PhantomData<P>),
+    Millpond(MillpondBackend<P>),
     Pooled(PooledBackend<P>),
     Adaptive(AdaptiveBackend<P>),
 }
@@ -21,8 +23,19 @@ impl<P: Platform> Source<P> {
     pub(super) fn new(domain: &Domain<P>, config: &AllocatorConfig) -> Self {
         match config.backend {
             Backend::Unpooled => Self::Unpooled(PhantomData),
+            Backend::Millpond => Self::Millpond(MillpondBackend::new(domain)),
             Backend::Pooled(config) => Self::Pooled(PooledBackend::new_in(domain, config)),
             Backend::Adaptive(config) => Self::Adaptive(AdaptiveBackend::new_on(config)),
+        }
+    }
+
+    /// A block that is there, by the short way; else see [`Source::allocate`].
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn reuse(&self, capacity: usize) -> Option<Memory<P>> {
+        match self {
+            Self::Millpond(backend) => backend.reuse(capacity).map(Memory::Millpond),
+            _ => None,
         }
     }
 
@@ -31,6 +44,10 @@ impl<P: Platform> Source<P> {
     pub(crate) fn allocate(&self, capacity: usize, area: Area) -> Result<Memory<P>, OutOfMemory> {
         match self {
             Self::Unpooled(_) => UnpooledBlock::allocate(capacity, area).map(Memory::Unpooled),
+            Self::Millpond(backend) => Ok(match backend.allocate(capacity, area)? {
+                MillpondMemory::Pooled(block) => Memory::Millpond(block),
+                MillpondMemory::Unpooled(block) => Memory::Unpooled(block),
+            }),
             Self::Pooled(backend) => backend.allocate(capacity, area).map(Memory::Pooled),
             Self::Adaptive(backend) => backend.allocate(capacity, area).map(|block| Memory::Adaptive(block, area)),
         }
@@ -51,7 +68,7 @@ impl<P: Platform> Source<P> {
     pub(super) fn adaptive(&self) -> Option<&AdaptiveBackend<P>> {
         match self {
             Self::Adaptive(backend) => Some(backend),
-            Self::Unpooled(_) | Self::Pooled(_) => None,
+            Self::Unpooled(_) | Self::Millpond(_) | Self::Pooled(_) => None,
         }
     }
 
@@ -59,7 +76,7 @@ impl<P: Platform> Source<P> {
     pub(super) fn pooled(&self) -> Option<&PooledBackend<P>> {
         match self {
             Self::Pooled(backend) => Some(backend),
-            Self::Unpooled(_) | Self::Adaptive(_) => None,
+            Self::Unpooled(_) | Self::Millpond(_) | Self::Adaptive(_) => None,
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::allocator::pooled::BlockPlace;
 use crate::leak::Access as Use;
 use crate::platform::{AtomicOps, CellOps};
 use crate::refcnt::IllegalCount;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::marker::PhantomData;
@@ -44,17 +45,33 @@ impl Mode {
     }
 }
 
-/// The shells pinned, in the order in which they were: few, unless the buffer has several components.
+/// The shells pinned, each once, in the order in which they were: few, unless the buffer has several components.
 pub(super) struct Pins<P: Platform> {
     few: [Option<NonNull<Shell<P>>>; 3],
     more: Vec<NonNull<Shell<P>>>,
+    /// The same as `more`, to look them up: there may be more components than a shell may have pins.
+    known: BTreeSet<NonNull<Shell<P>>>,
 }
 
 impl<P: Platform> Pins<P> {
-    const NONE: Self = Self { few: [None; 3], more: Vec::new() };
+    const NONE: Self = Self { few: [None; 3], more: Vec::new(), known: BTreeSet::new() };
+
+    fn has(&self, shell: NonNull<Shell<P>>) -> bool {
+        self.few.contains(&Some(shell)) || self.known.contains(&shell)
+    }
+
+    fn push(&mut self, shell: NonNull<Shell<P>>) {
+        match self.few.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(shell),
+            None => {
+                self.more.push(shell);
+                self.known.insert(shell);
+            }
+        }
+    }
 
     /// Pins `shell` and those on the way to its root, and gives the root. The bytes of what was derived are reached from there,
-    /// but a writer asks each shell. `skip` says which one is pinned already.
+    /// but a writer asks each shell.
     ///
     /// # Safety
     /// The shell is kept by a handle that stays until these pins end: the caller's, or one in the content of a pinned shell.
@@ -63,18 +80,14 @@ impl<P: Platform> Pins<P> {
         &mut self,
         mode: Mode,
         shell: NonNull<Shell<P>>,
-        mut skip: impl FnMut(NonNull<Shell<P>>) -> bool,
     ) -> Result<NonNull<Shell<P>>, IllegalCount> {
         let mut next = shell;
         loop {
             // SAFETY: kept by the caller's handle, or by the content of the shell pinned last.
             let shell = unsafe { next.as_ref() };
-            if !skip(next) {
+            if !self.has(next) {
                 mode.pin(shell).inspect_err(|refused| shell.note_if_dead(refused))?;
-                match self.few.iter_mut().find(|place| place.is_none()) {
-                    Some(place) => *place = Some(next),
-                    None => self.more.push(next),
-                }
+                self.push(next);
             }
             // SAFETY: the pin keeps the content as it is.
             let up = shell.content.with(|c| match unsafe { &*c } {
@@ -132,6 +145,15 @@ impl<P: Platform> Access<'_, P> {
     pub(super) fn root(&self) -> Option<&Shell<P>> {
         // SAFETY: kept by the handle, or by the content of its shell, which is pinned.
         self.root.map(|root| unsafe { root.as_ref() })
+    }
+
+    /// The access without the borrow that it began with.
+    ///
+    /// # Safety
+    /// It ends before the handle that it began with.
+    pub(super) unsafe fn unbound(self) -> Access<'static, P> {
+        let Self { start, direct, capacity, offset, mode, root, pins, .. } = self;
+        Access { start, direct, capacity, offset, mode, root, pins, _handle: PhantomData }
     }
 
     /// Bytes of the whole block of memory.
@@ -303,7 +325,7 @@ impl<P: Platform> Buffer<P> {
             });
         };
         // SAFETY: our handle keeps the shell, and the access borrows it.
-        let root = unsafe { pins.climb(mode, own, |_| false)?.as_ref() };
+        let root = unsafe { pins.climb(mode, own)?.as_ref() };
         // SAFETY: the pin keeps the content as it is.
         let start = root.content.with(|c| match unsafe { &*c } {
             Content::Memory(memory) => Some(memory.start()),

@@ -53,6 +53,7 @@ pub(super) use list::Components;
 use super::shell::{Content, Shell, ShellBox, ShellClass};
 use super::{Buffer, BufferError, Owned, View};
 use crate::allocator::{Allocator, AllocatorConfig};
+use crate::leak::Tracker;
 use crate::memory::Area;
 use crate::{Platform, Std};
 use alloc::boxed::Box;
@@ -70,6 +71,7 @@ pub struct Composite<P: Platform = Std>(Buffer<P>);
 impl<P: Platform> Allocator<P> {
     /// An empty composite of at most [`MAX_COMPONENTS`] components, with a count of one. What it needs for itself comes from the
     /// direct area.
+    #[track_caller]
     pub fn composite(&self) -> Composite<P> {
         self.composite_in(Area::Direct, MAX_COMPONENTS)
     }
@@ -81,7 +83,8 @@ impl<P: Platform> Allocator<P> {
     #[track_caller]
     pub fn composite_in(&self, area: Area, maximum: usize) -> Composite<P> {
         let shell = ShellBox::new(ShellClass::Composite, 0, self.config(), Some(self.common()));
-        Composite::begin(shell, area, maximum)
+        let tracker = if let Some(detector) = self.leak_detector() { detector.track() } else { None };
+        Composite::begin(shell, area, maximum, tracker)
     }
 }
 
@@ -92,15 +95,16 @@ impl<P: Platform> Composite<P> {
     /// If `maximum` is 0.
     #[track_caller]
     pub fn new(area: Area, maximum: usize) -> Self {
-        Self::begin(ShellBox::new(ShellClass::Composite, 0, &AllocatorConfig::default(), None), area, maximum)
+        Self::begin(ShellBox::new(ShellClass::Composite, 0, &AllocatorConfig::default(), None), area, maximum, None)
     }
 
     #[track_caller]
-    fn begin(shell: ShellBox<P>, area: Area, maximum: usize) -> Self {
+    fn begin(shell: ShellBox<P>, area: Area, maximum: usize, tracker: Option<Tracker<P>>) -> Self {
         assert!(maximum > 0, "a composite has room for a component");
         let content = Content::Composite(Box::new(Components::new(area, maximum)));
-        let shell = Shell::begin_alone(shell, content, 0, super::MAX_CAPACITY as u32);
-        Self(Buffer { shell: Some(shell), view: View::WHOLE })
+        let view = View { tracked: tracker.is_some(), ..View::WHOLE };
+        let shell = Shell::begin_alone(shell, content, 0, super::MAX_CAPACITY as u32, tracker);
+        Self(Buffer { shell: Some(shell), view })
     }
 
     /// One buffer of the readable bytes of all these: Netty's `Unpooled.wrappedBuffer`. Takes them over; those without a
@@ -306,7 +310,7 @@ impl<P: Platform> TryFrom<Buffer<P>> for Composite<P> {
     type Error = Buffer<P>;
 
     fn try_from(buffer: Buffer<P>) -> Result<Self, Buffer<P>> {
-        let whole = buffer.shell_class() == Some(ShellClass::Composite) && buffer.view.length.is_none();
+        let whole = buffer.is_whole_composite();
         if whole { Ok(Self(buffer)) } else { Err(buffer) }
     }
 }

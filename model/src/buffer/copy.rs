@@ -69,6 +69,7 @@ impl<P: Platform> Buffer<P> {
         let class = if area == Area::Heap { ShellClass::Heap } else { ShellClass::Direct };
         let shell = ShellBox::new(class, 0, &AllocatorConfig::default(), None);
         let content = Content::Memory(Memory::Unpooled(memory));
-        Ok(Self { shell: Some(Shell::begin_alone(shell, content, capacity as u32, maximum as u32)), view: View::WHOLE })
+        let shell = Shell::begin_alone(shell, content, capacity as u32, maximum as u32, None);
+        Ok(Self { shell: Some(shell), view: View::WHOLE })
     }
 }

@@ -42,6 +42,7 @@ impl<P: Platform> Owned<P> {
 }
 
 impl<P: Platform> From<Buffer<P>> for Owned<P> {
+    #[inline(always)]
     fn from(buffer: Buffer<P>) -> Self {
         Self(ManuallyDrop::new(buffer))
     }
@@ -61,8 +62,15 @@ impl<P: Platform> DerefMut for Owned<P> {
 }
 
 impl<P: Platform> Drop for Owned<P> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
+        if let Some(shell) = self.0.shell
+            && !self.0.view.unreleasable
+            // SAFETY: the handle is ours, and `self` is being dropped: it is not used again if it was given up.
+            && unsafe { Shell::end_alone(shell) }
+        {
+            return;
+        }
         // SAFETY: `self` is being dropped, so that the handle is not used again.
         let buffer = unsafe { ManuallyDrop::take(&mut self.0) };
         let _refused = Self::from(buffer).release(); // a double release has been noted already

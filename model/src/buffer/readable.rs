@@ -5,6 +5,7 @@
 use super::BufferError;
 use super::access::Access;
 use crate::{Platform, Std};
+use bytes::Buf;
 use core::fmt;
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -42,6 +43,24 @@ impl<P: Platform> Deref for Readable<'_, P> {
 impl<P: Platform> AsRef<[u8]> for Readable<'_, P> {
     fn as_ref(&self) -> &[u8] {
         self
+    }
+}
+
+impl<P: Platform> Buf for Readable<'_, P> {
+    fn remaining(&self) -> usize {
+        self.length
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self
+    }
+
+    /// The guard sees less; the handle's reader index stays.
+    fn advance(&mut self, n: usize) {
+        assert!(n <= self.length, "{n} bytes consumed of {}", self.length);
+        // SAFETY: within the bytes, or one past their end.
+        self.start = unsafe { self.start.add(n) };
+        self.length -= n;
     }
 }
 

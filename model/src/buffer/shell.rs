@@ -159,6 +159,7 @@ enum Held<P: Platform> {
 
 impl<P: Platform> Shell<P> {
     /// Starts a life in a shell that came from its pool, with one handle and a count of one.
+    #[inline(always)]
     pub(super) fn begin(
         home: Pooled<ShellBox<P>, P>,
         content: Content<P>,
@@ -172,21 +173,25 @@ impl<P: Platform> Shell<P> {
         shell
     }
 
-    /// As `begin`, in a shell that has no pool: it is freed after this life.
+    /// As `begin`, in a shell that has no pool: it is freed after this life. If it has an allocator, that decides whether it is
+    /// tracked.
+    #[track_caller]
     pub(super) fn begin_alone(
         shell: ShellBox<P>,
         content: Content<P>,
         capacity: u32,
         max_capacity: u32,
+        tracker: Option<Tracker<P>>,
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        unsafe { Self::start(shell, None, content, capacity, max_capacity, None) };
+        unsafe { Self::start(shell, None, content, capacity, max_capacity, tracker) };
         shell
     }
 
     /// # Safety
-    /// Nobody refers to the shell but the caller, or `home`.
+    /// Nobody refers to the shell but the caller, or `home`; it has neither tracker nor home.
+    #[inline(always)]
     unsafe fn start(
         shell: NonNull<Self>,
         home: Option<Pooled<ShellBox<P>, P>>,
@@ -200,9 +205,14 @@ impl<P: Platform> Shell<P> {
         this.capacity.store(capacity, Relaxed); // published by `revive`
         let ticket = Some(P::obtained(this.id));
         // SAFETY: nobody has a handle yet, so that nobody is in the cell.
-        this.content.with_mut(|c| unsafe { *c = content });
-        // SAFETY: as above.
-        this.life.with_mut(|l| unsafe { *l = Life { ticket, max_capacity, tracker: tracker.map(Box::new), home } });
+        this.content.with_mut(|c| unsafe {
+            if !matches!(*c, Content::Nothing) {
+                c.drop_in_place();
+            }
+            c.write(content); // not assigned: it is long, and would be looked through again
+        });
+        // SAFETY: as above; what is overwritten is empty.
+        this.life.with_mut(|l| unsafe { l.write(Life { ticket, max_capacity, tracker: tracker.map(Box::new), home }) });
         this.count.revive();
     }
 
@@ -291,6 +301,39 @@ impl<P: Platform> Shell<P> {
         // SAFETY: what an ended buffer held is given up by nobody else.
         unsafe { Self::follow(held) };
         result
+    }
+
+    /// [`Shell::end`] by the short way: of an untracked buffer of our own allocator, by its only handle, with a count of one and nobody
+    /// inside. Says whether it was one.
+    ///
+    /// # Safety
+    /// The handle is the caller's to give up; it is given up if the result is true.
+    #[inline]
+    #[track_caller]
+    pub(super) unsafe fn end_alone(shell: NonNull<Self>) -> bool {
+        // SAFETY: by the contract of this function; the shell is ours alone if we are the sole one.
+        let this = unsafe { shell.as_ref() };
+        // SAFETY: as above, by the first condition.
+        let is_plain = this.count.is_sole()
+            && this.content.with(|c| unsafe { matches!(&*c, Content::Memory(Memory::Millpond(_))) })
+            && this.tracker().is_none();
+        if !is_plain || !this.count.end_alone() {
+            return false;
+        }
+        let ticket = this.ticket();
+        P::note(ticket, Event::Released(0));
+        // SAFETY: nobody else refers to the shell. The content is destroyed where it is: it is long.
+        this.content.with_mut(|c| unsafe {
+            c.drop_in_place();
+            c.write(Content::Nothing);
+        });
+        P::note(ticket, Event::Deallocated);
+        // SAFETY: as above.
+        match this.life.with_mut(|l| unsafe { (*l).home.take() }) {
+            Some(home) => drop(home), // last: another thread may reuse the shell at once
+            None => drop(ShellBox(shell)),
+        }
+        true
     }
 
     /// Gives the handle up.

@@ -5,7 +5,8 @@
 
 use super::{CodecConfig, HandlerError};
 use crate::allocator::Allocator;
-use crate::buffer::{BufferError, Owned};
+use crate::buffer::{Buffer, BufferError, Composite, Owned, ShellClass};
+use crate::memory::Area;
 use crate::observe::Defect;
 use crate::{Platform, Std};
 use core::mem::replace;
@@ -45,25 +46,24 @@ impl MergeCumulator {
         cumulation: &mut Owned<P>,
         input: &Owned<P>,
     ) -> Result<(), HandlerError> {
-        let bytes = input.bytes()?;
-        match cumulation.put(&bytes) {
-            Ok(()) => Ok(()),
-            Err(BufferError::Memory(refused)) => Err(refused.into()),
-            // It is shared, read-only, at its limit, or being read.
-            Err(_) => self.expand(allocator, cumulation, &bytes),
+        match input.bytes().map(|bytes| cumulation.put(&bytes)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(BufferError::Memory(refused))) => Err(refused.into()),
+            // It is shared, read-only, at its limit, or being read; or the input isn't in one piece.
+            _ => self.expand(allocator, cumulation, input),
         }
     }
 
-    /// Replaces the cumulation by a copy with `more` behind it.
+    /// Replaces the cumulation by a copy with a copy of the input behind it.
     fn expand<P: Platform>(
         &self,
         allocator: &Allocator<P>,
         cumulation: &mut Owned<P>,
-        more: &[u8],
+        input: &Owned<P>,
     ) -> Result<(), HandlerError> {
-        let length = cumulation.readable() + more.len();
+        let length = cumulation.readable() + input.readable();
         let mut new = Owned::from(allocator.allocate(length.next_power_of_two())?);
-        let copied = cumulation.bytes().and_then(|bytes| new.put(&bytes)).and_then(|()| new.put(more));
+        let copied = append(&mut new, cumulation).and_then(|()| append(&mut new, input));
         if let Err(refused) = copied {
             if !self.releases_new || P::planted(Defect::CumulationLeak) {
                 drop(new.into_buffer()); // without a release
@@ -91,5 +91,66 @@ impl<P: Platform> Cumulator<P> for MergeCumulator {
             drop(input.into_buffer()); // without a release
         }
         merged
+    }
+}
+
+/// Puts the readable bytes of `from`, in how many pieces they ever are, behind those of `to`.
+fn append<P: Platform>(to: &mut Buffer<P>, from: &Buffer<P>) -> Result<(), BufferError> {
+    from.chunks()?.iter().try_for_each(|piece| to.put(piece))
+}
+
+/// Puts the input behind the cumulation without a copy: Netty's `COMPOSITE_CUMULATOR`. A decoder then finds its input in several
+/// pieces.
+#[derive(Clone, Copy, Debug)]
+pub struct CompositeCumulator;
+
+impl CompositeCumulator {
+    /// Adds the input to a composite that is nobody else's.
+    fn add<P: Platform>(cumulation: &mut Owned<P>, input: Owned<P>) -> Result<(), HandlerError> {
+        let whole = replace(cumulation, Owned::from(Buffer::empty())).into_buffer();
+        let (mut buffer, added) = match Composite::try_from(whole) {
+            Ok(mut composite) => {
+                let written = composite.writer_index();
+                let cut = if written < composite.capacity() { composite.set_capacity(written) } else { Ok(()) };
+                let added = cut.and_then(|()| composite.add_flattened_components(true, input.into_buffer()));
+                (Owned::from(composite.into_buffer()), added)
+            }
+            Err(part) => (Owned::from(part), Err(BufferError::NotComposite)),
+        };
+        core::mem::swap(cumulation, &mut buffer);
+        Ok(added?)
+    }
+
+    /// A composite of the cumulation and the input in the place of the cumulation.
+    fn compose<P: Platform>(
+        allocator: &Allocator<P>,
+        cumulation: &mut Owned<P>,
+        input: Owned<P>,
+    ) -> Result<(), HandlerError> {
+        let mut composite = Owned::from(allocator.composite_in(Area::Direct, usize::MAX).into_buffer());
+        let before = cumulation.retain()?; // so that it is still there if something fails
+        Self::add(&mut composite, Owned::from(before))?;
+        Self::add(&mut composite, input)?;
+        replace(cumulation, composite).release()?;
+        Ok(())
+    }
+}
+
+impl<P: Platform> Cumulator<P> for CompositeCumulator {
+    fn cumulate(
+        &self,
+        allocator: &Allocator<P>,
+        cumulation: &mut Owned<P>,
+        input: Owned<P>,
+    ) -> Result<(), HandlerError> {
+        if cumulation.readable() == 0 {
+            replace(cumulation, input).release()?;
+            return Ok(());
+        }
+        let is_ours = cumulation.shell_class() == Some(ShellClass::Composite) && cumulation.count() == 1;
+        if is_ours && !cumulation.is_read_only() {
+            return Self::add(cumulation, input);
+        }
+        Self::compose(allocator, cumulation, input)
     }
 }

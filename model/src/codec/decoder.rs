@@ -21,7 +21,7 @@ use super::resume;
 use super::{
     CodecConfig, Context, Cumulator, HandlerError, Inbound, MergeCumulator, Outputs, ReentrantRead, UserEvent,
 };
-use crate::buffer::{Buffer, Owned};
+use crate::buffer::{Buffer, Composite, Owned};
 use crate::message::Message;
 use crate::observe::Defect;
 use crate::release::OwnedMessage;
@@ -76,6 +76,8 @@ struct State<P: Platform> {
     cumulation: Option<Owned<P>>,
     /// How often the cumulation has become another buffer.
     since: u64,
+    /// Which of these buffers was read to its end and released last.
+    read: u64,
     /// It is the very buffer that was read, which nobody has copied yet.
     is_first: bool,
     /// Since bytes were discarded.
@@ -108,6 +110,7 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
         let state = State {
             cumulation: None,
             since: 0,
+            read: 0,
             is_first: false,
             reads: 0,
             is_decoding: false,
@@ -192,7 +195,7 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
                 other => return self.forward(context, Arrived::Message(other.into())),
             },
             Arrived::ReadComplete => {
-                self.discard(context);
+                self.discard();
                 Ok(Ok(()))
             }
             Arrived::InputShutdown | Arrived::Inactive => P::catch(|| self.end_input(context)),
@@ -207,7 +210,7 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
             self.cumulate(context, input)?;
             self.decode_all(context, &mut out)
         });
-        let settled = self.settle(context);
+        let settled = self.settle();
         out.fire(context);
         let removed = self.finish_waiting_removal(context);
         resume(decoded).and(settled).and(removed)
@@ -268,17 +271,18 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
     }
 
     /// Releases the cumulation if it is read, or is dead, which it can't be unless somebody released it who had no right to.
-    fn settle(&self, context: &dyn Context<P>) -> Result<(), HandlerError> {
+    fn settle(&self) -> Result<(), HandlerError> {
         let mut state = self.state.borrow_mut();
         state.reads += 1;
         let is_due = state.reads >= self.config.discard_after_reads;
         if state.cumulation.as_ref().is_some_and(|c| c.readable() == 0 || c.count() == 0) {
+            state.read = state.since;
             drop(state);
             return self.release();
         }
         drop(state);
         if is_due {
-            self.discard(context);
+            self.discard();
         }
         Ok(())
     }
@@ -382,33 +386,37 @@ impl<P: Platform, D: Decode<P>> ByteToMessageDecoder<D, P> {
         }
         match self.lend()? {
             Some(now) if now.since == lent.since => *lent = now,
+            _ if self.state.borrow().read == lent.since => lent.buffer.advance(lent.buffer.readable()),
             _ => {}
         }
         Ok(())
     }
 
-    /// Gives back the memory of bytes that have been read, if that is much, and nobody shares it.
-    fn discard(&self, context: &dyn Context<P>) {
-        self.state.borrow_mut().reads = 0;
-        let is_wasteful = |c: &Owned<P>| c.count() == 1 && c.readable() < c.capacity() / 2;
-        let is_due = |s: &State<P>| !s.is_first && s.cumulation.as_ref().is_some_and(is_wasteful);
-        if !is_due(&self.state.borrow()) {
-            return;
-        }
-        if let Some(mut cumulation) = self.take() {
-            compact(context, &mut cumulation);
-            self.put(cumulation, false, true);
+    /// Discards bytes that have been read, if they are many, and nobody shares them.
+    fn discard(&self) {
+        let mut state = self.state.borrow_mut();
+        state.reads = 0;
+        let is_first = state.is_first;
+        if let Some(cumulation) = state.cumulation.as_mut().filter(|c| !is_first && c.count() == 1) {
+            discard_read(cumulation);
         }
     }
 }
 
-/// Replaces the buffer by a copy of its readable bytes. Without memory for that it stays as it is.
-fn compact<P: Platform>(context: &dyn Context<P>, buffer: &mut Owned<P>) {
-    let Ok(new) = context.allocator().allocate(buffer.readable().next_power_of_two()) else { return };
-    let mut new = Owned::from(new);
-    if buffer.bytes().and_then(|bytes| new.put(&bytes)).is_ok() {
-        *buffer = new;
-    }
+/// Of a composite, whole components go; else the rest is moved. Where somebody is inside, it can wait.
+fn discard_read<P: Platform>(buffer: &mut Owned<P>) {
+    let whole = replace(buffer, Owned::from(Buffer::empty())).into_buffer();
+    let buffer_again = match Composite::try_from(whole) {
+        Ok(mut composite) => {
+            let _refused = composite.discard_read_components();
+            composite.into_buffer()
+        }
+        Err(mut buffer) => {
+            let _refused = buffer.discard_some_read_bytes();
+            buffer
+        }
+    };
+    *buffer = Owned::from(buffer_again);
 }
 
 impl<P: Platform, D: Decode<P>> Inbound<P> for ByteToMessageDecoder<D, P> {

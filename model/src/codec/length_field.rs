@@ -13,7 +13,7 @@
 
 use super::{Context, Decode, HandlerError, Outputs};
 use crate::Platform;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, BufferError};
 use core::cell::Cell;
 
 /// Where the length is, and what it means. Sizes in bytes, numbers big-endian.
@@ -44,11 +44,11 @@ impl LengthField {
         self.offset + self.width
     }
 
-    /// The length as it stands at the beginning of `bytes`, in which it is complete.
-    fn read(self, bytes: &[u8]) -> i64 {
+    /// The length as it stands in what is readable, in which it is complete, and stays so.
+    fn peek<P: Platform>(self, input: &Buffer<P>) -> Result<i64, BufferError> {
         let mut number = [0; 8];
-        number[8 - self.width..].copy_from_slice(&bytes[self.offset..self.end()]);
-        i64::from_be_bytes(number)
+        input.get(input.reader_index() + self.offset, &mut number[8 - self.width..])?;
+        Ok(i64::from_be_bytes(number))
     }
 }
 
@@ -114,7 +114,7 @@ impl<P: Platform> Decode<P> for LengthFieldFrameDecoder {
         if readable < start {
             return Ok(());
         }
-        let length = self.field.read(&input.bytes()?);
+        let length = self.field.peek(input)?;
         let frame = length.saturating_add(self.field.adjustment).saturating_add(start as i64);
         if length < 0 || frame < start as i64 {
             input.advance(start);

@@ -118,6 +118,10 @@ impl<P: Platform> Worker<P> {
         if deadline.is_some_and(|d| d <= began) {
             return;
         }
+        // What this thread has recycled for others would wait as long as it does. Channels of one application share their pools.
+        if let Some(channel) = self.private(|p| p.channels.first().cloned()) {
+            channel.hand_over();
+        }
         // SeqCst: before the look at the queue in the total order; see the module of `EventLoop`.
         shared.sleep.store(ASLEEP, Ordering::SeqCst);
         if self.is_idle() {

@@ -16,6 +16,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::cell::RefCell;
+use core::ptr::NonNull;
 
 /// The thread's variables have been destroyed already: it is ending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -35,6 +36,10 @@ pub trait LocalKey<T: 'static>: Send + Sync {
     /// Runs `f` on the running thread's value if there is one.
     #[track_caller]
     fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R>;
+    /// Where the running thread's value is, if there is one: the shortest way to it. It is there until it is removed, the
+    /// variable is dropped, or the thread ends.
+    #[track_caller]
+    fn peek(&self) -> Option<NonNull<T>>;
     /// Destroys the running thread's value now, and says whether there was one.
     #[track_caller]
     fn remove(&self) -> bool;
@@ -44,49 +49,99 @@ pub trait LocalKey<T: 'static>: Send + Sync {
 /// the program's code: POSIX's `PTHREAD_DESTRUCTOR_ITERATIONS` is 4 at least.
 const DESTRUCTOR_PASSES: usize = 8;
 
-struct Slot {
+/// A place for one value.
+pub struct Place {
+    /// Whose value it is; 0: nobody's.
     stamp: u64,
-    value: Rc<dyn Any>,
+    /// Where the value is.
+    address: *const (),
+    value: Option<Rc<dyn Any>>,
+}
+
+impl Place {
+    const EMPTY: Self = Self { stamp: 0, address: core::ptr::null(), value: None };
+
+    fn take(&mut self) -> Option<Rc<dyn Any>> {
+        self.stamp = 0;
+        self.value.take()
+    }
+}
+
+/// Where a table's places are, for who can't afford to ask.
+#[derive(Clone, Copy)]
+pub struct View {
+    places: *const Place,
+    len: usize,
+}
+
+impl View {
+    /// Of a table without places.
+    pub const EMPTY: Self = Self { places: core::ptr::null(), len: 0 };
+
+    /// Where the value at `index` is, if it belongs to the variable with `stamp`.
+    ///
+    /// # Safety
+    /// On the table's thread; the table lives, and has got no further places since [`Table::view`]. The stamp is not 0.
+    #[inline(always)]
+    pub unsafe fn find(self, index: usize, stamp: u64) -> Option<NonNull<()>> {
+        if index >= self.len {
+            return None;
+        }
+        // SAFETY: by the contract of this function there are `len` places; one with a stamp has an address.
+        unsafe {
+            let place = &*self.places.add(index);
+            if place.stamp == stamp { Some(NonNull::new_unchecked(place.address.cast_mut())) } else { None }
+        }
+    }
 }
 
 /// One thread's table of variables.
 #[derive(Default)]
 pub struct Table {
-    slots: RefCell<Vec<Option<Slot>>>,
+    places: RefCell<Vec<Place>>,
 }
 
 impl Table {
+    /// Where the places are now.
+    pub fn view(&self) -> View {
+        let places = self.places.borrow();
+        View { places: places.as_ptr(), len: places.len() }
+    }
+
     /// The value at `index` if it belongs to the variable with `stamp`.
     #[inline]
     pub fn get<T: 'static>(&self, index: usize, stamp: u64) -> Option<Rc<T>> {
-        let slots = self.slots.borrow();
-        let slot = slots.get(index)?.as_ref()?;
-        if slot.stamp != stamp {
+        let places = self.places.borrow();
+        let place = places.get(index)?;
+        if place.stamp != stamp {
             return None;
         }
-        let value = Rc::clone(&slot.value).downcast::<T>();
+        let value = place.value.clone()?.downcast::<T>();
         Some(value.unwrap_or_else(|_| unreachable!("a stamp belongs to one variable and so to one type")))
     }
 
-    /// Sets the value of the variable with `stamp`; a stale value of an earlier variable with this index is destroyed.
+    /// Sets the value of the variable with `stamp`, which isn't 0; a stale value of an earlier variable with this index is
+    /// destroyed. The places may move.
     pub fn set<T: 'static>(&self, index: usize, stamp: u64, value: Rc<T>) {
-        let mut slots = self.slots.borrow_mut();
-        if slots.len() <= index {
-            slots.resize_with(index + 1, || None);
+        assert!(stamp != 0, "0 is nobody's stamp");
+        let mut places = self.places.borrow_mut();
+        if places.len() <= index {
+            places.resize_with(index + 1, || Place::EMPTY);
         }
-        let stale = slots[index].replace(Slot { stamp, value });
-        drop(slots); // before the stale value's destructor, which may come back here
+        let stale = places[index].take();
+        places[index] = Place { stamp, address: Rc::as_ptr(&value).cast(), value: Some(value) };
+        drop(places); // before the stale value's destructor, which may come back here
         drop(stale);
     }
 
     /// Takes the value of the variable with `stamp` out.
     pub fn take(&self, index: usize, stamp: u64) -> Option<Rc<dyn Any>> {
-        let mut slots = self.slots.borrow_mut();
-        let slot = slots.get_mut(index)?;
-        if slot.as_ref()?.stamp != stamp {
+        let mut places = self.places.borrow_mut();
+        let place = places.get_mut(index)?;
+        if place.stamp != stamp {
             return None;
         }
-        slot.take().map(|s| s.value)
+        place.take()
     }
 
     /// Destroys all values in ascending order of index, calling `step` before each; repeats while destructors
@@ -96,12 +151,12 @@ impl Table {
             let mut any = false;
             let mut index = 0;
             loop {
-                let mut slots = self.slots.borrow_mut();
-                if index >= slots.len() {
+                let mut places = self.places.borrow_mut();
+                if index >= places.len() {
                     break;
                 }
-                let value = slots[index].take();
-                drop(slots);
+                let value = places[index].take();
+                drop(places);
                 if let Some(value) = value {
                     any = true;
                     step();

@@ -4,7 +4,7 @@
 //! machine code. This is the only file of the crate that names `std::sync`, `std::thread` or `std::time`.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
-use super::local::Table;
+use super::local::{Table, View};
 use super::{
     Arith, AtomicOps, CellOps, CounterOps, JoinOps, LocalGone, LocalKey, Lock, Panicked, Platform, SpawnError, StdWord,
     ThreadId, ThreadOps, Word,
@@ -236,13 +236,33 @@ struct Guarded(Table);
 impl Drop for Guarded {
     fn drop(&mut self) {
         self.0.clear(|| ());
+        VIEW.set(View::EMPTY);
     }
 }
 
+/// The number of a thread that has none yet.
+const UNNUMBERED: u32 = u32::MAX;
+
 thread_local! {
-    // Relaxed: only uniqueness matters.
-    static ID: ThreadId = ThreadId(NEXT_THREAD.fetch_add(1, Ordering::Relaxed));
+    static ID: ::std::cell::Cell<u32> = const { ::std::cell::Cell::new(UNNUMBERED) };
     static TABLE: Guarded = Guarded(Table::default());
+    /// Where the places of `TABLE` are: one load away, and never destroyed.
+    static VIEW: ::std::cell::Cell<View> = const { ::std::cell::Cell::new(View::EMPTY) };
+}
+
+/// Numbers the running thread.
+#[cold]
+fn number_thread() -> ThreadId {
+    let id = next_thread();
+    ID.set(id);
+    ThreadId(id)
+}
+
+/// The next thread's number.
+fn next_thread() -> u32 {
+    let id = NEXT_THREAD.fetch_add(1, Ordering::Relaxed); // Relaxed: only uniqueness matters
+    assert!(id < UNNUMBERED - 1, "2^32 threads");
+    id
 }
 
 /// A thread-local variable: an index into the thread's one table.
@@ -271,7 +291,11 @@ impl<T: 'static> LocalKey<T> for StdLocal<T> {
             Some(value) => value,
             None => {
                 let value = Rc::new(init()); // outside the table: it may use other variables
-                TABLE.try_with(|t| t.0.set(self.index, self.stamp, Rc::clone(&value))).map_err(|_| LocalGone)?;
+                let put = |t: &Guarded| {
+                    t.0.set(self.index, self.stamp, Rc::clone(&value));
+                    VIEW.set(t.0.view());
+                };
+                TABLE.try_with(put).map_err(|_| LocalGone)?;
                 value
             }
         };
@@ -281,6 +305,12 @@ impl<T: 'static> LocalKey<T> for StdLocal<T> {
     fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
         let value = TABLE.try_with(|t| t.0.get::<T>(self.index, self.stamp)).ok()??;
         Some(f(&value))
+    }
+
+    #[inline(always)]
+    fn peek(&self) -> Option<NonNull<T>> {
+        // SAFETY: the view is that of this thread's table: it is set when the table grows, and emptied before the table goes.
+        Some(unsafe { VIEW.get().find(self.index, self.stamp) }?.cast())
     }
 
     fn remove(&self) -> bool {
@@ -330,12 +360,11 @@ impl Platform for Std {
     type Local<T: 'static> = StdLocal<T>;
 
     fn spawn(name: String, f: impl FnOnce() + Send + 'static) -> Result<StdJoin, SpawnError> {
-        // Relaxed: only uniqueness matters.
-        let id = ThreadId(NEXT_THREAD.fetch_add(1, Ordering::Relaxed));
+        let id = next_thread();
         let join = thread::Builder::new()
             .name(name.clone())
             .spawn(move || {
-                ID_OVERRIDE.with(|o| o.set(Some(id)));
+                ID.set(id);
                 let result = catch_unwind(AssertUnwindSafe(f));
                 // Here rather than in the destructor of `TABLE`: other thread-locals of `std` are still alive.
                 TABLE.with(|t| t.0.clear(|| ()));
@@ -344,7 +373,7 @@ impl Platform for Std {
                 }
             })
             .map_err(|e| SpawnError { name, reason: e.to_string() })?;
-        let thread = StdThread { id, thread: join.thread().clone() };
+        let thread = StdThread { id: ThreadId(id), thread: join.thread().clone() };
         Ok(StdJoin { thread, join })
     }
 
@@ -352,12 +381,17 @@ impl Platform for Std {
         StdThread { id: Self::current_id(), thread: thread::current() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn current_id() -> ThreadId {
-        match ID_OVERRIDE.get() {
-            Some(id) => id,
-            None => ID.with(|id| *id),
+        match ID.get() {
+            UNNUMBERED => number_thread(),
+            id => ThreadId(id),
         }
+    }
+
+    #[inline(always)]
+    fn is_current(id: ThreadId) -> bool {
+        ID.get() == id.0 // a thread without a number is nobody
     }
 
     fn park() {
@@ -429,9 +463,4 @@ thread_local! {
     /// Where this thread's random numbers are; it starts where the standard library's hash keys start.
     static RANDOM: ::std::cell::Cell<u64> =
         ::std::cell::Cell::new(::std::hash::BuildHasher::hash_one(&::std::hash::RandomState::new(), 0));
-}
-
-thread_local! {
-    /// The number of a thread that `Std::spawn` started; it is drawn before the thread runs.
-    static ID_OVERRIDE: ::std::cell::Cell<Option<ThreadId>> = const { ::std::cell::Cell::new(None) };
 }

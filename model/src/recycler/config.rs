@@ -5,13 +5,16 @@
 use crate::preset::Preset;
 use serde::{Deserialize, Serialize};
 
-/// The two designs.
+/// The designs: Netty's two, and ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Generation {
     /// To 4.1.70: a stack a thread, and a side queue (`WeakOrderQueue`) a recycling thread and stack.
     A,
     /// From 4.1.71: one bounded queue a thread, and a batch in front of it.
     B,
+    /// Millpond: an array a thread; others collect what they recycle for it in batches, and hand each over with one exchange. It
+    /// gives back what it hasn't used for a while.
+    HandOver,
 }
 
 /// Generation A: how the owner admits objects that were never pooled before.
@@ -91,11 +94,11 @@ pub enum Guard {
 pub struct RecyclerConfig {
     /// The design.
     pub generation: Generation,
-    /// Objects a thread's own pool holds at most; 0 turns pooling off. B: at least 4.
+    /// Objects a thread's own pool holds at most; 0 turns pooling off. B: at least 4. Hand-over: and a batch in each other thread.
     pub max_capacity: u32,
-    /// Admission ratio. A: see [`RatioMode`]. B: of so many created objects the first is poolable; 0 or 1: all.
+    /// Admission ratio. A: see [`RatioMode`]. B: of so many created objects the first is poolable; 0 or 1: all. Hand-over: unused.
     pub ratio: u32,
-    /// What an ending thread does with its pools.
+    /// What an ending thread does with its pools. Hand-over: always removes them.
     pub owner_exit: OwnerExit,
 
     /// A: how the ratio is applied.
@@ -131,7 +134,8 @@ pub struct RecyclerConfig {
     /// A: a stack holds its thread (to 4.1.18, Netty commit 0276b6e0f6).
     pub stack_holds_thread: bool,
 
-    /// B: objects in the batch at most, and how many a refill takes. Used as 2 to `max_capacity` / 2.
+    /// B: objects in the batch at most, and how many a refill takes. Used as 2 to `max_capacity` / 2. Hand-over: objects of a batch,
+    /// used as 1 to `max_capacity` / 4.
     pub chunk_size: u32,
     /// B: the owner is known, and recycles into the batch (4.1.88+, for Netty's own kind of thread).
     pub owner_batch: bool,
@@ -310,13 +314,18 @@ impl RecyclerConfig {
     /// Generation B with its known defects mended: a pool of any kind of thread has a batch and is closed when its thread
     /// ends, with the batch dropped (Netty keeps it while an object is in use); what races with the closing is taken
     /// out again (Netty's check and offer are two steps); every double recycle is refused.
-    fn millpond() -> Self {
+    pub fn mended() -> Self {
         Self {
             batch_order: BatchOrder::Lifo,
             drop_batch_on_removal: true,
             recheck_after_offer: true,
             ..Self::netty_4_1_88()
         }
+    }
+
+    /// 16 objects a batch: from 8 on a larger one gains little, and is held up for longer.
+    fn millpond() -> Self {
+        Self { generation: Generation::HandOver, ratio: 1, chunk_size: 16, ..Self::mended() }
     }
 }
 

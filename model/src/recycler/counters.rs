@@ -37,6 +37,8 @@ pub(super) struct OwnCounters<P: Platform> {
     /// Dropped out of the pool because its owner ended.
     pub(super) dead: P::Counter,
     pub(super) lost: P::Counter,
+    /// Hand-over: given back because they were not used.
+    pub(super) unused: P::Counter,
 }
 
 /// Written by anybody.
@@ -48,6 +50,10 @@ pub(super) struct FarCounters<P: Platform> {
     pub(super) no_shared_capacity: P::Counter,
     pub(super) delayed_limit: P::Counter,
     pub(super) dead: P::Counter,
+    /// Hand-over: in batches that came when the pool was full.
+    pub(super) full_late: P::Counter,
+    /// Hand-over: in batches that came when the owner had ended.
+    pub(super) dead_late: P::Counter,
     pub(super) not_poolable: P::Counter,
     pub(super) forgotten: P::Counter,
     pub(super) refused: P::Counter,
@@ -79,6 +85,7 @@ impl<P: Platform> Default for Counters<P> {
             full_unlinked: Default::default(),
             dead: Default::default(),
             lost: Default::default(),
+            unused: Default::default(),
         };
         let far = FarCounters {
             stored: Default::default(),
@@ -87,6 +94,8 @@ impl<P: Platform> Default for Counters<P> {
             no_shared_capacity: Default::default(),
             delayed_limit: Default::default(),
             dead: Default::default(),
+            full_late: Default::default(),
+            dead_late: Default::default(),
             not_poolable: Default::default(),
             forgotten: Default::default(),
             refused: Default::default(),
@@ -117,34 +126,44 @@ impl<P: Platform> Counters<P> {
             Fate::Dropped(DropReason::DelayedLimit) => far.delayed_limit.add(1),
             Fate::Dropped(DropReason::OwnerDead) => far.dead.add(1),
             Fate::Dropped(DropReason::NotPoolable) => far.not_poolable.add(1),
+            Fate::Dropped(DropReason::Unused) => unreachable!("nothing is given back when it is recycled"),
         }
     }
 
     /// The numbers; those of the structures (owner, shared capacity, ...) are for the caller to fill in.
     pub(super) fn stats(&self) -> PoolStats {
+        self.stats_with(self.far.stored.get(), self.own.taken.get())
+    }
+
+    /// As [`Counters::stats`], when so many objects were stored by others, and so many taken over, besides those that came late.
+    pub(super) fn stats_with(&self, stored: u64, taken: u64) -> PoolStats {
         let (own, far) = (&self.own, &self.far);
+        let late = far.full_late.get() + far.dead_late.get();
+        let (stored, taken) = (stored + late, taken + late);
         let dropped = Drops {
             ratio: own.ratio.get() + own.ratio_transfer.get() + far.ratio.get(),
-            pool_full: own.full.get() + own.full_unlinked.get() + far.full.get(),
+            pool_full: own.full.get() + own.full_unlinked.get() + far.full.get() + far.full_late.get(),
             no_shared_capacity: far.no_shared_capacity.get(),
             delayed_limit: far.delayed_limit.get(),
-            owner_dead: own.dead.get() + far.dead.get(),
+            owner_dead: own.dead.get() + far.dead.get() + far.dead_late.get(),
             not_poolable: far.not_poolable.get(),
+            unused: own.unused.get(),
             lost: own.lost.get(),
         };
-        let left_pool = own.ratio_transfer.get() + own.full_unlinked.get() + own.dead.get() + own.lost.get();
+        let left_store = own.ratio_transfer.get() + own.full_unlinked.get() + own.dead.get() + own.lost.get();
+        let left_pool = left_store + own.unused.get() + late;
         // Wrapping: while threads are at work, one counter may be ahead of another; at rest the sum is right.
         let dropped_at_recycle = dropped.total().wrapping_sub(left_pool);
-        let recycled = (own.stored.get() + far.stored.get() + far.forgotten.get()).wrapping_add(dropped_at_recycle);
+        let recycled = (own.stored.get() + stored + far.forgotten.get()).wrapping_add(dropped_at_recycle);
         // Saturating: while threads are at work, an object may have been taken before it was counted as stored.
-        let queue_len = far.stored.get().saturating_sub(own.taken.get());
+        let queue_len = stored.saturating_sub(taken);
         PoolStats {
             created: own.created.get(),
             created_unpoolable: own.created_unpoolable.get(),
             reused: own.reused.get(),
             stored_by_owner: own.stored.get(),
-            stored_by_other: far.stored.get(),
-            transferred: own.taken.get(),
+            stored_by_other: stored,
+            transferred: taken,
             dropped,
             forgotten: far.forgotten.get(),
             retained: own.len.get() + queue_len,
@@ -177,12 +196,15 @@ impl<P: Platform> Counters<P> {
             (&self.own.full_unlinked, &pool.own.full_unlinked),
             (&self.own.dead, &pool.own.dead),
             (&self.own.lost, &pool.own.lost),
+            (&self.own.unused, &pool.own.unused),
             (&self.far.stored, &pool.far.stored),
             (&self.far.ratio, &pool.far.ratio),
             (&self.far.full, &pool.far.full),
             (&self.far.no_shared_capacity, &pool.far.no_shared_capacity),
             (&self.far.delayed_limit, &pool.far.delayed_limit),
             (&self.far.dead, &pool.far.dead),
+            (&self.far.full_late, &pool.far.full_late),
+            (&self.far.dead_late, &pool.far.dead_late),
             (&self.far.not_poolable, &pool.far.not_poolable),
             (&self.far.forgotten, &pool.far.forgotten),
             (&self.far.refused, &pool.far.refused),

@@ -13,6 +13,9 @@
 //! Three things that Java leaves to the collector are events here: a pool becomes unreachable, a dead thread is seen as
 //! gone, an unlinked queue is finalised. See [`Collect`] for when they happen.
 
+use super::hand_over::HandOver;
+use super::outbox::{Outbox, Parcel};
+use super::slot::Head;
 use super::weak_order_queue::SharedCapacity;
 use crate::Platform;
 use crate::platform::{AtomicOps, CellOps, CounterOps, LocalKey, Lock, ThreadId};
@@ -20,6 +23,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// When what nobody refers to any more is given up.
@@ -90,6 +94,9 @@ pub(super) struct ThreadRecord<P: Platform> {
     /// A pool that holds its thread has a clone.
     pub(super) pin: Arc<()>,
     delayed: P::Cell<DelayedMap<P>>,
+    outbox: Outbox<P>,
+    /// The thread's own pools of batched hand-over.
+    pools: P::Cell<Vec<Weak<HandOver<P>>>>,
 }
 
 /// `DELAYED_RECYCLED`: pool number -> where this thread puts that pool's objects.
@@ -151,7 +158,8 @@ impl<P: Platform> Drop for Dummy<P> {
     }
 }
 
-// SAFETY: `delayed` is touched by the record's thread only, by the contract of `ThreadRecord::map`; the rest is `Send + Sync`.
+// SAFETY: `delayed`, `pools` and the cells of `outbox` are touched by the record's thread only, by the contracts of
+// `ThreadRecord::map` and `Outbox` and in `Inner`; what is in them is `Send + Sync`, and so is the rest.
 unsafe impl<P: Platform> Send for ThreadRecord<P> {}
 // SAFETY: as above.
 unsafe impl<P: Platform> Sync for ThreadRecord<P> {}
@@ -167,6 +175,8 @@ impl<P: Platform> Drop for ThreadSlot<P> {
         // SAFETY: this is the record's thread. The entries are destroyed outside: that may run destructors of objects.
         let entries = self.record.delayed.with_mut(|map| unsafe { core::mem::take(&mut (*map).entries) });
         drop(entries);
+        // SAFETY: as above.
+        unsafe { self.record.outbox.flush() };
         // Release: pairs with the Acquire in `is_gone`; what the thread did to its queues happened before.
         self.record.dead.store(true, Release);
         if self.record.eager
@@ -231,7 +241,11 @@ impl<P: Platform> Inner<P> {
 
     /// Runs `f` on the running thread's record; `None` when the thread is past its end.
     pub(super) fn with_record<R>(self: &Arc<Self>, f: impl FnOnce(&Arc<ThreadRecord<P>>) -> R) -> Option<R> {
-        self.local.with(|| self.register_thread(), |slot| f(&slot.record)).ok()
+        match self.local.peek() {
+            // SAFETY: the running thread's value, which stays while the domain is there and the thread runs.
+            Some(slot) => Some(f(unsafe { &slot.as_ref().record })),
+            None => self.local.with(|| self.register_thread(), |slot| f(&slot.record)).ok(),
+        }
     }
 
     fn register_thread(self: &Arc<Self>) -> ThreadSlot<P> {
@@ -242,9 +256,48 @@ impl<P: Platform> Inner<P> {
             gone: P::Atomic::new(false),
             pin: Arc::new(()),
             delayed: P::Cell::new(DelayedMap { used: false, seen_epoch: 0, entries: BTreeMap::new() }),
+            outbox: Outbox::new(),
+            pools: P::Cell::new(Vec::new()),
         });
         self.registry.lock().threads.push(Arc::clone(&record));
         ThreadSlot { record, domain: Arc::downgrade(self) }
+    }
+
+    /// Posts an object to the pool that it belongs to; hands it over at once when the thread is past its end.
+    ///
+    /// # Safety
+    /// The object is of `pool` and the caller's alone, and not used again.
+    pub(super) unsafe fn post(self: &Arc<Self>, pool: &HandOver<P>, head: NonNull<Head<P>>) {
+        // SAFETY: the running thread's outbox; the caller's object.
+        if self.with_record(|record| unsafe { record.outbox.post(pool, head) }).is_none() {
+            // SAFETY: the caller's object.
+            unsafe {
+                head.as_ref().set_next(ptr::null_mut());
+                HandOver::deliver(Parcel { first: head, last: head, len: 1 });
+            }
+        }
+    }
+
+    /// Hands over what the running thread has recycled for others.
+    pub(super) fn flush(&self) {
+        // SAFETY: the running thread's outbox.
+        self.local.with_existing(|slot| unsafe { slot.record.outbox.flush() });
+    }
+
+    /// The running thread has a new pool.
+    pub(super) fn add_pool(self: &Arc<Self>, pool: &Arc<HandOver<P>>) {
+        self.with_record(|record| {
+            // SAFETY: the running thread's cell; the pools are destroyed elsewhere, only their memory goes here.
+            record.pools.with_mut(|pools| unsafe {
+                (*pools).retain(|p| p.strong_count() > 0);
+                (*pools).push(Arc::downgrade(pool));
+            });
+        });
+    }
+
+    /// Objects for the pool of this number in all outboxes.
+    pub(super) fn posted(&self, number: u64) -> u64 {
+        self.registry.lock().threads.iter().map(|thread| thread.outbox.posted(number)).sum()
     }
 
     /// The next side queue's number.
@@ -312,6 +365,23 @@ impl<P: Platform> Domain<P> {
             }),
             local: P::Local::new(),
         }))
+    }
+
+    /// Hands over what the running thread has recycled for other threads: a few objects for each at most, which would else stay
+    /// with this thread until it recycles more. A thread calls it before it waits for something; one that ends does it by itself.
+    pub fn flush(&self) {
+        self.0.flush();
+    }
+
+    /// Gives up what the running thread's pools of batched hand-over haven't needed since the last time, or since they last looked
+    /// by themselves. A thread that calls it twice with no operation between keeps nothing.
+    pub fn trim(&self) {
+        // SAFETY: the running thread's cell, which is left before a pool is touched.
+        let pools = self.0.local.with_existing(|slot| slot.record.pools.with(|pools| unsafe { (*pools).clone() }));
+        for pool in pools.iter().flatten().filter_map(Weak::upgrade) {
+            // SAFETY: the running thread's pool.
+            unsafe { pool.trim() };
+        }
     }
 
     /// One garbage collection: pools of dead threads that nobody refers to are given up, dead threads that no pool holds

@@ -3,11 +3,13 @@
 //! **Invariant: an inspection changes nothing.** It is exact because its caller vouches that the pool is quiescent.
 
 use super::local_pool::LocalPool;
-use super::pool::{Pool, Store};
+use super::pool::{Core, Pool, Store};
+use super::slot::{Head, Slot};
 use super::stack::{Queue, Stack};
 use crate::Platform;
 use crate::platform::{AtomicOps, CellOps, ThreadId};
 use alloc::vec::Vec;
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Acquire;
 
 /// An element that isn't there: a hole left by an error.
@@ -33,6 +35,8 @@ pub enum StoreInspection {
     A(StackInspection),
     /// Generation B.
     B(LocalPoolInspection),
+    /// Batched hand-over.
+    HandOver(HandOverInspection),
 }
 
 /// A stack and its side queues.
@@ -84,6 +88,31 @@ pub struct LocalPoolInspection {
     pub batch: Vec<i64>,
     /// Whether the pool knows its owner.
     pub owner_known: bool,
+}
+
+/// A pool of batched hand-over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HandOverInspection {
+    /// Objects in the array, bottom to top.
+    pub array: Vec<i64>,
+    /// Objects that others have handed over, in the order in which the owner takes them.
+    pub waiting: Vec<i64>,
+}
+
+impl<T: Send + 'static, P: Platform> Core<T, P> {
+    /// The inside of every pool, in order of creation; `id` names an object.
+    ///
+    /// # Safety
+    /// No thread is inside a pool, and what they did there happened before.
+    pub(super) unsafe fn inspect(&self, id: &impl Fn(&T) -> i64) -> Vec<PoolInspection> {
+        // SAFETY: by the contract of this function.
+        let mut pools: Vec<_> = self.pools().iter().map(|pool| unsafe { pool.inspect(id) }).collect();
+        // SAFETY: as above; the slots of this recycler hold `T`s, which are in no use.
+        let id = |head: NonNull<Head<P>>| unsafe { id(&*head.cast::<Slot<T, P>>().as_ref().value()) };
+        // SAFETY: as above.
+        pools.extend(self.hand_overs().iter().map(|pool| unsafe { pool.inspect(&id) }));
+        pools
+    }
 }
 
 impl<T: Send + 'static, P: Platform> Pool<T, P> {

@@ -22,14 +22,14 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 /// What only the owner touches.
-pub(super) struct Owned<T, P: Platform> {
+pub(super) struct Owned<T: Send + 'static, P: Platform> {
     /// Youngest at the back.
     pub(super) batch: VecDeque<Arc<Node<T, P>>>,
     /// `ratioCounter`.
     pub(super) gate: u32,
 }
 
-pub(super) struct LocalPool<T: 'static, P: Platform> {
+pub(super) struct LocalPool<T: Send + 'static, P: Platform> {
     pub(super) owned: P::Cell<Owned<T, P>>,
     pub(super) queue: MpscQueue<Node<T, P>, P>,
     /// Netty: the reference to the queue is not null.
@@ -42,9 +42,9 @@ pub(super) struct LocalPool<T: 'static, P: Platform> {
 }
 
 // SAFETY: nodes move between threads: T: Send. `owned` is touched by the owner only, by the contracts below.
-unsafe impl<T: Send, P: Platform> Send for LocalPool<T, P> {}
+unsafe impl<T: Send + 'static, P: Platform> Send for LocalPool<T, P> {}
 // SAFETY: as above.
-unsafe impl<T: Send, P: Platform> Sync for LocalPool<T, P> {}
+unsafe impl<T: Send + 'static, P: Platform> Sync for LocalPool<T, P> {}
 
 /// Where a recycle comes from.
 pub(super) struct From {

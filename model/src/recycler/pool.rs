@@ -5,16 +5,20 @@
 //!
 //! ```text
 //!   Core (a recycler) ── thread-local ──> Pool ──> Store::A Stack | Store::B LocalPool ──> Node, Node, ...
-//!     │  └─ pools: weak, or strong while collection is withheld     ^
-//!     └──> Scope: config, kind, domain <── Pool      Home::Pool ────┘ of each object in use
+//!     │  │ └─ pools: weak, or strong while collection is withheld     ^
+//!     │  │                                        Home::Pool ──────┘ of each object in use
+//!     │  └─────────── thread-local ──> Seat ──> HandOver <──> Slot, Slot, ...   (counted by its objects; emptied when its owner ends)
+//!     └──> Scope: config, kind, domain <── Pool, HandOver
 //! ```
 
 use super::config::{Generation, OwnerExit, RecyclerConfig};
 use super::counters::{Counters, bump};
 use super::domain::{Collect, Collectable, Collected, Inner};
 use super::error::RecyclerError;
+use super::hand_over::HandOver;
 use super::local_pool::{From, LocalPool};
 use super::node::Node;
+use super::slot::{Head, Slot};
 use super::stack::{Around, Stack};
 use super::stats::{PoolStats, RecyclerStats};
 use crate::Platform;
@@ -24,6 +28,7 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// What a recycler's pools share.
@@ -32,10 +37,10 @@ pub(super) struct Scope<P: Platform> {
     pub(super) kind: Kind,
     pub(super) domain: Arc<Inner<P>>,
     /// The history of pools that are gone, and of objects without one.
-    rest: Counters<P>,
+    pub(super) rest: Counters<P>,
 }
 
-pub(super) enum Store<T: 'static, P: Platform> {
+pub(super) enum Store<T: Send + 'static, P: Platform> {
     A(Stack<T, P>),
     B(LocalPool<T, P>),
 }
@@ -60,6 +65,7 @@ impl<T: Send + 'static, P: Platform> Pool<T, P> {
         let store = match config.generation {
             Generation::A => Store::A(Stack::new(config, &counters, scope.domain.policy == Collect::Withheld)),
             Generation::B => Store::B(LocalPool::new(config)),
+            Generation::HandOver => unreachable!("it has pools of its own kind"),
         };
         let holds = config.generation == Generation::A && config.stack_holds_thread;
         Self {
@@ -234,12 +240,26 @@ struct Registered<T: Send + 'static, P: Platform> {
     keep: Option<Arc<Pool<T, P>>>,
 }
 
+/// The thread-local value of a pool of batched hand-over: its destructor tells that the owner ended.
+struct Seat<P: Platform>(Arc<HandOver<P>>);
+
+impl<P: Platform> Drop for Seat<P> {
+    fn drop(&mut self) {
+        // SAFETY: the thread-local's destructor runs on the owner's thread.
+        unsafe { self.0.leave() };
+    }
+}
+
 /// A recycler.
 pub(super) struct Core<T: Send + 'static, P: Platform> {
     scope: Arc<Scope<P>>,
     make: Box<dyn Fn() -> T + Send + Sync>,
+    /// Generations A and B.
     local: P::Local<PoolSlot<T, P>>,
     pools: P::Mutex<Vec<Registered<T, P>>>,
+    /// Batched hand-over.
+    seats: P::Local<Seat<P>>,
+    hand_overs: P::Mutex<Vec<Weak<HandOver<P>>>>,
 }
 
 impl<T: Send + 'static, P: Platform> Core<T, P> {
@@ -253,14 +273,90 @@ impl<T: Send + 'static, P: Platform> Core<T, P> {
             panic!("unusable recycler configuration: {error}");
         }
         let scope = Scope { config, kind, domain: Arc::clone(domain), rest: Counters::default() };
-        let core =
-            Arc::new(Self { scope: Arc::new(scope), make, local: P::Local::new(), pools: P::Mutex::new(Vec::new()) });
+        let core = Arc::new(Self {
+            scope: Arc::new(scope),
+            make,
+            local: P::Local::new(),
+            pools: P::Mutex::new(Vec::new()),
+            seats: P::Local::new(),
+            hand_overs: P::Mutex::new(Vec::new()),
+        });
         let weak = Arc::downgrade(&core);
         domain.register_recycler(weak);
         core
     }
 
-    /// An object, reused or new.
+    /// An object for an exclusive owner, reused or new: the short way, for batched hand-over.
+    #[inline]
+    #[track_caller]
+    pub(super) fn lend(&self) -> NonNull<Slot<T, P>> {
+        if let Some(seat) = self.seats.peek()
+            // SAFETY: the running thread's value, which stays while the recycler is there and the thread runs.
+            && let Some(head) = unsafe { seat.as_ref().0.pop() }
+        {
+            return head.cast();
+        }
+        self.lend_slow()
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn lend_slow(&self) -> NonNull<Slot<T, P>> {
+        let config = &self.scope.config;
+        if config.generation == Generation::HandOver && config.max_capacity > 0 {
+            match self.seats.with(|| self.new_seat(), |seat| Arc::clone(&seat.0)) {
+                Ok(pool) => return self.lend_from(pool),
+                Err(_) => return Node::lend(self.get_without_pool()), // the thread is past its end
+            }
+        }
+        match self.get() {
+            Ok(obtained) => Node::lend(obtained),
+            Err(error) => unreachable!("an exclusive owner can't recycle twice: {error}"),
+        }
+    }
+
+    #[track_caller]
+    fn lend_from(&self, pool: Arc<HandOver<P>>) -> NonNull<Slot<T, P>> {
+        // SAFETY: the running thread's own pool.
+        if let Some(head) = unsafe { pool.pop_slow() } {
+            return head.cast();
+        }
+        let value = (self.make)();
+        // SAFETY: as above.
+        unsafe { pool.count_created() };
+        let slot = Box::into_raw(Box::new(Slot::new(value, HandOver::gate(pool), self.scope.kind)));
+        // SAFETY: nobody else has it.
+        unsafe { (*slot).head.obtain() };
+        NonNull::new(slot).unwrap_or_else(|| unreachable!("a `Box` is somewhere"))
+    }
+
+    fn new_seat(&self) -> Seat<P> {
+        // SAFETY: `lend_from` gives it boxed slots of `T`, which is Send.
+        let pool = unsafe { HandOver::new(&self.scope, destroy::<T, P>) };
+        let mut pools = self.hand_overs.lock();
+        pools.retain(|p| p.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        drop(pools);
+        self.scope.domain.add_pool(&pool);
+        Seat(pool)
+    }
+
+    /// Gives up what the running thread's pool hasn't needed.
+    pub(super) fn trim(&self) {
+        let pool = self.seats.with_existing(|seat| Arc::clone(&seat.0));
+        if let Some(pool) = pool {
+            // SAFETY: the running thread's own pool.
+            unsafe { pool.trim() };
+        }
+    }
+
+    /// Hands over what the running thread has recycled for others.
+    pub(super) fn flush(&self) {
+        self.scope.domain.flush();
+    }
+
+    /// An object, reused or new: of generations A and B.
     #[track_caller]
     pub(super) fn get(&self) -> Result<Obtained<T, P>, RecyclerError> {
         let config = &self.scope.config;
@@ -271,7 +367,7 @@ impl<T: Send + 'static, P: Platform> Core<T, P> {
         let Ok(pool) = pool else { return Ok(self.get_without_pool()) };
         // SAFETY: the running thread's own pool.
         if let Some(node) = unsafe { pool.take()? } {
-            let ticket = P::obtained(node.id);
+            let ticket = P::obtained(node.slot.head.id);
             return Ok(Obtained { node, ticket, home: Home::Pool(pool) });
         }
         let poolable = match &pool.store {
@@ -287,7 +383,7 @@ impl<T: Send + 'static, P: Platform> Core<T, P> {
             bump(&pool.counters.own.created_unpoolable, 1);
             Home::Nowhere(Arc::downgrade(&pool), Arc::clone(&self.scope))
         };
-        Ok(Obtained { ticket: P::obtained(node.id), node, home })
+        Ok(Obtained { ticket: P::obtained(node.slot.head.id), node, home })
     }
 
     /// Pooling is off, or the thread is past its end.
@@ -296,7 +392,11 @@ impl<T: Send + 'static, P: Platform> Core<T, P> {
         let node = Arc::new(Node::new((self.make)(), self.scope.kind));
         self.scope.rest.own.created.add(1); // not `bump`: every thread counts here
         self.scope.rest.own.created_unpoolable.add(1);
-        Obtained { ticket: P::obtained(node.id), node, home: Home::Nowhere(Weak::new(), Arc::clone(&self.scope)) }
+        Obtained {
+            ticket: P::obtained(node.slot.head.id),
+            node,
+            home: Home::Nowhere(Weak::new(), Arc::clone(&self.scope)),
+        }
     }
 
     fn new_pool(&self) -> Arc<Pool<T, P>> {
@@ -313,14 +413,29 @@ impl<T: Send + 'static, P: Platform> Core<T, P> {
         self.pools.lock().iter().filter_map(|r| r.pool.upgrade()).collect()
     }
 
+    /// As `pools`, for batched hand-over.
+    pub(super) fn hand_overs(&self) -> Vec<Arc<HandOver<P>>> {
+        self.hand_overs.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
     pub(super) fn stats(&self) -> RecyclerStats {
-        let pools = self.pools();
+        let (pools, hand_overs) = (self.pools(), self.hand_overs());
+        let of_hand_over = hand_overs.iter().map(|p| p.stats(self.scope.domain.posted(p.number)));
         RecyclerStats {
             kind: self.scope.kind,
-            pools: pools.iter().map(|p| p.stats()).collect(),
+            pools: pools.iter().map(|p| p.stats()).chain(of_hand_over).collect(),
             rest: self.scope.rest.stats(),
         }
     }
+}
+
+/// Destroys what `lend_from` made.
+///
+/// # Safety
+/// It made it, and nobody else has it.
+unsafe fn destroy<T, P: Platform>(head: NonNull<Head<P>>) {
+    // SAFETY: by the contract of this function.
+    drop(unsafe { Box::from_raw(head.cast::<Slot<T, P>>().as_ptr()) });
 }
 
 impl<T: Send + 'static, P: Platform> Collectable for Core<T, P> {

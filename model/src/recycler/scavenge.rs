@@ -207,7 +207,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
 }
 
 /// Takes an object out of its slot if its ids agree; the owner confirms the id of the queue.
-fn confirm<T, P: Platform>(slot: &mut Option<Stored<T, P>>) -> Result<Stored<T, P>, RecyclerError> {
+fn confirm<T: Send + 'static, P: Platform>(slot: &mut Option<Stored<T, P>>) -> Result<Stored<T, P>, RecyclerError> {
     let stored = slot.take().ok_or(RecyclerError::NullSlot)?;
     let last = stored.node.last.load(Relaxed); // plain fields
     match stored.node.confirmed.load(Relaxed) {

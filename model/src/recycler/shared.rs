@@ -3,7 +3,7 @@
 //! **Invariant: a handle gives shared references only, and the pool counts references**, so that a double or a stale recycle
 //! is a wrong result that a test can look for, never a memory error.
 
-use super::config::RecyclerConfig;
+use super::config::{Generation, RecyclerConfig};
 use super::domain::Domain;
 use super::error::RecyclerError;
 use super::inspect::PoolInspection;
@@ -30,7 +30,7 @@ impl<T: Send + Sync + 'static, P: Platform> Clone for SharedRecycler<T, P> {
 }
 
 impl<T: Send + Sync + 'static, P: Platform> SharedRecycler<T, P> {
-    /// A recycler in `domain`.
+    /// A recycler in `domain`. Batched hand-over needs exclusive owners: generation B serves in its place.
     ///
     /// # Panics
     /// If [`RecyclerConfig::validate`] fails.
@@ -40,6 +40,10 @@ impl<T: Send + Sync + 'static, P: Platform> SharedRecycler<T, P> {
         config: RecyclerConfig,
         make: impl Fn() -> T + Send + Sync + 'static,
     ) -> Self {
+        let config = match config.generation {
+            Generation::HandOver => RecyclerConfig { generation: Generation::B, ..config },
+            Generation::A | Generation::B => config,
+        };
         Self(Core::new(&domain.0, kind, config, Box::new(make)))
     }
 
@@ -65,7 +69,7 @@ impl<T: Send + Sync + 'static, P: Platform> SharedRecycler<T, P> {
     /// No thread is inside a pool of this recycler, and what they did there happened before.
     pub unsafe fn inspect(&self, id: impl Fn(&T) -> i64) -> Vec<PoolInspection> {
         // SAFETY: by the contract of this function.
-        self.0.pools().iter().map(|pool| unsafe { pool.inspect(&id) }).collect()
+        unsafe { self.0.inspect(&id) }
     }
 }
 

@@ -31,7 +31,7 @@ use core::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 pub(super) type Queue<T, P> = WeakOrderQueue<T, P>;
 
 /// What only the owner touches.
-pub(super) struct Owned<T, P: Platform> {
+pub(super) struct Owned<T: Send + 'static, P: Platform> {
     /// The stack. `None` is a hole: up to 4.1.43 a pop that fails leaves one (Netty #9731).
     pub(super) elements: Vec<Option<Arc<Node<T, P>>>>,
     /// Holes among them. They stay: a pop that meets one fails and leaves it.
@@ -46,7 +46,7 @@ pub(super) struct Owned<T, P: Platform> {
     pub(super) grave: Vec<Arc<Node<T, P>>>,
 }
 
-pub(super) struct Stack<T, P: Platform> {
+pub(super) struct Stack<T: Send + 'static, P: Platform> {
     pub(super) owned: P::Cell<Owned<T, P>>,
     /// The newest queue. The list holds one count of each queue in it.
     pub(super) head: P::Atomic<*mut Queue<T, P>>,
@@ -58,9 +58,9 @@ pub(super) struct Stack<T, P: Platform> {
 }
 
 // SAFETY: nodes move between threads: T: Send. `owned` is touched by the owner only, by the contracts below.
-unsafe impl<T: Send, P: Platform> Send for Stack<T, P> {}
+unsafe impl<T: Send + 'static, P: Platform> Send for Stack<T, P> {}
 // SAFETY: as above.
-unsafe impl<T: Send, P: Platform> Sync for Stack<T, P> {}
+unsafe impl<T: Send + 'static, P: Platform> Sync for Stack<T, P> {}
 
 /// What an operation needs of the pool around the stack.
 pub(super) struct Around<'a, P: Platform> {
@@ -332,7 +332,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
     }
 }
 
-impl<T, P: Platform> Drop for Stack<T, P> {
+impl<T: Send + 'static, P: Platform> Drop for Stack<T, P> {
     fn drop(&mut self) {
         let owned = self.owned.get_mut();
         let mut rest: Vec<_> = owned.elements.drain(..).flatten().collect();

@@ -26,8 +26,16 @@ pub struct Drops {
     pub owner_dead: u64,
     /// Never poolable.
     pub not_poolable: u64,
+    /// Hand-over: given back because the pool had not needed them for a while.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unused: u64,
     /// Lost in a transfer or a pop that failed because of a double recycle.
     pub lost: u64,
+}
+
+/// What only one generation has isn't written for the others.
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 impl Drops {
@@ -40,11 +48,12 @@ impl Drops {
             DropReason::DelayedLimit => &mut self.delayed_limit,
             DropReason::OwnerDead => &mut self.owner_dead,
             DropReason::NotPoolable => &mut self.not_poolable,
+            DropReason::Unused => &mut self.unused,
         } += 1;
     }
 
     /// The numbers by reason, in the order of [`DropReason`]; `lost` has none.
-    pub fn by_reason(&self) -> [(DropReason, u64); 6] {
+    pub fn by_reason(&self) -> [(DropReason, u64); 7] {
         [
             (DropReason::Ratio, self.ratio),
             (DropReason::PoolFull, self.pool_full),
@@ -52,6 +61,7 @@ impl Drops {
             (DropReason::DelayedLimit, self.delayed_limit),
             (DropReason::OwnerDead, self.owner_dead),
             (DropReason::NotPoolable, self.not_poolable),
+            (DropReason::Unused, self.unused),
         ]
     }
 
@@ -63,6 +73,7 @@ impl Drops {
             + self.delayed_limit
             + self.owner_dead
             + self.not_poolable
+            + self.unused
             + self.lost
     }
 }
@@ -214,6 +225,7 @@ impl AddAssign for Drops {
         self.delayed_limit += o.delayed_limit;
         self.owner_dead += o.owner_dead;
         self.not_poolable += o.not_poolable;
+        self.unused += o.unused;
         self.lost += o.lost;
     }
 }
@@ -352,10 +364,14 @@ impl fmt::Display for RecyclerStats {
             writeln!(f)?;
         }
         let d = total.dropped;
-        writeln!(
+        write!(
             f,
             "  dropped: ratio {}, pool full {}, no shared capacity {}, delayed limit {}, owner dead {}, not poolable {}, lost {}",
             d.ratio, d.pool_full, d.no_shared_capacity, d.delayed_limit, d.owner_dead, d.not_poolable, d.lost
-        )
+        )?;
+        if d.unused > 0 {
+            write!(f, ", unused {}", d.unused)?;
+        }
+        writeln!(f)
     }
 }

@@ -79,14 +79,14 @@ impl<P: Platform> SharedCapacity<P> {
 }
 
 /// An object in a slot, with the ticket that it was recycled on.
-pub(super) struct Stored<T, P: Platform> {
+pub(super) struct Stored<T: Send + 'static, P: Platform> {
     pub(super) node: Arc<Node<T, P>>,
     pub(super) ticket: P::Ticket,
 }
 
 type Slot<T, P> = <P as Platform>::Cell<Option<Stored<T, P>>>;
 
-pub(super) struct Link<T, P: Platform> {
+pub(super) struct Link<T: Send + 'static, P: Platform> {
     /// Not the last field: whether a `Link` has a size must not depend on the type of a pointer to it.
     next: P::Atomic<*mut Link<T, P>>,
     slots: Box<[Slot<T, P>]>,
@@ -94,7 +94,7 @@ pub(super) struct Link<T, P: Platform> {
     write: P::Atomic<u32>,
 }
 
-impl<T, P: Platform> Link<T, P> {
+impl<T: Send + 'static, P: Platform> Link<T, P> {
     fn allocate(capacity: u32) -> *mut Self {
         Box::into_raw(Box::new(Self {
             slots: (0..capacity).map(|_| P::Cell::new(None)).collect(),
@@ -106,13 +106,13 @@ impl<T, P: Platform> Link<T, P> {
 }
 
 /// One link's unread part, as the owner sees it.
-pub(super) struct Unread<'a, T, P: Platform> {
+pub(super) struct Unread<'a, T: Send + 'static, P: Platform> {
     pub(super) link: &'a Link<T, P>,
     pub(super) from: u32,
     pub(super) to: u32,
 }
 
-impl<T, P: Platform> Unread<'_, T, P> {
+impl<T: Send + 'static, P: Platform> Unread<'_, T, P> {
     /// Runs `f` on the slot at `index`.
     ///
     /// # Safety
@@ -124,13 +124,13 @@ impl<T, P: Platform> Unread<'_, T, P> {
     }
 }
 
-struct Writer<T, P: Platform> {
+struct Writer<T: Send + 'static, P: Platform> {
     tail: *mut Link<T, P>,
     /// Objects dropped since one was taken.
     gate: u32,
 }
 
-pub(super) struct WeakOrderQueue<T, P: Platform> {
+pub(super) struct WeakOrderQueue<T: Send + 'static, P: Platform> {
     pub(super) number: u32,
     pub(super) writer: Arc<ThreadRecord<P>>,
     /// The older queue of the same stack. Written by the writer before the queue is published, by the owner afterwards.
@@ -142,11 +142,11 @@ pub(super) struct WeakOrderQueue<T, P: Platform> {
 
 // SAFETY: nodes move between threads: T: Send. The cells belong to one side each: `head` and `next` to the owner, `end` to the
 // writer (to the owner when the writer is gone), a slot to the writer before the index passes it and then to the owner.
-unsafe impl<T: Send, P: Platform> Send for WeakOrderQueue<T, P> {}
+unsafe impl<T: Send + 'static, P: Platform> Send for WeakOrderQueue<T, P> {}
 // SAFETY: as above.
-unsafe impl<T: Send, P: Platform> Sync for WeakOrderQueue<T, P> {}
+unsafe impl<T: Send + 'static, P: Platform> Sync for WeakOrderQueue<T, P> {}
 
-impl<T, P: Platform> WeakOrderQueue<T, P> {
+impl<T: Send + 'static, P: Platform> WeakOrderQueue<T, P> {
     /// A queue with one link, paid for from `shared`; `None` when there isn't enough.
     pub(super) fn new(
         config: &RecyclerConfig,
@@ -375,7 +375,7 @@ impl<T, P: Platform> WeakOrderQueue<T, P> {
     }
 }
 
-impl<T, P: Platform> Drop for WeakOrderQueue<T, P> {
+impl<T: Send + 'static, P: Platform> Drop for WeakOrderQueue<T, P> {
     fn drop(&mut self) {
         let mut rest = Vec::new();
         // SAFETY: `&mut self`. The links were uncounted when the queue was unlinked or its pool went away; a queue that is

@@ -131,6 +131,12 @@ impl<P: Platform> Count<P> {
         self.release_raw(1).map(|release| End { release, leave: None })
     }
 
+    /// See [`RefCount::end_alone`]; never of a scheme of Netty's.
+    #[inline(always)]
+    pub fn end_alone(&self) -> bool {
+        self.is_one_word() && self.word.end_alone()
+    }
+
     /// See [`RefCount::leave`].
     #[inline]
     pub fn leave(&self) -> Leave {

@@ -123,7 +123,7 @@ fn fate_code(fate: Fate) -> u8 {
         Fate::Dropped(DropReason::NoSharedCapacity) => 4,
         Fate::Dropped(DropReason::DelayedLimit) => 5,
         Fate::Dropped(DropReason::OwnerDead) => 6,
-        Fate::Dropped(DropReason::NotPoolable) => 7,
+        Fate::Dropped(DropReason::NotPoolable | DropReason::Unused) => 7, // the one is only recycled, the other transferred
     }
 }
 

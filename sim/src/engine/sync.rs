@@ -15,6 +15,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
+use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -252,6 +253,13 @@ impl<T: 'static> LocalKey<T> for SimLocal<T> {
         let me = self.tag.entered(Location::caller()).here();
         let value = me.local::<T>(self.index, self.stamp)?;
         Some(f(&value))
+    }
+
+    #[track_caller]
+    fn peek(&self) -> Option<NonNull<T>> {
+        let me = self.tag.entered(Location::caller()).here();
+        let value = me.local::<T>(self.index, self.stamp)?;
+        NonNull::new(Rc::as_ptr(&value).cast_mut()) // the table keeps it
     }
 
     #[track_caller]

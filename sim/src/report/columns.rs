@@ -116,6 +116,7 @@ pub fn cap(reason: DropReason) -> &'static str {
         DropReason::DelayedLimit => "queue limit",
         DropReason::OwnerDead => "dead owner",
         DropReason::NotPoolable => "never poolable",
+        DropReason::Unused => "given back",
     }
 }
 

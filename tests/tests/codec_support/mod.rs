@@ -134,6 +134,11 @@ impl<P: Platform, H> Line<P, H> {
         self.seen.take()
     }
 
+    /// What was kept.
+    pub fn take_kept(&self) -> Vec<Owned<P>> {
+        self.kept.take()
+    }
+
     /// Does something once, with the thing seen first.
     pub fn react_once(&self, f: impl Fn(&Self) + 'static) {
         let done = Cell::new(false);
@@ -183,7 +188,7 @@ pub fn allocator<P: Platform>() -> Allocator<P> {
 
 /// The bytes of a buffer; nothing for a dead one.
 pub fn bytes_of<P: Platform>(buffer: &Buffer<P>) -> Vec<u8> {
-    buffer.bytes().map_or_else(|_| b"DEAD".to_vec(), |bytes| bytes.to_vec())
+    buffer.chunks().map_or_else(|_| b"DEAD".to_vec(), |bytes| bytes.iter().collect::<Vec<_>>().concat())
 }
 
 /// Of the handler that each side calls.

@@ -1,6 +1,7 @@
 //! What the tests of composites share: buffers of text, and witnesses of their counts.
 #![allow(dead_code)] // each test file uses a part of it
 
+use bytes::Buf;
 use millpond_model::Platform;
 use millpond_model::Preset;
 use millpond_model::allocator::{Allocator, AllocatorConfig, Backend};

@@ -12,11 +12,13 @@
 //! The count `units` is Netty's, and decides what happens to the chunk. The `Arc` decides when its memory goes: a block that
 //! has given up its unit may still have to put its segment back.
 
-use super::config::{SegmentReturn, SpentChunk};
+use super::Request;
+use super::config::{AdaptiveConfig, SegmentReturn, SpentChunk};
 use super::free_list::FreeList;
 use super::group::Group;
 use super::magazine::Magazine;
 use super::registry::Core;
+use crate::memory::{Area, OutOfMemory};
 use crate::platform::{AtomicOps, CellOps, CounterOps};
 use crate::{Platform, Std};
 use alloc::sync::{Arc, Weak};
@@ -56,6 +58,7 @@ pub(super) struct Chunk<P: Platform> {
     /// `None`: for one block only.
     home: Option<Home<P>>,
     core: Weak<Core<P>>,
+    area: Area,
     segment_return: SegmentReturn,
 }
 
@@ -98,6 +101,7 @@ impl<P: Platform> Chunk<P> {
             segments,
             home,
             core: Arc::downgrade(core),
+            area: core.area,
             segment_return: core.config.segment_return,
         };
         Some(core.add(make))
@@ -340,6 +344,25 @@ impl<P: Platform> Block<P> {
     /// Whether it has no usable bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Another block, from the same allocator and area: for a buffer that moves (`reallocate`). Once the allocator is gone, from
+    /// the platform.
+    ///
+    /// # Errors
+    /// As [`AdaptiveBackend::allocate`](super::AdaptiveBackend::allocate).
+    pub fn sibling(&self, request: Request) -> Result<Self, OutOfMemory> {
+        let core = self.chunk.core.upgrade();
+        if let Some((owner, area)) = core.as_ref().and_then(|core| Some((core.owner.upgrade()?, core.area))) {
+            return owner.pool(area).allocate(request);
+        }
+        let core = core.unwrap_or_else(|| Core::new(AdaptiveConfig::default(), self.chunk.area, Weak::new()));
+        Self::one_off(&core, request.capacity).ok_or(OutOfMemory { capacity: request.capacity })
+    }
+
+    /// Its area.
+    pub fn area(&self) -> Area {
+        self.chunk.area
     }
 
     /// Number of its chunk, in order of creation within its area.

@@ -3,18 +3,23 @@
 //! **Invariant: a chunk is in the list from when it is made until it is given up**; the list holds it, so that what a historical
 //! bug loses stays countable, and goes with the allocator.
 
+use super::Pools;
 use super::chunk::Chunk;
 use super::config::AdaptiveConfig;
 use super::stats::AdaptiveStats;
 use crate::Platform;
+use crate::memory::Area;
 use crate::platform::{CounterOps, Lock};
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 /// See the [module](self).
 pub(super) struct Core<P: Platform> {
     pub config: AdaptiveConfig,
+    pub area: Area,
+    /// The allocator, while it is there.
+    pub owner: Weak<Pools<P>>,
     registry: P::Mutex<Registry<P>>,
     used: P::Counter,
     made: P::Counter,
@@ -32,9 +37,11 @@ struct Registry<P: Platform> {
 }
 
 impl<P: Platform> Core<P> {
-    pub fn new(config: AdaptiveConfig) -> Arc<Self> {
+    pub fn new(config: AdaptiveConfig, area: Area, owner: Weak<Pools<P>>) -> Arc<Self> {
         Arc::new(Self {
             config,
+            area,
+            owner,
             registry: P::Mutex::new(Registry { next: 0, chunks: BTreeMap::new() }),
             used: P::Counter::default(),
             made: P::Counter::default(),

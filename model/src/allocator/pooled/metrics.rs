@@ -226,7 +226,8 @@ pub(super) fn of_arena<P: Platform>(arena: &Arena<P>, sizes: &Sizes) -> ArenaMet
     ArenaMetrics {
         area: arena.area,
         index: arena.index,
-        thread_caches: u64::from(arena.thread_caches.load(Acquire)), // as in the choice of an arena
+        // Acquire: pairs with the AcqRel of whoever counts, as in the choice of an arena.
+        thread_caches: u64::from(arena.thread_caches.load(Acquire)),
         allocations: Counts::of(&arena.allocations),
         deallocations: Counts::of(&arena.deallocations),
         active_bytes: chunks().count() as u64 * sizes.chunk as u64 + arena.huge.get(),

@@ -12,6 +12,7 @@ use super::{Composite, Owned};
 use crate::Platform;
 use crate::buffer::shell::{Shell, ShellClass};
 use crate::buffer::{Buffer, BufferError, MAX_CAPACITY};
+use crate::leak::Access;
 use crate::observe::Defect;
 use crate::platform::AtomicOps;
 use alloc::vec::Vec;
@@ -87,7 +88,9 @@ impl<P: Platform> Composite<P> {
     #[track_caller]
     pub fn remove_components(&mut self, at: usize, count: usize) -> Result<(), BufferError> {
         let removed = self.change(|components, _| Ok(components.remove(components.check(at, count)?)))?;
-        self.release_all(removed)
+        drop(removed);
+        self.0.cut_indices();
+        Ok(())
     }
 
     /// Removes, and releases, the components whose bytes have all been consumed through this handle. Its indices move with the
@@ -97,7 +100,7 @@ impl<P: Platform> Composite<P> {
     /// As [`Composite::remove_component`].
     #[track_caller]
     pub fn discard_read_components(&mut self) -> Result<(), BufferError> {
-        self.discard(|_, _| ())
+        self.0.discard_whole_components()
     }
 
     /// As [`Composite::discard_read_components`]; and of the component that has been consumed in part, that part goes, too.
@@ -106,25 +109,7 @@ impl<P: Platform> Composite<P> {
     /// As [`Composite::remove_component`].
     #[track_caller]
     pub fn discard_read_bytes(&mut self) -> Result<(), BufferError> {
-        self.discard(Components::cut_front)
-    }
-
-    #[track_caller]
-    fn discard(&mut self, rest: fn(&mut Components<P>, u32)) -> Result<(), BufferError> {
-        let reader = self.view.reader;
-        if reader == 0 {
-            return self.look(|_| Ok(())); // a dead one has nothing to discard
-        }
-        let (removed, gone) = self.change(|components, _| {
-            let before = components.length();
-            let removed = components.remove_until(reader);
-            let read = before - components.length(); // not more than the reader index
-            rest(components, if components.count() == 0 { 0 } else { reader - read });
-            Ok((removed, before - components.length()))
-        })?;
-        self.view.reader -= gone;
-        self.view.writer -= gone;
-        self.release_all(removed)
+        self.0.discard_component_bytes()
     }
 
     /// Copies all components into a new one, and releases them.
@@ -152,11 +137,6 @@ impl<P: Platform> Composite<P> {
             // SAFETY: our handle keeps the shell.
             components.consolidate(unsafe { own.as_ref() }, which(components, at, count)?)
         })?;
-        self.release_all(removed)
-    }
-
-    #[track_caller]
-    fn release_all(&mut self, removed: Vec<Owned<P>>) -> Result<(), BufferError> {
         drop(removed);
         self.0.cut_indices();
         Ok(())
@@ -167,6 +147,16 @@ impl<P: Platform> Buffer<P> {
     /// Changes the components under an exclusive pin, and tells what the capacity is then.
     #[track_caller]
     fn change<R>(
+        &mut self,
+        f: impl FnOnce(&mut Components<P>, NonNull<Shell<P>>) -> Result<R, BufferError>,
+    ) -> Result<R, BufferError> {
+        self.record(Access::Used);
+        self.change_silently(f)
+    }
+
+    /// As `change`, as a part of an operation that the leak detector has been told of.
+    #[track_caller]
+    fn change_silently<R>(
         &mut self,
         f: impl FnOnce(&mut Components<P>, NonNull<Shell<P>>) -> Result<R, BufferError>,
     ) -> Result<R, BufferError> {
@@ -186,6 +176,40 @@ impl<P: Platform> Buffer<P> {
         Ok(result)
     }
 
+    /// Of the components of a composite, what has been consumed.
+    #[track_caller]
+    pub(in crate::buffer) fn discard_component_bytes(&mut self) -> Result<(), BufferError> {
+        self.discard_components(Components::cut_front)
+    }
+
+    /// Of the components of a composite, those that have been consumed.
+    #[track_caller]
+    pub(in crate::buffer) fn discard_whole_components(&mut self) -> Result<(), BufferError> {
+        self.discard_components(|_, _| ())
+    }
+
+    /// `rest` cuts what is left to be discarded off the first component.
+    #[track_caller]
+    fn discard_components(&mut self, rest: fn(&mut Components<P>, u32)) -> Result<(), BufferError> {
+        let reader = self.view.reader;
+        if reader == 0 {
+            // As in Netty, where empty components stay then.
+            return self.enter()?.components().map(|_| ()).ok_or(BufferError::NotComposite);
+        }
+        let (removed, gone) = self.change(|components, _| {
+            let before = components.length();
+            let removed = components.remove_until(reader);
+            let read = before - components.length(); // not more than the reader index
+            rest(components, if components.count() == 0 { 0 } else { reader - read });
+            Ok((removed, before - components.length()))
+        })?;
+        drop(removed);
+        self.view.reader -= gone;
+        self.view.writer -= gone;
+        self.cut_indices();
+        Ok(())
+    }
+
     fn cut_indices(&mut self) {
         let capacity = self.capacity() as u32;
         self.view.reader = self.view.reader.min(capacity);
@@ -196,7 +220,7 @@ impl<P: Platform> Buffer<P> {
     /// that were in it.
     #[track_caller]
     pub(in crate::buffer) fn resize_composite(&mut self, capacity: u32) -> Result<(), BufferError> {
-        let removed = self.change(|components, own| {
+        let removed = self.change_silently(|components, own| {
             let Some(more) = capacity.checked_sub(components.length()).filter(|&more| more > 0) else {
                 return Ok(components.cut_back(capacity));
             };
@@ -232,7 +256,7 @@ impl<P: Platform> Components<P> {
         let length = self.buffers(range.clone()).map(Buffer::readable).sum::<usize>();
         let mut one = Owned::from(Buffer::fresh(root, self.area, length, MAX_CAPACITY)?);
         for buffer in self.buffers(range.clone()) {
-            let chunks = buffer.chunks()?;
+            let chunks = buffer.chunks_in_reach(usize::MAX, usize::MAX)?;
             chunks.iter().try_for_each(|chunk| one.put(chunk))?;
         }
         let at = range.start;

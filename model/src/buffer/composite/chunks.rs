@@ -7,13 +7,15 @@
 //!                             ^ chunk() begins here
 //! ```
 //!
-//! The shape is that of `bytes::Buf`: look at [`Chunks::chunk`], consume with [`Chunks::advance`], until nothing remains.
+//! It is a [`Buf`]: look at [`Buf::chunk`] or [`Buf::chunks_vectored`], consume with [`Buf::advance`], until nothing remains.
 
 use super::reach::Piece;
-use crate::buffer::access::Access;
+use crate::buffer::access;
 use crate::buffer::{Buffer, BufferError};
+use crate::leak::Access;
 use crate::{Platform, Std};
 use alloc::vec::Vec;
+use bytes::Buf;
 use core::fmt;
 use std::io::IoSlice;
 
@@ -24,7 +26,7 @@ pub struct Chunks<'a, P: Platform = Std> {
     next: usize,
     within: usize,
     remaining: usize,
-    access: Access<'a, P>,
+    access: access::Access<'a, P>,
 }
 
 // SAFETY: it is a shared borrow of bytes, which are kept by pins that any thread may end; what is in the access is used only
@@ -50,7 +52,14 @@ impl<P: Platform> Buffer<P> {
     /// As [`Buffer::chunks`].
     #[track_caller]
     pub fn chunks_up_to(&self, count: usize, bytes: usize) -> Result<Chunks<'_, P>, BufferError> {
-        let access = self.enter()?;
+        self.record(Access::Used);
+        self.chunks_in_reach(count, bytes)
+    }
+
+    /// As `chunks_up_to`, as a part of an operation that the leak detector has been told of.
+    #[track_caller]
+    pub(super) fn chunks_in_reach(&self, count: usize, bytes: usize) -> Result<Chunks<'_, P>, BufferError> {
+        let access = self.reach()?;
         let (at, length) = (self.view.reader as usize, self.readable());
         access.check(at, length)?;
         let pieces = access.pieces(at, length.min(bytes), count)?;
@@ -60,33 +69,27 @@ impl<P: Platform> Buffer<P> {
 }
 
 impl<P: Platform> Chunks<'_, P> {
-    /// Bytes not yet consumed.
-    pub fn remaining(&self) -> usize {
-        self.remaining
-    }
-
-    /// The next bytes that are in one piece; empty only when nothing remains.
-    pub fn chunk(&self) -> &[u8] {
-        self.iter().next().unwrap_or(&[])
-    }
-
     /// The pieces not yet consumed, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut skip = self.within;
         self.pieces[self.next..].iter().map(move |piece| &piece.bytes(&self.access)[core::mem::take(&mut skip)..])
     }
+}
 
-    /// Puts the pieces not yet consumed into `to`, as many as there is room for, and gives their number.
-    pub fn chunks_vectored<'s>(&'s self, to: &mut [IoSlice<'s>]) -> usize {
+impl<P: Platform> Buf for Chunks<'_, P> {
+    fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.iter().next().unwrap_or(&[])
+    }
+
+    fn chunks_vectored<'s>(&'s self, to: &mut [IoSlice<'s>]) -> usize {
         to.iter_mut().zip(self.iter()).map(|(place, chunk)| *place = IoSlice::new(chunk)).count()
     }
 
-    /// Consumes `n` bytes.
-    ///
-    /// # Panics
-    /// When fewer remain.
-    #[track_caller]
-    pub fn advance(&mut self, n: usize) {
+    fn advance(&mut self, n: usize) {
         assert!(n <= self.remaining, "{n} bytes consumed of {}", self.remaining);
         self.remaining -= n;
         self.within += n;

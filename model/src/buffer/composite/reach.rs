@@ -133,8 +133,8 @@ impl<P: Platform> Access<'_, P> {
         self.check(at, length)?;
         let mut done = 0;
         for piece in self.pieces(at, length, usize::MAX)? {
-            // SAFETY: initialised memory, which the access keeps and keeps everybody else out of; no two pieces overlap, because
-            // each has an exclusive pin of its own. The access is borrowed exclusively.
+            // SAFETY: initialised memory, which the access keeps and keeps everybody else out of. The access is borrowed
+            // exclusively, and there is one piece at a time: of a buffer that was given twice they overlap.
             fill(done, unsafe { slice::from_raw_parts_mut(piece.start.as_ptr(), piece.length) });
             done += piece.length;
         }
@@ -172,8 +172,6 @@ impl<P: Platform> Access<'_, P> {
             read_only: false,
         };
         let mut later: Vec<Part<P>> = Vec::new();
-        // Of many components, these have been pinned: once is enough, and there is a limit.
-        let mut pinned = BTreeSet::new();
         loop {
             let all = root.capacity.load(Relaxed); // ordered by the pin
             if u64::from(now.offset) + u64::from(now.length) > u64::from(all) {
@@ -199,10 +197,8 @@ impl<P: Platform> Access<'_, P> {
             if self.mode == Mode::Write && next.read_only {
                 return Err(BufferError::ReadOnly);
             }
-            let once = self.mode == Mode::Read && !later.is_empty();
-            let mut pins = self.pins.borrow_mut();
             // SAFETY: the component's shell is kept by the handle in its composite, which is pinned as long as `self.pins`.
-            root = unsafe { pins.climb(self.mode, next.shell, |shell| once && !pinned.insert(shell))?.as_ref() };
+            root = unsafe { self.pins.borrow_mut().climb(self.mode, next.shell)?.as_ref() };
             now = next;
         }
     }
@@ -220,7 +216,7 @@ impl<P: Platform> Buffer<P> {
         if own == target {
             return Err(BufferError::Cycle);
         }
-        let access = self.enter()?;
+        let access = self.reach()?;
         access.check(self.view.reader as usize, self.readable())?;
         let Some(components) = access.components() else { return Ok(()) };
         components.nested.store(true, Relaxed); // published by the end of the pin
@@ -234,7 +230,7 @@ impl<P: Platform> Buffer<P> {
                 continue;
             }
             // SAFETY: kept by the handle in its composite, which is pinned as long as `access.pins`.
-            let root = unsafe { access.pins.borrow_mut().climb(Mode::Read, shell, |_| false)?.as_ref() };
+            let root = unsafe { access.pins.borrow_mut().climb(Mode::Read, shell)?.as_ref() };
             // SAFETY: it has just been pinned.
             if let Root::Composite(components) = unsafe { look(root) } {
                 // SAFETY: the pin keeps the components as they are.

@@ -21,6 +21,7 @@ pub fn held(pool: &PoolInspection) -> (usize, usize) {
     match &pool.store {
         StoreInspection::A(stack) => (stack.elements.len(), stack.queues.iter().map(|q| q.items.len()).sum()),
         StoreInspection::B(local) => (local.batch.len(), local.queue.as_ref().map_or(0, Vec::len)),
+        StoreInspection::HandOver(_) => unreachable!("no Netty has it"),
     }
 }
 
@@ -35,6 +36,7 @@ pub fn of_pool(dialect: Dialect, recycler: usize, pool: &PoolInspection, number:
     match &pool.store {
         StoreInspection::A(stack) => of_stack(dialect, stack, &mut entry, number),
         StoreInspection::B(local) => of_local_pool(dialect, local, &mut entry),
+        StoreInspection::HandOver(_) => unreachable!("no Netty has it"),
     }
     Value::Object(entry)
 }
