@@ -40,8 +40,6 @@ fn a_burst_at_4_1_8() {
     let total = stats.total();
     assert_eq!((total.created, total.retained, total.shared_available), (100_000, 16_384, 0), "G1");
     assert_snapshot!(stats);
-    // Filled in two parts, touched, read and released: five records each, but for one release.
-    assert_eq!(stats.recorded, 10 * 5 - 1);
     assert_ron_snapshot!(stats);
 }
 
@@ -177,5 +175,7 @@ fn a_leak_among_ten() {
     );
     let stats = outcome.leaks.expect("there is a detector");
     assert_eq!((stats.seen, stats.closed, stats.found, stats.reported, stats.open), (10, 9, 1, 1, 0));
+    // Filled in two parts, touched, read and released: five records each, but for one release.
+    assert_eq!(stats.recorded, 10 * 5 - 1);
     assert_ron_snapshot!(stats);
 }
