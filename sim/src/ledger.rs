@@ -37,6 +37,10 @@ pub enum FindingKind {
     TwoOwners,
     /// Bytes were read that had not been written.
     Corrupted,
+    /// The leak detector found something that did not leak.
+    FalseLeak,
+    /// Something leaked, and the leak detector did not find it.
+    MissedLeak,
     /// An accepted task was neither run nor refused.
     LostTask,
     /// A promise was never completed.
@@ -67,12 +71,14 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Leak,
         Self::DoubleRelease,
         Self::UseAfterRelease,
         Self::TwoOwners,
         Self::Corrupted,
+        Self::FalseLeak,
+        Self::MissedLeak,
         Self::LostTask,
         Self::PromiseLost,
         Self::PromiseTwice,
@@ -96,6 +102,8 @@ impl FindingKind {
             Self::UseAfterRelease => "an object was used after its release",
             Self::TwoOwners => "one pooled object was given to two owners",
             Self::Corrupted => "bytes were read that had not been written",
+            Self::FalseLeak => "the leak detector found something that did not leak",
+            Self::MissedLeak => "something leaked, and the leak detector did not find it",
             Self::LostTask => "an accepted task was neither run nor refused",
             Self::PromiseLost => "a promise was never completed",
             Self::PromiseTwice => "a promise was completed twice",
@@ -484,7 +492,10 @@ impl Ledger {
                 self.found(at, slot, FindingKind::UseAfterRelease, text)
             }
             Event::CompletedAgain => self.found(at, slot, FindingKind::PromiseTwice, "was completed again".to_string()),
-            Event::Retained(_) | Event::Released(_) | Event::Touched(_) if stale => {
+            Event::Released(_) if stale => {
+                self.found(at, slot, FindingKind::DoubleRelease, format!("{} after its release", describe(event)))
+            }
+            Event::Retained(_) | Event::Touched(_) if stale => {
                 self.found(at, slot, FindingKind::UseAfterRelease, format!("{} after its release", describe(event)))
             }
             Event::Retained(_) | Event::Released(_) | Event::Touched(_) | Event::Transferred(_) => Ok(()),

@@ -11,9 +11,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ledger::FindingKind;
-use crate::scenario::{self, Column, Fault, Form, Metric, Oracle, Schedule, Step, printable};
+use crate::scenario::{self, Backend, Column, Fault, Form, Metric, Oracle, Schedule, Step, printable};
+use millpond_model::leak::Level;
 use millpond_model::observe::{Defect, Kind, Reach};
 use millpond_model::preset::Preset;
+use millpond_model::refcnt::Scheme;
 
 /// Folders below the one that is looked through.
 const DEPTH: usize = 8;
@@ -33,6 +35,12 @@ pub enum Topic {
     Steps,
     /// What buffers are when they are given away: `Exchange(form: ...)`
     Forms,
+    /// Where the memory of buffers comes from: `allocator: (backend: ...)`
+    Backends,
+    /// How counts are kept: `allocator: (scheme: ...)`
+    Schemes,
+    /// How closely leaks are looked for: `allocator: (leak_detection: ...)`
+    Levels,
     /// What must be true: `oracles: [...]`
     Oracles,
     /// Numbers that oracles and columns read
@@ -53,12 +61,15 @@ pub enum Topic {
 
 impl Topic {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Scenarios,
         Self::Presets,
         Self::Strategies,
         Self::Steps,
         Self::Forms,
+        Self::Backends,
+        Self::Schemes,
+        Self::Levels,
         Self::Oracles,
         Self::Metrics,
         Self::Faults,
@@ -77,6 +88,9 @@ impl Topic {
             Self::Strategies => "strategies",
             Self::Steps => "steps",
             Self::Forms => "forms",
+            Self::Backends => "backends",
+            Self::Schemes => "schemes",
+            Self::Levels => "levels",
             Self::Oracles => "oracles",
             Self::Metrics => "metrics",
             Self::Faults => "faults",
@@ -96,6 +110,9 @@ impl Topic {
             Self::Strategies => variants::<Schedule>(),
             Self::Steps => variants::<Step>(),
             Self::Forms => variants::<Form>(),
+            Self::Backends => variants::<Backend>(),
+            Self::Schemes => variants::<Scheme>(),
+            Self::Levels => variants::<Level>(),
             Self::Oracles => variants::<Oracle>(),
             Self::Metrics => variants::<Metric>(),
             Self::Faults => variants::<Fault>(),

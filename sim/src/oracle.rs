@@ -15,7 +15,7 @@ pub fn judge(scenario: &Scenario, samples: &Samples, step: u64) -> Vec<Finding> 
 
 fn one(oracle: &Oracle, samples: &Samples, step: u64) -> Option<Finding> {
     match oracle {
-        Oracle::Safety | Oracle::Sometimes(_) => None,
+        Oracle::Safety | Oracle::LeaksAreFound | Oracle::Sometimes(_) => None,
         Oracle::Bounded { metric, at_least, at_most, after } => {
             let bad = |s: &&Sample| !(*at_least..=*at_most).contains(&s.metric(*metric));
             let sample = match after {

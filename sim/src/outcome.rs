@@ -5,6 +5,7 @@
 use crate::engine::Switch;
 use crate::ledger::{Finding, FindingKind, KindLedger};
 use crate::observed::Samples;
+use millpond_model::leak::LeakStats;
 use millpond_model::observe::{Kind, Reach};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Outcome {
     pub kinds: Vec<(Kind, KindLedger)>,
     /// How often each reach point was passed, in the order of [`Reach::ALL`].
     pub reached: [u64; Reach::ALL.len()],
+    /// The leak detector's numbers at the end, if there is one.
+    pub leaks: Option<LeakStats>,
 }
 
 impl Outcome {

@@ -7,8 +7,9 @@ use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
 use crate::oracle;
 use crate::outcome::Outcome;
-use crate::scenario::{Cell, Fault, Preempt, Scenario, Schedule, Step, limits};
+use crate::scenario::{Cell, Fault, Oracle, Preempt, Scenario, Schedule, Step, limits};
 use crate::world;
+use millpond_model::leak::Level;
 use millpond_model::observe::Kind;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -73,6 +74,7 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
         samples: Samples(seen.samples),
         kinds: execution.ledger.kinds().to_vec(),
         reached: execution.reach_counts,
+        leaks: seen.leaks,
     };
     (outcome, execution)
 }
@@ -116,7 +118,8 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
 /// What the program of a scenario does wrong on purpose.
 fn tolerance(scenario: &Scenario) -> Tolerance {
     let misuses = |step: &Step| matches!(step, Step::Exchange(e) if e.misuse.is_some());
-    Tolerance { leaks: false, refusals: scenario.workload.iter().any(misuses) }
+    let leaks = scenario.oracles.contains(&Oracle::LeaksAreFound);
+    Tolerance { leaks, refusals: scenario.workload.iter().any(misuses) }
 }
 
 /// The least limit that a scenario sets; ours if it sets none.
@@ -136,6 +139,7 @@ fn findings(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Vec<Findi
         Verdict::Finished => {
             let mut findings = unended(execution);
             findings.extend(seen.findings.iter().cloned());
+            findings.extend(leaks(cell, execution, seen));
             findings.extend(oracle::judge(&cell.scenario, &Samples(seen.samples.clone()), step));
             findings
         }
@@ -150,6 +154,19 @@ fn findings(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Vec<Findi
         Verdict::StackOverflow { .. } => plain(FindingKind::StackOverflow, execution.verdict.to_string()),
         Verdict::Diverged { .. } | Verdict::Stopped(_) => plain(FindingKind::Stall, execution.verdict.to_string()),
     }
+}
+
+/// INV-L1 and INV-L2: the detector's numbers beside the ledger's.
+fn leaks(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Option<Finding> {
+    let stats = seen.leaks?;
+    let (found, leaked) = (stats.found + stats.untracked, execution.ledger.tolerated().leaks);
+    let all = cell.scenario.allocator.leak_detection == Some(Level::Paranoid);
+    let kind = match found {
+        n if n > leaked => FindingKind::FalseLeak,
+        n if n < leaked && all => FindingKind::MissedLeak,
+        _ => return None,
+    };
+    Some(Finding::plain(kind, execution.steps, format!("{leaked} buffers leaked, and {found} leaks were found")))
 }
 
 /// Findings of each kind that are listed at most.

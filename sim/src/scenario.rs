@@ -10,6 +10,7 @@
 //! Names are states of the world, not methods; units are spelled (`KiB(64)`, `Ms(5)`); two-variant enums stand where
 //! other languages have booleans.
 
+mod allocator;
 mod check;
 mod diagnose;
 mod exchange;
@@ -24,9 +25,10 @@ mod sweep;
 mod tokens;
 mod units;
 
+pub use allocator::{Allocator, Backend, Found, LeakedMemory, ThreadEnd};
 pub use check::{Flaw, check};
 pub use diagnose::{Colour, LoadError, Problem, printable};
-pub use exchange::{Exchange, Form, Keeps, Release, To};
+pub use exchange::{Exchange, Form, Keeps, Release, Through, To};
 pub use load::{Loaded, dialect, load, parse};
 pub use locate::locate;
 pub use oracles::{Column, Expect, Metric, Oracle};
@@ -56,6 +58,9 @@ pub struct Scenario {
     /// The pools under test.
     #[serde(default)]
     pub pool: Pool,
+    /// Where the memory of buffers comes from.
+    #[serde(default)]
+    pub allocator: Allocator,
     /// The channels' outbound side and their peers.
     #[serde(default)]
     pub socket: Socket,
@@ -223,26 +228,37 @@ impl Fault {
     }
 }
 
-/// A planted defect. The variants are those of [`Defect`].
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub enum Plant {
-    /// See [`Defect::ForgottenRelease`].
-    ForgottenRelease(When),
-    /// See [`Defect::DuplicateRelease`].
-    DuplicateRelease(When),
-    /// See [`Defect::LostTask`].
-    LostTask(When),
+/// The enum of planted defects, with the variants of [`Defect`].
+macro_rules! plants {
+    ($($defect:ident)*) => {
+        /// A planted defect. The variants are those of [`Defect`].
+        #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+        pub enum Plant {
+            $(#[doc = concat!("See [`Defect::", stringify!($defect), "`].")] $defect(When),)*
+        }
+
+        impl Plant {
+            /// Which defect, and when it strikes.
+            pub fn parts(self) -> (Defect, When) {
+                match self {
+                    $(Self::$defect(when) => (Defect::$defect, when),)*
+                }
+            }
+        }
+    };
 }
 
-impl Plant {
-    /// Which defect, and when it strikes.
-    pub fn parts(self) -> (Defect, When) {
-        match self {
-            Self::ForgottenRelease(when) => (Defect::ForgottenRelease, when),
-            Self::DuplicateRelease(when) => (Defect::DuplicateRelease, when),
-            Self::LostTask(when) => (Defect::LostTask, when),
-        }
-    }
+plants! {
+    ForgottenRelease
+    DuplicateRelease
+    LostTask
+    CompositeReleasesRoot
+    CompositeForgetsDropped
+    OutputKept
+    CumulationLeak
+    EarlyRemoval
+    ReentrantRead
+    CumulationKept
 }
 
 /// When a fault or a defect strikes.

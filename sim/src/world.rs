@@ -9,24 +9,26 @@
 //!     └── stalls loops, waits for quiescence, samples pools, closes, shuts down, judges
 //! ```
 
+mod allocator;
 mod business;
+mod codec;
 mod exchange;
 mod flight;
 mod forms;
 mod peer;
 mod quiescence;
 
+pub(crate) use allocator::pooled as pooled_config;
 pub use quiescence::Seen;
 
 use crate::engine::{Generator, Stream};
 use crate::scenario::{
-    Awaits, Close, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Order, Phase, Pool, Release, Renew,
-    Scenario, Shutdown, SideQueueRatio, Step,
+    Awaits, Close, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Order, Phase, Release, Renew, Scenario,
+    Shutdown, SideQueueRatio, Step,
 };
 use business::{Business, Job};
 use exchange::{ExchangeOf, Table};
 use millpond_model::Platform;
-use millpond_model::allocator::AllocatorConfig;
 use millpond_model::channel::{Channel, ChannelSetup, FillEncoder};
 use millpond_model::event_loop::{EventLoop, LoopConfig, Stall};
 use millpond_model::observe::Kind;
@@ -82,7 +84,10 @@ impl<'a, P: Platform> World<'a, P> {
             Collect::Eager => millpond_model::recycler::Collect::Eager,
             Collect::Withheld => millpond_model::recycler::Collect::Withheld,
         });
-        let pools = Arc::new(Pools::new_in(&domain, &pools_config(&scenario.pool), path.one_task_pool));
+        let pools = Arc::new(Pools::new_in(&domain, &pools_config(scenario), path.one_task_pool));
+        if let Some(detector) = pools.buffers.leak_detector() {
+            detector.set_listener(Some(Arc::new(|_| ()))); // it counts; a report is for people
+        }
         let loops: Vec<EventLoop<P>> = (0..scenario.topology.event_loops)
             .map(|i| EventLoop::new(format!("loop-{i}"), LoopConfig::from(preset)))
             .collect();
@@ -150,6 +155,9 @@ impl<'a, P: Platform> World<'a, P> {
             Step::Release(release) => self.release(release),
             Step::Collect(_) => {
                 self.pools.domain.collect();
+                if let Some(detector) = self.pools.buffers.leak_detector() {
+                    detector.collect();
+                }
             }
             Step::Renew(renew) => self.renew(renew),
             Step::Close(close) => self.close(close),
@@ -208,6 +216,7 @@ impl<'a, P: Platform> World<'a, P> {
             loops: self.loops.clone(),
             pools: Arc::clone(&self.pools),
             table: Arc::clone(&self.table),
+            codec: self.scenario.pool.preset.into(),
         });
         for (index, t) in threads.clone().enumerate() {
             self.business[t].order(business::Order::Exchange(Arc::clone(&of), index as u64));
@@ -332,6 +341,8 @@ impl<'a, P: Platform> World<'a, P> {
         for event_loop in self.loops.iter().chain([&self.linger]) {
             event_loop.join().expect("a loop catches the panics of its tasks");
         }
+        // Caches of dead threads that nobody has freed yet.
+        self.pools.domain.collect();
         self.judge(self.seen);
     }
 }
@@ -373,7 +384,8 @@ fn write_path(scenario: &Scenario) -> WritePathConfig {
 }
 
 /// The preset's parameters, with what the scenario changes.
-fn pools_config(pool: &Pool) -> PoolsConfig {
+fn pools_config(scenario: &Scenario) -> PoolsConfig {
+    let pool = &scenario.pool;
     let mut config = RecyclerConfig::from(pool.preset);
     if let Some(n) = pool.max_capacity {
         config.max_capacity = n;
@@ -398,6 +410,6 @@ fn pools_config(pool: &Pool) -> PoolsConfig {
         write_task: of(Kind::WriteTask),
         write_and_flush_task: of(Kind::WriteAndFlushTask),
         entry: of(Kind::OutboundEntry),
-        buffers: AllocatorConfig { shells: of(Kind::BufferShell), ..pool.preset.into() },
+        buffers: allocator::config(&scenario.allocator, pool.preset, of(Kind::BufferShell)),
     }
 }

@@ -116,10 +116,12 @@ fn when_something_strikes() {
     error(&plant("LostTask(Nth(0))"), 1, 33, "`Nth` counts from 1: it is at least 1, not 0", "");
     let pair = "a `Plant` is needed here, not a pair";
     error(&plant("(LostTask, Nth(3))"), 1, 20, pair, "write `LostTask(Nth(3))`");
-    let plants = "possible are `ForgottenRelease`, `DuplicateRelease` and `LostTask`";
+    let plants = "possible are `ForgottenRelease`, `DuplicateRelease`, `LostTask`, `CompositeReleasesRoot`, \
+                  `CompositeForgetsDropped`, `OutputKept`, `CumulationLeak`, `EarlyRemoval`, `ReentrantRead` and \
+                  `CumulationKept`";
     error(&plant("Bug(Always)"), 1, 20, "there is no `Plant` called `Bug`", plants);
-    let meant = format!("did you mean `LostTask`? {plants}");
-    error(&plant("LostTsk(Always)"), 1, 20, "there is no `Plant` called `LostTsk`", &meant);
+    let meant = "did you mean `LostTask`?";
+    error(&plant("LostTsk(Always)"), 1, 20, "there is no `Plant` called `LostTsk`", meant);
     error(&plant("3"), 1, 20, "a `Plant` is needed here, not `3`", plants);
     for rate in ["1.5", "-0.1", "NaN", "inf"] {
         error(&fault(&format!("Rate({rate})")), 1, 36, &format!("a probability is between 0 and 1, not {rate}"), "");
@@ -391,6 +393,9 @@ fn exchanges() {
     let slice = "did you mean `Slice`?";
     error(&exchange("form: Slic"), 1, 38, "there is no `Form` called `Slic`", slice);
     says(&exchange("misuse: Nth(0)"), "`Nth` counts from 1: it is at least 1, not 0");
+    let held = "what is held goes through no codec";
+    error(&exchange("to: Held, through: Decoder"), 1, 51, held, "use `to: Loops` or `to: Itself`");
+    says(&exchange("through: Decoder, forgets: Always"), "a codec forgets nothing");
     let alone = "misuse needs several threads: `to: Loops`";
     error(&exchange("to: Held, misuse: Always"), 1, 50, alone, "");
     let held = "4 threads x 2_000_000 buffers = 8_000_000; an exchange holds at most 4_000_000";
@@ -408,6 +413,35 @@ fn exchanges() {
     let limit = |size: &str| format!("(name:\"x\", faults: [MemoryLimit({size})])");
     error(&limit("MiB(5_000)"), 1, 33, "a size is between 1 byte and 1 GiB", "");
     error(&limit("Always"), 1, 33, "`Always` is not a unit of a `Size`", "possible are `B`, `KiB`, `MiB` and `GiB`");
+}
+
+#[test]
+fn allocators() {
+    let allocator = |what: &str| format!("(name:\"x\", allocator: (backend: Pooled, {what}))");
+    error(&allocator("arena: 3"), 1, 41, "`Allocator` has no field `arena`", "did you mean `arenas`?");
+    error(&allocator("arenas: 5_000"), 1, 49, "`arenas` is between 0 and 1_000, not 5_000", "");
+    error(&allocator("page: KiB(3)"), 1, 47, "a page is between 4 KiB and 1 GiB", "");
+    error(&allocator("page: KiB(12)"), 1, 47, "a page is a power of two", "");
+    error(&allocator("chunk: GiB(2)"), 1, 48, "a chunk is between 4 KiB and 1 GiB", "");
+    error(&allocator("chunk: GiB(20_000_000_000_000)"), 1, 48, "a size is between 1 byte and 1 GiB", "");
+    error(&allocator("chunk: KiB(4)"), 1, 48, "a chunk has at least one page, which is 8_192 bytes", "");
+    error(&allocator("trim_every: 0"), 1, 53, "`trim_every` is at least 1, not 0", "");
+    says(&allocator("page: KiB(4), chunk: GiB(1)"), "it must be from 0 to 14");
+    loads(&allocator("page: KiB(64), chunk: GiB(1)"));
+    loads(&allocator("arenas: 0, page: KiB(8), chunk: KiB(8)"));
+    let unpooled = "(name:\"x\", allocator: (thread_cache: 3))";
+    let useless = "`thread_cache` is of no use: memory doesn't come from arenas";
+    error(unpooled, 1, 38, useless, "write `backend: Pooled` before it");
+    let cores = "`cores` is of no use: only the adaptive allocator asks for them";
+    error(&allocator("cores: 3"), 1, 48, cores, "write `backend: Adaptive` before it");
+    let nobody = "(name:\"x\", allocator: (leaks_are_found: AtOnce))";
+    let paranoid = "write `leak_detection: Paranoid` before it";
+    error(nobody, 1, 41, "`leaks_are_found` is of no use: nobody looks for leaks", paranoid);
+    let nobody = "(name:\"x\", oracles: [Safety, LeaksAreFound])";
+    let paranoid = "write `allocator: (leak_detection: Paranoid)`";
+    error(nobody, 1, 30, "nobody looks for leaks in this scenario", paranoid);
+    let backend = "(name:\"x\", allocator: (backend: Poold))";
+    says(backend, "there is no `Backend` called `Poold`");
 }
 
 #[test]

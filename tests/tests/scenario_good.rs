@@ -3,9 +3,11 @@
 use millpond::ledger::FindingKind;
 use millpond::list::{Topic, variants};
 use millpond::scenario::*;
+use millpond_model::leak::Level;
 use millpond_model::memory::Area;
 use millpond_model::observe::{Defect, Kind, Reach};
 use millpond_model::preset::Preset;
+use millpond_model::refcnt::Scheme;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -100,8 +102,27 @@ fn texts() -> Vec<String> {
     texts.push(scenario(format!("oracles: [{places}]")));
     let bounds: String = variants::<Metric>().iter().map(|m| format!("Bounded(metric: {m}, at_most: 9), ")).collect();
     texts.push(scenario(format!("oracles: [{bounds}]")));
+    let plants: String = variants::<Defect>().iter().map(|d| format!("{d}(Always), ")).collect();
+    texts.push(scenario(format!("plant: [{plants}]")));
+    for through in variants::<Through>() {
+        texts.push(scenario(format!("workload: [Exchange(through: {through})]")));
+    }
+    for scheme in variants::<Scheme>() {
+        texts.push(scenario(format!("allocator: (scheme: {scheme}, backend: Adaptive, cores: 3)")));
+    }
+    for (level, found) in variants::<Level>().iter().zip(variants::<Found>().iter().cycle()) {
+        let allocator = format!("allocator: (leak_detection: {level}, leaks_are_found: {found})");
+        texts.push(scenario(format!("{allocator}, oracles: [LeaksAreFound]")));
+    }
     let forms = variants::<Form>().iter().map(|f| format!("Exchange(name: \"{f}\", form: {f}), "));
     texts.push(scenario(format!("workload: [{}]", forms.collect::<String>())));
+    for backend in variants::<Backend>() {
+        texts.push(scenario(format!("allocator: (backend: {backend})")));
+    }
+    for (end, leaked) in variants::<ThreadEnd>().iter().zip(variants::<LeakedMemory>()) {
+        let pooled = "backend: Pooled, arenas: 2, page: KiB(4), chunk: MiB(1), thread_cache: 0, trim_every: 8";
+        texts.push(scenario(format!("allocator: ({pooled}, thread_end: {end}, leaked_memory: {leaked})")));
+    }
     texts.push(scenario(format!("sweep: Matrix(preset: [{}])", variants::<Preset>().join(", "))));
     texts.push(scenario(format!("pool: (unpooled: [{}])", variants::<Kind>().join(", "))));
     texts
@@ -121,13 +142,18 @@ fn every_name_of_the_language_loads_and_survives_a_round_trip() {
     let steps =
         [variants::<Step>(), variants::<Order>(), variants::<Awaits>(), variants::<Loops>(), variants::<Call>()];
     let writes = [variants::<Clients>(), variants::<Arrival>(), variants::<Message>(), variants::<Payload>()];
-    let exchanges = [variants::<To>(), variants::<Keeps>(), variants::<Form>(), variants::<Area>()];
+    let exchanges =
+        [variants::<To>(), variants::<Keeps>(), variants::<Form>(), variants::<Area>(), variants::<Through>()];
     let threads = [variants::<From>(), variants::<Heeds>(), variants::<Schedule>(), variants::<Preempt>()];
+    let memory = [variants::<Backend>(), variants::<ThreadEnd>(), variants::<LeakedMemory>()];
+    let counts = [variants::<Scheme>(), variants::<Level>(), variants::<Found>()];
     let strikes = [variants::<Fault>(), variants::<Defect>(), variants::<When>(), variants::<Kind>()];
     let judged = [variants::<Expect>(), variants::<FindingKind>(), variants::<Oracle>(), variants::<Metric>()];
     let shown =
         [variants::<Reach>(), variants::<Column>(), variants::<Sweep>(), variants::<Size>(), variants::<Span>()];
-    let names = [&topology[..], &steps, &writes, &exchanges, &threads, &strikes, &judged, &shown].concat().concat();
+    let names = [&topology[..], &steps, &writes, &exchanges, &memory, &counts, &threads, &strikes, &judged, &shown]
+        .concat()
+        .concat();
     assert!(names.len() > 100);
     for name in names {
         assert!(words.contains(name), "no text uses {name}");

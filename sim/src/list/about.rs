@@ -12,6 +12,9 @@ pub fn about(topic: Topic, name: &str) -> &'static str {
         Topic::Strategies => strategy(name),
         Topic::Steps => step(name),
         Topic::Forms => form(name),
+        Topic::Backends => backend(name),
+        Topic::Schemes => scheme(name),
+        Topic::Levels => level(name),
         Topic::Oracles => oracle(name),
         Topic::Metrics => metric(name),
         Topic::Faults => fault(name),
@@ -67,6 +70,35 @@ fn step(name: &str) -> &'static str {
     }
 }
 
+fn backend(name: &str) -> &'static str {
+    match name {
+        "Unpooled" => "from the platform, for each buffer; the default",
+        "Adaptive" => "from magazines of chunks, as many as threads meet at: as 4.2.7, mended in Millpond's preset",
+        "Pooled" => "from arenas of chunks, with a cache for each thread, by the rules of the preset's release",
+        _ => "",
+    }
+}
+
+fn scheme(name: &str) -> &'static str {
+    match name {
+        "CasLoop" => "compare and swap: through 4.1.16",
+        "Optimistic" => "add, and undo what was wrong: 4.1.17 to 4.1.31, which may deallocate twice",
+        "OddEven" => "twice the count, odd when dead: from 4.1.32",
+        "OneWord" => "ours: count, handles and pins in one word",
+        _ => "",
+    }
+}
+
+fn level(name: &str) -> &'static str {
+    match name {
+        "Disabled" => "nothing is watched",
+        "Simple" => "one buffer in 128, without its accesses",
+        "Advanced" => "one buffer in 128, with its accesses",
+        "Paranoid" => "every buffer, with its accesses",
+        _ => "",
+    }
+}
+
 fn form(name: &str) -> &'static str {
     match name {
         "Plain" => "the buffer as it was allocated; the default",
@@ -75,6 +107,9 @@ fn form(name: &str) -> &'static str {
         "Duplicate" => "a duplicate, which shares the count",
         "RetainedSlice" => "a retained slice of its second half, with a count of its own",
         "RetainedDuplicate" => "a retained duplicate, with a count of its own",
+        "Composite" => "a composite of two retained slices, its halves",
+        "ShrunkComposite" => "a composite of two, made smaller so that the second one is dropped",
+        "Holder" => "the content of a retained duplicate of a holder",
         "Nested" => "a retained slice of a retained duplicate of a retained slice",
         _ => "",
     }
@@ -88,6 +123,7 @@ fn oracle(name: &str) -> &'static str {
         "Unchanged" => {
             "a metric is the same before and after a step: `Unchanged(metric: LiveBuffers, during: \"idle\")`"
         }
+        "LeaksAreFound" => "the leak detector finds what leaks, and nothing else; a leak is then no finding by itself",
         "Sometimes" => "at least one execution reaches a place: `Sometimes(PartialWrite)`",
         _ => "",
     }
@@ -105,6 +141,17 @@ fn metric(name: &str) -> &'static str {
         "PendingBytes" => "bytes pending in all channels",
         "LiveBuffers" => "buffers that are alive",
         "LostCapacity" => "shared capacity that no link holds and no pool can use",
+        "Chunks" => "pooled and adaptive: chunks that exist",
+        "FoundLeaks" => "leaks that the leak detector has found",
+        "ReportedLeaks" => "leaks that the leak detector has reported: the first of each history",
+        "WatchedBuffers" => "buffers that the leak detector watches",
+        "UsedMemory" => "pooled and adaptive: bytes of all chunks and of all blocks larger than a chunk",
+        "PinnedMemory" => "pooled: bytes of the blocks that are in use",
+        "CachedMemory" => "pooled: bytes of the blocks that wait in threads' caches",
+        "LostMemory" => "pooled: bytes that were released into a cache after it was freed",
+        "ArenaAllocations" => "pooled: allocations that reached an arena; a cache served the others",
+        "ActiveAllocations" => "pooled: allocations that reached an arena and have not come back to it",
+        "ThreadCaches" => "pooled: threads' caches that are bound to an arena",
         _ => "",
     }
 }
@@ -191,6 +238,8 @@ fn finding(name: &str) -> &'static str {
         "Leak" => "an object has no owner and was never released",
         "DoubleRelease" => "an object is released again after its release",
         "UseAfterRelease" => "an object is used after its release",
+        "FalseLeak" => "the leak detector found something that did not leak",
+        "MissedLeak" => "something leaked, and the leak detector did not find it",
         "TwoOwners" => "one pooled object is given to two owners",
         "Corrupted" => "a buffer's bytes are not those that were written into it",
         "LostTask" => "an accepted task is neither run nor refused",

@@ -34,6 +34,8 @@ pub struct Exchange {
     pub form: Form,
     /// Who reads and releases them.
     pub to: To,
+    /// Through which codec they go before they are read.
+    pub through: Through,
     /// What the thread that gives a buffer away keeps of it.
     pub keeps: Keeps,
     /// When the thread that should release a buffer forgets it: a program's own leak.
@@ -54,6 +56,7 @@ impl Default for Exchange {
             area: Area::Direct,
             form: Form::Plain,
             to: To::Loops,
+            through: Through::Nothing,
             keeps: Keeps::Nothing,
             forgets: None,
             misuse: None,
@@ -80,6 +83,12 @@ pub enum Form {
     RetainedDuplicate,
     /// A retained slice of a retained duplicate of a retained slice.
     Nested,
+    /// A composite of two retained slices, its halves.
+    Composite,
+    /// A composite of two retained slices, made smaller so that the second one is dropped.
+    ShrunkComposite,
+    /// The content of a retained duplicate of a holder.
+    Holder,
 }
 
 /// Who reads and releases the buffers of an exchange.
@@ -91,6 +100,19 @@ pub enum To {
     Itself,
     /// Nobody before the next `Release`.
     Held,
+}
+
+/// Through which codec the receiver gets the bytes of a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Through {
+    /// None.
+    Nothing,
+    /// A byte-to-message decoder, which gets it in two parts and makes frames of it. The rest ends with the input.
+    Decoder,
+    /// A decoder that is removed inside `decode`, after its first frame, and gives on what it hasn't read.
+    RemovedDecoder,
+    /// A message-to-byte encoder, which copies it; the write is refused.
+    RefusedEncoder,
 }
 
 /// What a thread keeps of a buffer that it gives away.

@@ -51,6 +51,14 @@ pub const SIZE_BYTES: u64 = 1 << 30;
 pub const SPAN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Numbers of a pool's configuration.
 pub const POOL: u64 = 1 << 30;
+/// Arenas of each area.
+pub const ARENAS: u64 = 1_000;
+/// Cores of the machine that the adaptive allocator is told of.
+pub const CORES: u64 = 256;
+/// Blocks of each size in a thread's cache.
+pub const THREAD_CACHE: u64 = 1 << 16;
+/// Bytes of a page at least.
+pub const PAGE_BYTES: u64 = 4096;
 /// Attempts to write in one flush.
 pub const WRITE_SPIN: u64 = 1_000_000;
 /// Depth of a PCT schedule.

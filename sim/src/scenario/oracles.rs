@@ -54,6 +54,8 @@ pub enum Oracle {
         /// The step.
         during: String,
     },
+    /// What leaks is found by the leak detector, and nothing else is. A leak is then no finding by itself.
+    LeaksAreFound,
     /// At least one execution of the cell reaches this place; otherwise the run is inconclusive.
     Sometimes(Reach),
 }
@@ -85,11 +87,33 @@ pub enum Metric {
     LiveBuffers,
     /// Shared capacity that no link holds and no pool can use: the drift of 4.1.3 to 4.1.37.
     LostCapacity,
+    /// Pooled and adaptive: bytes of all chunks and of all blocks larger than a chunk.
+    UsedMemory,
+    /// Pooled and adaptive: chunks that exist.
+    Chunks,
+    /// Pooled: bytes of the blocks that are in use.
+    PinnedMemory,
+    /// Pooled: bytes of the blocks that wait in threads' caches.
+    CachedMemory,
+    /// Pooled: bytes that were released into a cache after it was freed, and are gone for good.
+    LostMemory,
+    /// Pooled: allocations that reached an arena so far; what a cache served isn't among them.
+    ArenaAllocations,
+    /// Pooled: allocations that reached an arena and have not come back to it.
+    ActiveAllocations,
+    /// Pooled: threads' caches that are bound to an arena.
+    ThreadCaches,
+    /// Leaks that the leak detector has found so far.
+    FoundLeaks,
+    /// Leaks that it has reported so far: the first of each history.
+    ReportedLeaks,
+    /// Buffers that it watches.
+    WatchedBuffers,
 }
 
 impl Metric {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 21] = [
         Self::RetainedObjects,
         Self::RetainedBytes,
         Self::CrossThreadRetained,
@@ -100,6 +124,17 @@ impl Metric {
         Self::PendingBytes,
         Self::LiveBuffers,
         Self::LostCapacity,
+        Self::UsedMemory,
+        Self::Chunks,
+        Self::PinnedMemory,
+        Self::CachedMemory,
+        Self::LostMemory,
+        Self::ArenaAllocations,
+        Self::ActiveAllocations,
+        Self::ThreadCaches,
+        Self::FoundLeaks,
+        Self::ReportedLeaks,
+        Self::WatchedBuffers,
     ];
 }
 

@@ -4,12 +4,14 @@
 //! while it was used, is seen by whoever reads it.
 
 use super::business::size;
+use super::codec::pass;
 use super::flight::Flight;
 use super::forms::make;
 use crate::engine::{Chances, Generator};
-use crate::scenario::{Exchange, Keeps, To};
+use crate::scenario::{Exchange, Keeps, Through, To};
 use millpond_model::Platform;
 use millpond_model::buffer::Buffer;
+use millpond_model::codec::CodecConfig;
 use millpond_model::event_loop::{EventLoop, Task};
 use millpond_model::platform::Lock;
 use millpond_model::write_path::Pools;
@@ -21,6 +23,7 @@ pub(super) struct ExchangeOf<P: Platform> {
     pub(super) loops: Vec<EventLoop<P>>,
     pub(super) pools: Arc<Pools<P>>,
     pub(super) table: Arc<Table<P>>,
+    pub(super) codec: CodecConfig,
 }
 
 /// A buffer on its way, and the byte that it is full of.
@@ -56,6 +59,15 @@ impl<P: Platform> Table<P> {
     /// Reads every byte, and releases.
     pub(super) fn receive(&self, parcel: Parcel<P>) {
         let Parcel { buffer, byte, forgets } = parcel;
+        self.read(&buffer, byte);
+        if !forgets {
+            // The ledger is told of a release that is refused.
+            let _ = buffer.release();
+        }
+    }
+
+    /// Reads every byte.
+    pub(super) fn read(&self, buffer: &Buffer<P>, byte: u8) {
         buffer.touch("received");
         if let Ok(bytes) = buffer.bytes()
             && let Some(at) = bytes.iter().position(|b| *b != byte)
@@ -66,16 +78,20 @@ impl<P: Platform> Table<P> {
                 misread.push(text);
             }
         }
-        if !forgets {
-            // The ledger is told of a release that is refused.
-            let _ = buffer.release();
-        }
     }
 }
 
 /// The part of thread number `index` of the exchange.
 pub(super) fn exchange<P: Platform>(of: &ExchangeOf<P>, index: u64, draws: &mut Generator) {
-    let Exchange { buffers, in_flight, size: payload, area, form, to, keeps, forgets, misuse, .. } = &of.exchange;
+    let Exchange { buffers, in_flight, size: payload, area, form, to, through, keeps, forgets, misuse, .. } =
+        &of.exchange;
+    let receive = {
+        let (table, pools, codec, through) = (Arc::clone(&of.table), Arc::clone(&of.pools), of.codec, *through);
+        move |parcel: Parcel<P>| match through {
+            Through::Nothing => table.receive(parcel),
+            _ => pass(&table, &pools.buffers, codec, through, parcel.buffer, parcel.byte),
+        }
+    };
     let flight = Flight::<P>::new();
     let (mut forgotten, mut misused) = (Chances::default(), Chances::default());
     for j in 0..*buffers {
@@ -90,13 +106,13 @@ pub(super) fn exchange<P: Platform>(of: &ExchangeOf<P>, index: u64, draws: &mut 
         let stale = misuse.then(|| [(); 2].map(|()| buffer.duplicate().expect("the buffer is alive")));
         let parcel = Parcel { buffer, byte, forgets };
         match to {
-            To::Itself => of.table.receive(parcel),
+            To::Itself => receive(parcel),
             To::Held => of.table.held.lock().push(parcel),
             To::Loops => {
-                let (table, landing) = (Arc::clone(&of.table), flight.takes_off());
+                let (receive, landing) = (receive.clone(), flight.takes_off());
                 let l = ((index + j) % of.loops.len() as u64) as usize;
                 on(&of.loops[l], move || {
-                    table.receive(parcel);
+                    receive(parcel);
                     drop(landing);
                 });
             }

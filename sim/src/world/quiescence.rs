@@ -4,11 +4,16 @@
 //! Virtual time moves only when no thread can run, so that a nap after that lets everything else come to rest too.
 
 use super::World;
+use super::allocator::sum as sum_of;
 use crate::ledger::{Finding, FindingKind};
 use crate::observed::{CROSSING, Sample, retained_bytes};
-use crate::scenario::{Metric, Peer};
+use crate::scenario::{Metric, Oracle, Peer};
 use millpond_model::Platform;
+use millpond_model::allocator::adaptive::AdaptiveStats;
+use millpond_model::allocator::pooled::{AllocatorMetrics, PooledBackend};
 use millpond_model::event_loop::EventLoop;
+use millpond_model::leak::{Detector, LeakStats};
+use millpond_model::memory::Area;
 use millpond_model::observe::Kind;
 use millpond_model::promise::Promise;
 use millpond_model::recycler::{PoolStats, RecyclerConfig, RecyclerStats};
@@ -21,6 +26,8 @@ pub struct Seen {
     pub samples: Vec<Sample>,
     /// What the safety oracles found at the end.
     pub findings: Vec<Finding>,
+    /// The leak detector's numbers at the end, if there is one.
+    pub leaks: Option<LeakStats>,
 }
 
 /// Naps until the world gives up waiting: with the longest nap of a second, hours of virtual time.
@@ -67,6 +74,10 @@ impl<P: Platform> World<'_, P> {
     /// Reads everything.
     pub(super) fn read(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
         let pools = self.recyclers();
+        let memory = self.pools.buffers.pooled().map(PooledBackend::metrics);
+        let memory = memory.as_ref();
+        let adaptive = self.pools.buffers.adaptive().map(|a| [a.stats(Area::Direct), a.stats(Area::Heap)]);
+        let leaks = self.pools.buffers.leak_detector().map(Detector::stats).unwrap_or_default();
         let loops: Vec<_> = self.loops.iter().map(EventLoop::stats).collect();
         let sum = |kinds: &[Kind], f: fn(&PoolStats) -> u64| -> u64 {
             pools.iter().filter(|r| kinds.contains(&r.kind)).flat_map(|r| &r.pools).map(f).sum()
@@ -83,6 +94,20 @@ impl<P: Platform> World<'_, P> {
             Metric::PeakQueuedTasks => loops.iter().map(|l| l.peak_queue_length).max().unwrap_or_default(),
             Metric::PendingBytes => self.channels.iter().map(|c| c.pending_bytes()).sum(),
             Metric::LiveBuffers => sum(&[Kind::BufferShell], |p| u64::try_from(p.in_use).unwrap_or_default()),
+            Metric::UsedMemory => sum_of(memory, |a| a.active_bytes) + sum_adaptive(&adaptive, |s| s.used_memory),
+            Metric::Chunks => {
+                sum_of(memory, |a| a.lists.iter().map(Vec::len).sum::<usize>() as u64)
+                    + sum_adaptive(&adaptive, |s| s.chunks)
+            }
+            Metric::FoundLeaks => leaks.found + leaks.untracked,
+            Metric::ReportedLeaks => leaks.reported,
+            Metric::WatchedBuffers => leaks.open,
+            Metric::PinnedMemory => sum_of(memory, |a| a.pinned_bytes),
+            Metric::CachedMemory => sum_of(memory, |a| a.cached_bytes),
+            Metric::LostMemory => sum_of(memory, |a| a.lost_bytes),
+            Metric::ArenaAllocations => sum_of(memory, |a| a.allocations.total()),
+            Metric::ActiveAllocations => sum_of(memory, |a| a.active().total()),
+            Metric::ThreadCaches => memory.map_or(0, AllocatorMetrics::thread_caches),
             Metric::LostCapacity => sum(&all, |p| u64::try_from(p.drift()).unwrap_or_default()),
         });
         Sample { step: step.to_string(), at_write, writers: writers.to_vec(), metrics, pools }
@@ -95,6 +120,21 @@ impl<P: Platform> World<'_, P> {
         all.push(buffers.heap);
         all.extend(buffers.slices.into_iter().chain(buffers.duplicates));
         all
+    }
+
+    /// INV-P1 to INV-P5, and what holds in the adaptive allocator. What leaked is never drained.
+    fn judge_memory(&self, found: &dyn Fn(FindingKind, String)) {
+        let may_leak = self.scenario.oracles.contains(&Oracle::LeaksAreFound);
+        let broken = match (self.pools.buffers.pooled(), self.pools.buffers.adaptive()) {
+            (Some(pooled), _) if may_leak => pooled.check().map_err(|e| e.to_string()),
+            (Some(pooled), _) => pooled.check_drained().map_err(|e| e.to_string()),
+            // SAFETY: the threads of the world have ended, and were joined.
+            (_, Some(adaptive)) => unsafe { adaptive.check() }.map_err(|e| e.to_string()),
+            (None, None) => Ok(()),
+        };
+        if let Err(text) = broken {
+            found(FindingKind::Conservation, text);
+        }
     }
 
     /// The safety oracles that need the world, after the last thread has ended.
@@ -113,6 +153,17 @@ impl<P: Platform> World<'_, P> {
         for text in self.table.misread() {
             found(FindingKind::Corrupted, text);
         }
+        self.judge_memory(&found);
+        if let Some(detector) = self.pools.buffers.leak_detector() {
+            // Everything that was lost is known from now on.
+            detector.collect();
+            detector.report();
+            let stats = detector.stats();
+            if let Err(broken) = stats.check() {
+                found(FindingKind::Conservation, broken.to_string());
+            }
+            seen.borrow_mut().leaks = Some(stats);
+        }
         // 4.1.3 to 4.1.37 lose shared capacity by design: there it is a number to be told, not a finding.
         let keeps_capacity = RecyclerConfig::from(self.scenario.pool.preset).reclaim_skipped_link;
         for stats in self.recyclers() {
@@ -130,6 +181,11 @@ impl<P: Platform> World<'_, P> {
             }
         }
     }
+}
+
+/// The sum of a number over the two areas.
+fn sum_adaptive(stats: &Option<[AdaptiveStats; 2]>, f: fn(&AdaptiveStats) -> u64) -> u64 {
+    stats.iter().flatten().map(f).sum()
 }
 
 /// Waits until the loop has run everything that it was given before.

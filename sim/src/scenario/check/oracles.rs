@@ -18,9 +18,16 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario) {
             Oracle::Bounded { after: Some(step), .. } => ("Bounded", "after", step),
             Oracle::Drains { after: Some(step), .. } => ("Drains", "after", step),
             Oracle::Unchanged { during, .. } => ("Unchanged", "during", during),
-            Oracle::Bounded { .. } | Oracle::Drains { .. } | Oracle::Safety | Oracle::Sometimes(_) => continue,
+            _ => continue,
         };
         exists(flaws, &format!("oracles[{i}].{kind}.{key}"), step, scenario);
+    }
+    if let Some(i) = scenario.oracles.iter().position(|o| *o == Oracle::LeaksAreFound)
+        && scenario.allocator.leak_detection.is_none()
+    {
+        let message = "nobody looks for leaks in this scenario";
+        flaws.add(format!("oracles[{i}]"), message, "nobody looks").help =
+            Some("write `allocator: (leak_detection: Paranoid)`".to_string());
     }
     for (i, column) in scenario.table.iter().enumerate().take(limits::COLUMNS) {
         self::column(flaws, i, column, scenario);
@@ -85,7 +92,7 @@ fn expectation(flaws: &mut Flaws, scenario: &Scenario) {
     let Expect::MustFind(kind) = scenario.expect else { return };
     let is_judged = |oracle: &Oracle| match oracle {
         Oracle::Bounded { .. } | Oracle::Drains { .. } | Oracle::Unchanged { .. } => true,
-        Oracle::Safety | Oracle::Sometimes(_) => false,
+        Oracle::Safety | Oracle::Sometimes(_) | Oracle::LeaksAreFound => false,
     };
     let sweeps_presets = matches!(&scenario.sweep, Sweep::Matrix { preset, .. } if !preset.is_empty());
     let errs = |step: &Step| matches!(step, Step::Exchange(e) if e.forgets.is_some() || e.misuse.is_some());

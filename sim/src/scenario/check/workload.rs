@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{Flaws, Shape, plural};
 use crate::scenario::{
-    Arrival, Call, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, To,
-    limits,
+    Arrival, Call, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, Through,
+    To, limits,
 };
 use crate::suggest::{grouped, quoted};
 
@@ -130,6 +130,13 @@ fn exchange(flaws: &mut Flaws, at: &str, exchange: &Exchange, shape: &Shape) {
         if let Some(when) = when {
             flaws.when(&format!("{at}.{key}"), when);
         }
+    }
+    if exchange.through != Through::Nothing && exchange.to == To::Held {
+        flaws.add(format!("{at}.through"), "what is held goes through no codec", "not held").help =
+            Some("use `to: Loops` or `to: Itself`".to_string());
+    }
+    if exchange.through != Through::Nothing && exchange.forgets.is_some() {
+        flaws.add(format!("{at}.forgets"), "a codec forgets nothing: it releases what it is given", "not with a codec");
     }
     if exchange.misuse.is_some() && exchange.to != To::Loops {
         flaws.add(format!("{at}.misuse"), "misuse needs several threads: `to: Loops`", "only one thread releases");
