@@ -3,8 +3,8 @@
 mod composite_support;
 mod write_path_support;
 
-use composite_support::{composite, counts, of, pieces, pool, text};
 use bytes::Buf;
+use composite_support::{composite, counts, of, pieces, pool, text};
 use millpond::engine::Sim;
 use millpond_model::Platform;
 use millpond_model::buffer::{Buffer, BufferError, Owned};

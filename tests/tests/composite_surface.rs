@@ -45,10 +45,16 @@ fn numbered<P: Platform>(lengths: &[u8]) -> Composite<P> {
 
 fn numbers_across_borders<P: Platform>() {
     let mut composite = numbered::<P>(&[1, 0, 2, 3, 2, 8]);
-    assert_eq!((composite.get_u16(0), composite.get_u24(0), composite.get_u32(1)), (Ok(0x0001), Ok(0x0001_02), Ok(0x0102_0304)));
+    assert_eq!(
+        (composite.get_u16(0), composite.get_u24(0), composite.get_u32(1)),
+        (Ok(0x0001), Ok(0x0001_02), Ok(0x0102_0304))
+    );
     assert_eq!((composite.get_u64(0), composite.get_u32_le(4)), (Ok(0x0001_0203_0405_0607), Ok(0x0706_0504)));
     assert_eq!(composite.get_u32(13), Err(BufferError::Range { at: 13, length: 4, capacity: 16 }));
-    assert_eq!((composite.read_u8(), composite.read_u64(), composite.reader_index()), (Ok(0), Ok(0x0102_0304_0506_0708), 9));
+    assert_eq!(
+        (composite.read_u8(), composite.read_u64(), composite.reader_index()),
+        (Ok(0), Ok(0x0102_0304_0506_0708), 9)
+    );
     assert_eq!(composite.read_u64(), Err(BufferError::Short { needed: 8, readable: 7 }));
     composite.set_u32(1, 0xaabb_ccdd).expect("it is its own");
     assert_eq!((composite.get_u64(0), composite.get_u8(4)), (Ok(0x00aa_bbcc_dd05_0607), Ok(0xdd)));
