@@ -3,7 +3,7 @@
 
 use millpond::engine::{Execution, Options, Plant, When, with_ledger};
 use millpond::ledger::FindingKind;
-use millpond_model::allocator::Allocator;
+use millpond_model::allocator::{Allocator, AllocatorConfig, Backend};
 use millpond_model::buffer::{Buffer, Owned};
 use millpond_model::channel::IllegalPromise;
 use millpond_model::codec::{
@@ -182,8 +182,10 @@ impl<P: Platform> Witness<P> {
     }
 }
 
+/// Without a pool: each buffer takes memory from the platform, which may refuse.
 pub fn allocator<P: Platform>() -> Allocator<P> {
-    Allocator::new_in(&Domain::new(), Preset::Millpond.into())
+    let config = AllocatorConfig { backend: Backend::Unpooled, ..Preset::Millpond.into() };
+    Allocator::new_in(&Domain::new(), config)
 }
 
 /// The bytes of a buffer; nothing for a dead one.
