@@ -1,6 +1,6 @@
 //! Buffers against a model that has no trick in it: every operation of any number of handles says what the model says.
 
-use millpond_model::allocator::Allocator;
+use millpond_model::allocator::{Allocator, AllocatorConfig, Backend};
 use millpond_model::buffer::{Buffer, new_capacity};
 use millpond_model::{Preset, Std};
 use proptest::prelude::*;
@@ -309,7 +309,9 @@ fn agree(model: &Model, handles: &[Handle]) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn handles_behave_as_the_model_does(operations in prop::collection::vec(operation(), 0..80)) {
-        let allocator = Allocator::new(Preset::Millpond);
+        // Of exact blocks: the model knows no size classes.
+        let config = AllocatorConfig { backend: Backend::Unpooled, ..Preset::Millpond.into() };
+        let allocator = Allocator::new(config);
         let (mut model, mut handles) = (Model::default(), Vec::new());
         step(&allocator, &mut model, &mut handles, 0, &Operation::Allocate(20))?;
         for (which, operation) in &operations {

@@ -3,7 +3,7 @@
 mod write_path_support;
 
 use bytes::{Buf, BufMut, Bytes};
-use millpond_model::allocator::Allocator;
+use millpond_model::allocator::{Allocator, AllocatorConfig, Backend};
 use millpond_model::buffer::{Buffer, BufferError, Composite, Owned, new_capacity};
 use millpond_model::platform::JoinOps;
 use millpond_model::recycler::Domain;
@@ -29,8 +29,10 @@ on_both!(
     guards_of_the_dead,
 );
 
+/// Blocks are as long as they are asked for, so that every growth is seen: what a longer block has anyway is used first.
 fn allocator<P: Platform>() -> Allocator<P> {
-    Allocator::new_in(&Domain::new(), Preset::Millpond.into())
+    let config = AllocatorConfig { backend: Backend::Unpooled, ..Preset::Millpond.into() };
+    Allocator::new_in(&Domain::new(), config)
 }
 
 fn of<P: Platform>(text: &str) -> Owned<P> {
