@@ -42,9 +42,11 @@ recycler_hand_over on_std
 # Runs "$@" for each line of $lines that matches ONLY (a part of it; default: all), with the line's binary and filter.
 each_line() {
     failed=''
+    count=0
     while read -r binary filter; do
         case "$binary $filter" in *"${ONLY:-}"*) ;; *) continue ;; esac
         [ -n "$binary" ] || continue
+        count=$((count + 1))
         [ -f "tests/tests/$binary.rs" ] || { echo "$0: no test binary $binary" >&2; failed="$failed $binary"; continue; }
         echo "== $binary $filter"
         # shellcheck disable=SC2086 # the filter is several words
@@ -52,5 +54,6 @@ each_line() {
     done <<END
 $lines
 END
+    [ "$count" -gt 0 ] || { echo "$0: no line has \`${ONLY:-}\`" >&2; exit 1; }
     [ -z "$failed" ] || { echo "$0: failed:$failed" >&2; exit 1; }
 }
