@@ -23,4 +23,5 @@ if [ -z "${ONLY:-}" ]; then
     echo '== millpond-model, unit and documentation tests'
     cargo "+$toolchain" miri test -q -p millpond-model
 fi
+lines=$real_threads
 each_line cargo "+$toolchain" miri test -q -p millpond-tests
