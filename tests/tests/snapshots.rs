@@ -59,8 +59,11 @@ fn a_burst_at_4_1_71() {
     assert_snapshot!(stats);
 }
 
+/// The metrics after each step.
+type Rows = Vec<(String, Vec<(Metric, u64)>)>;
+
 /// The metrics of memory after each step of `text`, and what the leak detector counted.
-fn memory(text: &str) -> (Vec<(String, Vec<(Metric, u64)>)>, Outcome) {
+fn memory(text: &str) -> (Rows, Outcome) {
     const SHOWN: [Metric; 8] = [
         Metric::UsedMemory,
         Metric::Chunks,
@@ -77,7 +80,7 @@ fn memory(text: &str) -> (Vec<(String, Vec<(Metric, u64)>)>, Outcome) {
     (outcome.samples.0.iter().map(row).collect(), outcome)
 }
 
-fn pooled(preset: &str) -> (Vec<(String, Vec<(Metric, u64)>)>, Outcome) {
+fn pooled(preset: &str) -> (Rows, Outcome) {
     memory(&format!(
         r#"(
             name: "ten blocks, twice, the second time of a thread that ends",
