@@ -15,6 +15,7 @@
 //! | [`MessageToByteEncoder`] | what it accepts, and releases it | one buffer, onwards; anything else as it is | nothing |
 //! | [`MessageToMessageEncoder`] | what it accepts, and releases it | its outputs in order, onwards; anything else as it is | nothing |
 //! | [`ByteToMessageDecoder`] | buffers | its outputs; at its removal what it hasn't read; anything else as it is | the cumulation |
+//! | [`CoalescingQueue`] | buffers and their promises | several as one | those, until they are taken out or failed |
 //! | [`Tail`] | everything, and releases it | nothing | nothing |
 //!
 //! A handler is called through `&self`, because it can be called again while it is on the stack: by what it calls downstream.
@@ -25,6 +26,7 @@
 //! A panic of the user's code passes through, when the contract has been fulfilled. That is Netty's `finally`.
 
 mod byte_encoder;
+mod coalesce;
 mod combine;
 mod config;
 mod cumulator;
@@ -39,6 +41,7 @@ mod simple;
 mod tail;
 
 pub use byte_encoder::{Encode, MessageToByteEncoder};
+pub use coalesce::CoalescingQueue;
 pub use config::{CodecConfig, ReentrantRead};
 pub use cumulator::{CompositeCumulator, Cumulator, MergeCumulator};
 pub use decoder::{ByteToMessageDecoder, Decode};

@@ -143,24 +143,25 @@ mod on_std {
     #[test]
     fn as_netty() {
         let config = AdaptiveConfig::netty_4_2_7(2);
-        churn::<Std>(AdaptiveConfig { min_segments: scaled(32, 2) as u32, ..config }, 4, 4, scaled(10_000, 20));
-        churn::<Std>(tiny(config), 4, scaled(10, 3) as usize, scaled(5_000, 40));
+        let (min_chunk, lives) = (scaled(u64::from(config.min_chunk), 4096) as u32, scaled(4, 2) as usize);
+        churn::<Std>(AdaptiveConfig { min_chunk, ..config }, 4, lives, scaled(10_000, 20));
+        churn::<Std>(tiny(config), 4, scaled(10, 2) as usize, scaled(5_000, 25));
     }
 
     #[test]
     fn mended() {
-        churn::<Std>(tiny(AdaptiveConfig::mended(2)), 4, scaled(10, 3) as usize, scaled(5_000, 40));
+        churn::<Std>(tiny(AdaptiveConfig::mended(2)), 4, scaled(10, 2) as usize, scaled(5_000, 25));
     }
 
     #[test]
     fn spent_chunks_withdrawn() {
         let config = AdaptiveConfig { spent_chunk: SpentChunk::Withdrawn, ..tiny(AdaptiveConfig::netty_4_2_7(1)) };
-        churn::<Std>(config, 4, scaled(10, 3) as usize, scaled(5_000, 40));
+        churn::<Std>(config, 4, scaled(10, 2) as usize, scaled(5_000, 25));
     }
 
     #[test]
     fn contended() {
-        for _ in 0..scaled(200, 3) {
+        for _ in 0..scaled(200, 2) {
             contend::<Std>(tiny(AdaptiveConfig::netty_4_2_7(2)), 10);
         }
     }

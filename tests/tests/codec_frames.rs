@@ -11,7 +11,9 @@ use millpond_model::codec::{
     LengthField, LengthFieldFrameDecoder, LengthFieldPrepender, MessageToMessageEncoder, UserEvent,
 };
 use millpond_model::promise::{Cause, Promise};
+use millpond_tests::scale::scaled;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 
 released_on_both!(
     frames_of_each_width,
@@ -306,7 +308,11 @@ fn decoded<P: Platform>(stream: &Stream, cumulate: fn(Decoder<P>) -> Decoder<P>)
 type Decoder<P> = ByteToMessageDecoder<LengthFieldFrameDecoder, P>;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: scaled(400, 4) as u32,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_goes_in_comes_out(stream in stream()) {

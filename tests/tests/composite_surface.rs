@@ -47,7 +47,7 @@ fn numbers_across_borders<P: Platform>() {
     let mut composite = numbered::<P>(&[1, 0, 2, 3, 2, 8]);
     assert_eq!(
         (composite.get_u16(0), composite.get_u24(0), composite.get_u32(1)),
-        (Ok(0x0001), Ok(0x00_0102), Ok(0x0102_0304))
+        (Ok(0x0001), Ok(0x0000_0102), Ok(0x0102_0304))
     );
     assert_eq!((composite.get_u64(0), composite.get_u32_le(4)), (Ok(0x0001_0203_0405_0607), Ok(0x0706_0504)));
     assert_eq!(composite.get_u32(13), Err(BufferError::Range { at: 13, length: 4, capacity: 16 }));

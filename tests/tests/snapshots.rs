@@ -59,11 +59,11 @@ fn a_burst_at_4_1_71() {
     assert_snapshot!(stats);
 }
 
-/// The metrics after each step.
-type Rows = Vec<(String, Vec<(Metric, u64)>)>;
+/// The metrics at the end of each step.
+type Readings = Vec<(String, Vec<(Metric, u64)>)>;
 
 /// The metrics of memory after each step of `text`, and what the leak detector counted.
-fn memory(text: &str) -> (Rows, Outcome) {
+fn memory(text: &str) -> (Readings, Outcome) {
     const SHOWN: [Metric; 8] = [
         Metric::UsedMemory,
         Metric::Chunks,
@@ -80,7 +80,7 @@ fn memory(text: &str) -> (Rows, Outcome) {
     (outcome.samples.0.iter().map(row).collect(), outcome)
 }
 
-fn pooled(preset: &str) -> (Rows, Outcome) {
+fn pooled(preset: &str) -> (Readings, Outcome) {
     memory(&format!(
         r#"(
             name: "ten blocks, twice, the second time of a thread that ends",

@@ -107,7 +107,16 @@ impl<P: Platform> Pins<P> {
 }
 
 impl<P: Platform> Drop for Pins<P> {
+    #[inline]
     fn drop(&mut self) {
+        if self.few[0].is_some() {
+            self.end(); // places are taken in order, so that there is none otherwise
+        }
+    }
+}
+
+impl<P: Platform> Pins<P> {
+    fn end(&mut self) {
         // The last one first: each shell keeps the next ones, as long as it is pinned itself.
         let few = self.few.iter_mut().rev().filter_map(Option::take);
         for shell in self.more.drain(..).rev().chain(few) {

@@ -63,6 +63,69 @@ impl Drop for FromList {
     }
 }
 
+/// The same list behind a pointer, as that of any pool of which a thread has several: its head is not at an address that the
+/// processor knows beforehand, so that each operation waits for the store of the one before.
+pub struct PointedList;
+
+/// Goes back to the list of the thread that drops it.
+pub struct FromPointed(*mut Listed);
+
+// SAFETY: an exclusive pointer to plain words.
+unsafe impl Send for FromPointed {}
+
+thread_local! {
+    static POINTED: Cell<*const Cell<*mut Listed>> = const { Cell::new(ptr::null()) };
+}
+
+#[inline]
+fn pointed<'a>() -> &'a Cell<*mut Listed> {
+    let head = POINTED.get();
+    if head.is_null() {
+        POINTED.set(Box::into_raw(Box::new(Cell::new(ptr::null_mut()))));
+        return pointed();
+    }
+    // SAFETY: it is never freed.
+    unsafe { &*head }
+}
+
+impl Source for PointedList {
+    type Held<'a> = FromPointed;
+
+    #[inline]
+    fn get(&self) -> FromPointed {
+        let list = pointed();
+        let first = list.get();
+        if first.is_null() {
+            return FromPointed(Box::into_raw(Box::new(Listed {
+                next: Cell::new(ptr::null_mut()),
+                object: Object::default(),
+            })));
+        }
+        // SAFETY: what is in the list lives and is the thread's.
+        list.set(unsafe { (*first).next.get() });
+        FromPointed(first)
+    }
+
+    #[inline]
+    fn word<'a, 'b>(held: &'b mut FromPointed) -> Option<&'b mut u64>
+    where
+        Self: 'a,
+    {
+        // SAFETY: it lives, and `held` is the only way to it.
+        Some(unsafe { &mut (*held.0).object.0[0] })
+    }
+}
+
+impl Drop for FromPointed {
+    #[inline]
+    fn drop(&mut self) {
+        let list = pointed();
+        // SAFETY: it lives and is ours.
+        unsafe { (*self.0).next.set(list.get()) };
+        list.set(self.0);
+    }
+}
+
 /// Lines that each producer uses in turn, more than a ring has places: nothing is given back.
 pub struct Lines(Box<[Line]>);
 

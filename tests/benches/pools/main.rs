@@ -20,7 +20,7 @@ mod peers;
 mod table;
 
 use alloc::Boxes;
-use floors::{FreeList, Lines};
+use floors::{FreeList, Lines, PointedList};
 use measure::{Source, cross, repeat, same, transfer};
 use millpond_model::Preset;
 use ours::{Buffers, Objects};
@@ -95,6 +95,9 @@ fn rows(table: &mut Table) {
             _ => same::<_, 256>(&FreeList),
         });
     }
+    table.row(D1, "free list by pointer", || same::<_, 1>(&PointedList));
+    table.row(D16, "free list by pointer", || same::<_, 16>(&PointedList));
+    table.row(D256, "free list by pointer", || same::<_, 256>(&PointedList));
     table.row(ONE, "payload ring", move || cross(lines, 1));
     table.row(THREE, "payload ring", move || cross(lines, 3));
 
@@ -155,6 +158,7 @@ const ALLOCATORS: [&str; 4] = ["system", "mimalloc", "snmalloc", "jemalloc"];
 fn targets(table: &mut Table) {
     for group in [D1, D16, D256] {
         table.target(group, "free list", 1.3);
+        table.target(group, "free list by pointer", 1.3);
         POOLS.iter().for_each(|pool| table.target(group, pool, 0.5));
         ALLOCATORS.iter().for_each(|allocator| table.target(group, allocator, 1.0));
     }
