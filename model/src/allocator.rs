@@ -164,8 +164,8 @@ impl<P: Platform> Allocator<P> {
         };
         let home = shells.get(); // before the memory, as in Netty
         match self.0.common.source.reuse(initial) {
-            Some(memory) if self.0.common.leaks.is_none() => {
-                Ok(Buffer::begin(home, memory, initial as u32, maximum as u32, None))
+            Some(block) if self.0.common.leaks.is_none() => {
+                Ok(Buffer::begin_in(home, block, initial as u32, maximum as u32))
             }
             // What is at hand is at hand again.
             _ => self.begin_anew(home, area, initial, maximum),

@@ -59,6 +59,7 @@ pub use shell::ShellClass;
 pub(crate) use shell::{Shell, ShellBox};
 pub use writable::Writable;
 
+use crate::allocator::MillpondBlock;
 use crate::leak::{Access, Tracker};
 use crate::memory::Memory;
 use crate::observe::Event;
@@ -124,6 +125,13 @@ impl<P: Platform> Buffer<P> {
         let view = View { tracked: tracker.is_some(), ..View::WHOLE };
         let shell = Shell::begin(home, Content::Memory(memory), capacity, maximum, tracker);
         Self { shell: Some(shell), view }
+    }
+
+    /// As `begin`, untracked, in a block of our own backend; the content is written where it stays.
+    #[inline(always)]
+    pub(crate) fn begin_in(home: Pooled<ShellBox<P>, P>, block: MillpondBlock<P>, capacity: u32, maximum: u32) -> Self {
+        let shell = Shell::begin_in(home, block, capacity, maximum);
+        Self { shell: Some(shell), view: View::WHOLE }
     }
 
     #[inline]

@@ -4,7 +4,7 @@
 
 use super::adaptive::{AdaptiveBackend, Request};
 use super::config::{AllocatorConfig, Backend};
-use super::millpond::{MillpondBackend, MillpondMemory};
+use super::millpond::{MillpondBackend, MillpondBlock, MillpondMemory};
 use super::pooled::PooledBackend;
 use crate::Platform;
 use crate::memory::{Area, Memory, OutOfMemory, UnpooledBlock};
@@ -32,9 +32,9 @@ impl<P: Platform> Source<P> {
     /// A block that is there, by the short way; else see [`Source::allocate`].
     #[inline(always)]
     #[track_caller]
-    pub(crate) fn reuse(&self, capacity: usize) -> Option<Memory<P>> {
+    pub(crate) fn reuse(&self, capacity: usize) -> Option<MillpondBlock<P>> {
         match self {
-            Self::Millpond(backend) => backend.reuse(capacity).map(Memory::Millpond),
+            Self::Millpond(backend) => backend.reuse(capacity),
             _ => None,
         }
     }

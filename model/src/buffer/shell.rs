@@ -19,6 +19,7 @@
 use super::Buffer;
 use super::composite::Components;
 use crate::Platform;
+use crate::allocator::MillpondBlock;
 use crate::allocator::pooled::CacheHold;
 use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
 use crate::leak::{Detector, Tracker};
@@ -169,7 +170,22 @@ impl<P: Platform> Shell<P> {
     ) -> NonNull<Self> {
         let shell = home.0;
         // SAFETY: `home` has the shell for itself, and puts it into a pool only after this life.
-        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity, tracker) };
+        unsafe { Self::start(shell, Some(home), || content, capacity, max_capacity, tracker) };
+        shell
+    }
+
+    /// As `begin`, untracked, in a block of our own backend.
+    #[inline(always)]
+    pub(super) fn begin_in(
+        home: Pooled<ShellBox<P>, P>,
+        block: MillpondBlock<P>,
+        capacity: u32,
+        max_capacity: u32,
+    ) -> NonNull<Self> {
+        let shell = home.0;
+        let content = || Content::Memory(Memory::Millpond(block));
+        // SAFETY: as in `begin`.
+        unsafe { Self::start(shell, Some(home), content, capacity, max_capacity, None) };
         shell
     }
 
@@ -185,7 +201,7 @@ impl<P: Platform> Shell<P> {
     ) -> NonNull<Self> {
         let shell = ManuallyDrop::new(shell).0;
         // SAFETY: the shell is new, and freed by `finish` only.
-        unsafe { Self::start(shell, None, content, capacity, max_capacity, tracker) };
+        unsafe { Self::start(shell, None, || content, capacity, max_capacity, tracker) };
         shell
     }
 
@@ -195,7 +211,7 @@ impl<P: Platform> Shell<P> {
     unsafe fn start(
         shell: NonNull<Self>,
         home: Option<Pooled<ShellBox<P>, P>>,
-        content: Content<P>,
+        content: impl FnOnce() -> Content<P>,
         capacity: u32,
         max_capacity: u32,
         tracker: Option<Tracker<P>>,
@@ -209,7 +225,7 @@ impl<P: Platform> Shell<P> {
             if !matches!(*c, Content::Nothing) {
                 c.drop_in_place();
             }
-            c.write(content); // not assigned: it is long, and would be looked through again
+            c.write(content()); // not assigned: it is long, and would be looked through again
         });
         // SAFETY: as above; what is overwritten is empty.
         this.life.with_mut(|l| unsafe { l.write(Life { ticket, max_capacity, tracker: tracker.map(Box::new), home }) });
