@@ -32,7 +32,7 @@ mod source;
 pub use config::{AllocatorConfig, Backend, Derivation, LeakedMemory};
 pub use millpond::{MillpondBackend, MillpondBlock, MillpondMemory};
 
-use crate::buffer::{Buffer, MAX_CAPACITY, ShellBox, ShellClass};
+use crate::buffer::{Buffer, MAX_CAPACITY, Shell, ShellBox, ShellClass};
 use crate::leak::{Detector, LeakGuard};
 use crate::memory::{Area, OutOfMemory};
 use crate::observe::{Kind, Reach};
@@ -42,6 +42,7 @@ use crate::{Platform, Std};
 use adaptive::AdaptiveBackend;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 use pooled::PooledBackend;
 use source::Source;
@@ -163,13 +164,14 @@ impl<P: Platform> Allocator<P> {
             Area::Heap => &self.0.heap,
         };
         let home = shells.get(); // before the memory, as in Netty
-        match self.0.common.source.reuse(initial) {
+        let (shell, tracked) = match self.0.common.source.reuse(initial) {
             Some(block) if self.0.common.leaks.is_none() => {
-                Ok(Buffer::begin_in(home, block, initial as u32, maximum as u32))
+                (Shell::begin_in(home, block, initial as u32, maximum as u32), false)
             }
             // What is at hand is at hand again.
-            _ => self.begin_anew(home, area, initial, maximum),
-        }
+            _ => self.begin_anew(home, area, initial, maximum)?,
+        };
+        Ok(Buffer::first(shell, tracked))
     }
 
     /// With a block that isn't at hand, or a look at leaks.
@@ -182,10 +184,11 @@ impl<P: Platform> Allocator<P> {
         area: Area,
         initial: usize,
         maximum: usize,
-    ) -> Result<Buffer<P>, OutOfMemory> {
+    ) -> Result<(NonNull<Shell<P>>, bool), OutOfMemory> {
         let memory = self.0.common.source.allocate(initial, area).inspect_err(|_| P::reach(Reach::AllocationFailed))?;
         let tracker = if let Some(detector) = &self.0.common.leaks { detector.track() } else { None };
-        Ok(Buffer::begin(home, memory, initial as u32, maximum as u32, tracker))
+        let tracked = tracker.is_some();
+        Ok((Shell::begin_root(home, memory, initial as u32, maximum as u32, tracker), tracked))
     }
 
     /// Who looks for leaks of its buffers, if [`AllocatorConfig::leak_detection`] says so.

@@ -59,17 +59,13 @@ pub use shell::ShellClass;
 pub(crate) use shell::{Shell, ShellBox};
 pub use writable::Writable;
 
-use crate::allocator::MillpondBlock;
-use crate::leak::{Access, Tracker};
-use crate::memory::Memory;
+use crate::leak::Access;
 use crate::observe::Event;
-use crate::recycler::Pooled;
 use crate::refcnt::IllegalCount;
 use crate::{Platform, Std};
 use core::mem::ManuallyDrop;
 use core::panic::Location;
 use core::ptr::NonNull;
-use shell::Content;
 
 /// The most bytes of a buffer: 2^31 - 1, as in Netty.
 pub const MAX_CAPACITY: usize = i32::MAX as usize;
@@ -114,24 +110,11 @@ impl<P: Platform> Buffer<P> {
         Self { shell: None, view: View::EMPTY }
     }
 
+    /// A handle of a life that has just begun: the first and only one. Made of small parts where it is needed, for a handle that
+    /// is written by parts and copied as a whole waits for its own writes.
     #[inline(always)]
-    pub(crate) fn begin(
-        home: Pooled<ShellBox<P>, P>,
-        memory: Memory<P>,
-        capacity: u32,
-        maximum: u32,
-        tracker: Option<Tracker<P>>,
-    ) -> Self {
-        let view = View { tracked: tracker.is_some(), ..View::WHOLE };
-        let shell = Shell::begin(home, Content::Memory(memory), capacity, maximum, tracker);
-        Self { shell: Some(shell), view }
-    }
-
-    /// As `begin`, untracked, in a block of our own backend; the content is written where it stays.
-    #[inline(always)]
-    pub(crate) fn begin_in(home: Pooled<ShellBox<P>, P>, block: MillpondBlock<P>, capacity: u32, maximum: u32) -> Self {
-        let shell = Shell::begin_in(home, block, capacity, maximum);
-        Self { shell: Some(shell), view: View::WHOLE }
+    pub(crate) fn first(shell: NonNull<Shell<P>>, tracked: bool) -> Self {
+        Self { shell: Some(shell), view: View { tracked, ..View::WHOLE } }
     }
 
     #[inline]

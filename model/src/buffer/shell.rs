@@ -174,9 +174,20 @@ impl<P: Platform> Shell<P> {
         shell
     }
 
-    /// As `begin`, untracked, in a block of our own backend.
+    /// As `begin`, of a root.
+    pub(crate) fn begin_root(
+        home: Pooled<ShellBox<P>, P>,
+        memory: Memory<P>,
+        capacity: u32,
+        max_capacity: u32,
+        tracker: Option<Tracker<P>>,
+    ) -> NonNull<Self> {
+        Self::begin(home, Content::Memory(memory), capacity, max_capacity, tracker)
+    }
+
+    /// As `begin`, untracked, in a block of our own backend; the content is written where it stays.
     #[inline(always)]
-    pub(super) fn begin_in(
+    pub(crate) fn begin_in(
         home: Pooled<ShellBox<P>, P>,
         block: MillpondBlock<P>,
         capacity: u32,
