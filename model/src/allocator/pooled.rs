@@ -48,7 +48,7 @@ pub use sizes::{SizeClass, SizeKind};
 
 use crate::memory::{Area, OutOfMemory};
 use crate::observe::Kind;
-use crate::platform::{AtomicOps, LocalKey, Lock};
+use crate::platform::{AtomicOps, LocalKey, Lock, ThreadId};
 use crate::recycler::{Collectable, Collected, Domain, Recycler, RecyclerStats};
 use crate::{Platform, Std};
 use alloc::sync::{Arc, Weak};
@@ -154,19 +154,25 @@ impl<P: Platform> Core<P> {
 }
 
 impl<P: Platform> Collectable for Core<P> {
-    fn collect(&self, result: &mut Collected) {
+    fn prepare(&self) {
         for cache in self.living() {
             cache.watch();
         }
+    }
+
+    fn collect(&self, kept: &[ThreadId], result: &mut Collected) {
         let mut given_up = Vec::new();
         for registered in self.caches.lock().iter_mut() {
             let alone = |cache: &mut Arc<ThreadCache<P>>| cache.is_dead() && Arc::strong_count(cache) == 1;
+            let alone = |cache: &mut Arc<ThreadCache<P>>| alone(cache) && !kept.contains(&cache.owner);
             given_up.extend(registered.keep.take_if(alone));
         }
         result.caches += given_up.len() as u64;
         drop(given_up); // finalises them
         if self.scope.config.cache_holds_thread {
-            result.uncollected.extend(self.living().iter().filter(|cache| cache.is_dead()).map(|cache| cache.owner));
+            result.uncollected.extend(
+                self.living().iter().filter(|cache| cache.is_dead() && cache.keeps_any()).map(|cache| cache.owner),
+            );
         }
     }
 }

@@ -34,6 +34,16 @@ pub enum Collect {
     Eager,
     /// In [`Domain::collect`], as between two garbage collections.
     Withheld,
+    /// As `Withheld`, and a dead thread that is held keeps all it has: Netty's own threads have their variables in a field, which
+    /// nobody clears when they end (to 4.1.17).
+    WithheldByThread,
+}
+
+impl Collect {
+    /// Whether what nobody refers to stays until the next collection.
+    pub(super) fn withholds(self) -> bool {
+        self != Self::Eager
+    }
 }
 
 /// What one [`Domain::collect`] did.
@@ -76,8 +86,15 @@ pub(super) struct Finalizer<P: Platform> {
 
 /// A recycler, or whatever else has something for each thread, as the collection sees it.
 pub(crate) trait Collectable: Send + Sync {
-    /// Gives up the pools of dead threads that nobody refers to; adds the threads that the others hold.
-    fn collect(&self, result: &mut Collected);
+    /// Gives up the pools of dead threads that nobody refers to, but not those of the threads `kept`; adds the threads that the
+    /// others hold.
+    fn collect(&self, kept: &[ThreadId], result: &mut Collected);
+
+    /// What others have done for dead threads by the time of a collection.
+    fn prepare(&self) {}
+
+    /// Adds the dead threads that are held because somebody refers to a pool of theirs.
+    fn referenced(&self, _threads: &mut Vec<ThreadId>) {}
 }
 
 /// Keeps a thread that ended from being collected.
@@ -322,7 +339,7 @@ impl<P: Platform> Inner<P> {
     pub(super) fn finalize(&self, finalizer: Finalizer<P>) {
         match self.policy {
             Collect::Eager => finalizer.run(),
-            Collect::Withheld => self.registry.lock().finalizers.push(finalizer),
+            Collect::Withheld | Collect::WithheldByThread => self.registry.lock().finalizers.push(finalizer),
         }
     }
 }
@@ -407,11 +424,16 @@ impl<P: Platform> Domain<P> {
     pub fn collect_pools(&self) -> Collected {
         let recyclers: Vec<_> = self.0.registry.lock().recyclers.iter().filter_map(Weak::upgrade).collect();
         let mut result = Collected::default();
+        recyclers.iter().for_each(|recycler| recycler.prepare());
         loop {
             let before = (result.pools, result.caches);
             result.uncollected.clear();
+            let mut kept = Vec::new();
+            if self.0.policy == Collect::WithheldByThread {
+                recyclers.iter().for_each(|recycler| recycler.referenced(&mut kept));
+            }
             for recycler in &recyclers {
-                recycler.collect(&mut result);
+                recycler.collect(&kept, &mut result);
             }
             if (result.pools, result.caches) == before {
                 return result;
@@ -421,7 +443,7 @@ impl<P: Platform> Domain<P> {
 
     /// Whether what nobody refers to stays until the next [`Domain::collect`].
     pub(crate) fn withholds(&self) -> bool {
-        self.0.policy == Collect::Withheld
+        self.0.policy.withholds()
     }
 
     /// Has `collectable` take part in the collections.

@@ -13,7 +13,7 @@
 
 use super::config::{Generation, OwnerExit, RecyclerConfig};
 use super::counters::{Counters, bump};
-use super::domain::{Collect, Collectable, Collected, Inner};
+use super::domain::{Collectable, Collected, Inner};
 use super::error::RecyclerError;
 use super::hand_over::HandOver;
 use super::local_pool::{From, LocalPool};
@@ -63,7 +63,7 @@ impl<T: Send + 'static, P: Platform> Pool<T, P> {
         let config = &scope.config;
         let counters = Counters::default();
         let store = match config.generation {
-            Generation::A => Store::A(Stack::new(config, &counters, scope.domain.policy == Collect::Withheld)),
+            Generation::A => Store::A(Stack::new(config, &counters, scope.domain.policy.withholds())),
             Generation::B => Store::B(LocalPool::new(config)),
             Generation::HandOver => unreachable!("it has pools of its own kind"),
         };
@@ -401,7 +401,7 @@ impl<T: Send + 'static, P: Platform> Core<T, P> {
 
     fn new_pool(&self) -> Arc<Pool<T, P>> {
         let pool = Arc::new(Pool::new(&self.scope));
-        let keep = (self.scope.domain.policy == Collect::Withheld).then(|| Arc::clone(&pool));
+        let keep = self.scope.domain.policy.withholds().then(|| Arc::clone(&pool));
         let mut pools = self.pools.lock();
         pools.retain(|r| r.pool.strong_count() > 0);
         pools.push(Registered { pool: Arc::downgrade(&pool), keep });
@@ -439,11 +439,12 @@ unsafe fn destroy<T, P: Platform>(head: NonNull<Head<P>>) {
 }
 
 impl<T: Send + 'static, P: Platform> Collectable for Core<T, P> {
-    fn collect(&self, result: &mut Collected) {
+    fn collect(&self, kept: &[ThreadId], result: &mut Collected) {
         let mut given_up = Vec::new();
+        let alone = |pool: &mut Arc<Pool<T, P>>| pool.is_dead() && Arc::strong_count(pool) == 1;
         let mut pools = self.pools.lock();
         for registered in pools.iter_mut() {
-            if let Some(pool) = registered.keep.take_if(|p| p.is_dead() && Arc::strong_count(p) == 1) {
+            if let Some(pool) = registered.keep.take_if(|p| alone(p) && !kept.contains(&p.owner)) {
                 given_up.push(pool);
             }
         }
@@ -452,5 +453,11 @@ impl<T: Send + 'static, P: Platform> Collectable for Core<T, P> {
         drop(given_up); // runs destructors, which may come back here
         let held = self.pools().into_iter().filter(|p| p.is_dead() && p.holds_thread()).map(|p| p.owner);
         result.uncollected.extend(held);
+    }
+
+    fn referenced(&self, threads: &mut Vec<ThreadId>) {
+        let pools = self.pools.lock();
+        let dead = pools.iter().filter_map(|r| r.keep.as_ref()).filter(|pool| pool.is_dead() && pool.holds_thread());
+        threads.extend(dead.filter(|pool| Arc::strong_count(pool) > 1).map(|pool| pool.owner));
     }
 }

@@ -16,7 +16,7 @@ use millpond_model::allocator::pooled::{CacheInspection, PooledBackend};
 use millpond_model::buffer::{Buffer, MAX_CAPACITY, Owned, ShellClass};
 use millpond_model::memory::Area;
 use millpond_model::platform::ThreadId;
-use millpond_model::recycler::{Collect, Domain};
+use millpond_model::recycler::Domain;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ impl<P: Platform> Allocator<P> {
     /// As the header says.
     pub fn new(header: &Header) -> Result<Self, String> {
         let config = config::read(header)?;
-        let domain = Domain::new_with(Collect::Withheld);
+        let domain = Domain::new_with(header.collect());
         Ok(Self {
             dialect: header.dialect,
             allocator: allocator::Allocator::new_in(&domain, config),

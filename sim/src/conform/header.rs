@@ -3,6 +3,7 @@
 //! **Invariant: parameters come from the header, rules from the preset of the release's generation.**
 
 use super::difference::cut;
+use millpond_model::recycler::Collect;
 use serde_json::Value;
 
 /// The generations as the traces name them: they write different statistics.
@@ -97,6 +98,14 @@ impl Header {
             cfg,
             statics,
         })
+    }
+}
+
+impl Header {
+    /// What the collector does with what a dead thread had.
+    pub fn collect(&self) -> Collect {
+        let keeps = self.fast_threads && !self.removes_at_exit && self.netty.starts_with("4.0.");
+        if keeps { Collect::WithheldByThread } else { Collect::Withheld }
     }
 }
 

@@ -13,7 +13,7 @@ use super::operation::Operation;
 use super::threads::Threads;
 use millpond_model::Platform;
 use millpond_model::observe::Kind;
-use millpond_model::recycler::{Collect, Domain, Handle, PoolInspection, RecyclerError, SharedRecycler};
+use millpond_model::recycler::{Domain, Handle, PoolInspection, RecyclerError, SharedRecycler};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl<P: Platform> Recyclers<P> {
     /// As the header says.
     pub fn new(header: &Header) -> Result<Self, String> {
         let config = config::read(header)?;
-        let domain = Domain::new_with(Collect::Withheld);
+        let domain = Domain::new_with(header.collect());
         let made = (0..header.cfg.at_most("nrec", MAX_COUNT)?).map(|_| Arc::new(AtomicI64::new(0)));
         let made: Vec<_> = made.collect();
         let recyclers = made.iter().map(|made| {

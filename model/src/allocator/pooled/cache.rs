@@ -159,6 +159,7 @@ impl<P: Platform> ThreadCache<P> {
             })
         };
         let regions = [regions(&arenas[0]), regions(&arenas[1])];
+        let keeps_any = regions.iter().flatten().any(Option::is_some); // else nobody needs to know of the thread's end
         if counted {
             for arena in arenas.iter().flatten() {
                 arena.thread_caches.fetch_add(1, AcqRel); // AcqRel: pairs with the Acquire load that looks for the least
@@ -174,8 +175,13 @@ impl<P: Platform> ThreadCache<P> {
             scope: Arc::clone(scope),
             entries: entries.clone(),
             backend: Weak::clone(this),
-            _hold: hold,
+            _hold: hold.filter(|_| keeps_any),
         }
+    }
+
+    /// Whether any size is cached.
+    pub fn keeps_any(&self) -> bool {
+        self.regions.iter().flatten().any(Option::is_some)
     }
 
     pub fn arena(&self, area: Area) -> Option<&Arc<Arena<P>>> {
@@ -287,7 +293,7 @@ impl<P: Platform> ThreadCache<P> {
     /// The thread ends.
     pub fn owner_exited(&self, withheld: bool) {
         let config = &self.scope.config;
-        let watched = config.cache_rescue == CacheRescue::Watcher && !withheld;
+        let watched = config.cache_rescue == CacheRescue::Watcher && self.keeps_any() && !withheld;
         if config.owner_exit == OwnerExit::RemoveAll || watched {
             // SAFETY: the thread-local's destructor runs on the owner's thread.
             unsafe { self.free(false) };
@@ -297,7 +303,7 @@ impl<P: Platform> ThreadCache<P> {
 
     /// What a collection does for a dead thread before it looks who still refers to the cache.
     pub fn watch(&self) {
-        if self.scope.config.cache_rescue == CacheRescue::Watcher && self.is_dead() {
+        if self.scope.config.cache_rescue == CacheRescue::Watcher && self.keeps_any() && self.is_dead() {
             // SAFETY: the owner has ended, and `is_dead` has ordered what it did before.
             unsafe { self.free(false) };
         }
@@ -329,7 +335,11 @@ impl<P: Platform> ThreadCache<P> {
 impl<P: Platform> Drop for ThreadCache<P> {
     fn drop(&mut self) {
         let config = &self.scope.config;
-        if config.caches() || config.finalizes_uncached {
+        let freed = match config.cache_rescue {
+            CacheRescue::Watcher => self.keeps_any(),
+            CacheRescue::Finalizer => config.caches() || config.finalizes_uncached,
+        };
+        if freed {
             // SAFETY: nobody else refers to the cache.
             unsafe { self.free(true) };
         }

@@ -42,7 +42,8 @@ fn recycler(header: &Header) -> Result<RecyclerConfig, String> {
         config.max_shared_capacity_factor = statics.small("MAX_SHARED_CAPACITY_FACTOR")?.max(1);
         config.max_delayed_queues_per_thread = Some(statics.small("MAX_DELAYED_QUEUES_PER_THREAD")?);
         config.link_capacity = statics.small("LINK_CAPACITY")?;
-        config.initial_capacity = statics.small("INITIAL_CAPACITY")?;
+        // At most the capacity, so 0 when nothing is pooled: then there is no array.
+        config.initial_capacity = statics.small("INITIAL_CAPACITY")?.max(u32::from(config.max_capacity == 0));
         if *dialect == Dialect::A2 {
             config.ratio = ratio.next_power_of_two(); // to 4.1.49
             config.delayed_queue_ratio = config.ratio;
