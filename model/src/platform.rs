@@ -219,8 +219,8 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
 
     // ---- chance
 
-    /// 64 random bits, for sampling only: no outcome may depend on them but which objects are watched. A simulator draws
-    /// them from a stream of their own, decided by the seed.
+    /// 64 random bits, for what the pool itself draws: which objects a leak detector watches, which chunks an adaptive allocator
+    /// retires. A simulator draws them from a stream of their own, decided by the seed.
     fn random() -> u64;
 
     // ---- observation: empty on `Std`

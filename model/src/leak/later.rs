@@ -3,7 +3,9 @@
 //! **Invariant: what was put off is released once, at the latest when its [`ReleaseLater`] is dropped.**
 
 use crate::buffer::{Buffer, BufferError};
+use crate::message::Message;
 use crate::refcnt::IllegalCount;
+use crate::release::OwnedMessage;
 use crate::{Platform, Std};
 use alloc::vec::Vec;
 
@@ -27,6 +29,7 @@ use alloc::vec::Vec;
 pub struct ReleaseLater<P: Platform = Std> {
     /// Handles of their own, with the number of releases.
     put_off: Vec<(Buffer<P>, u32)>,
+    messages: Vec<OwnedMessage<P>>,
 }
 
 impl<P: Platform> Default for ReleaseLater<P> {
@@ -38,7 +41,7 @@ impl<P: Platform> Default for ReleaseLater<P> {
 impl<P: Platform> ReleaseLater<P> {
     /// Nothing is put off yet.
     pub const fn new() -> Self {
-        Self { put_off: Vec::new() }
+        Self { put_off: Vec::new(), messages: Vec::new() }
     }
 
     /// Puts one release of `buffer` off, and gives it back.
@@ -61,15 +64,41 @@ impl<P: Platform> ReleaseLater<P> {
         Ok(buffer)
     }
 
-    /// Releases now, in the order in which the releases were put off: how many buffers that were.
+    /// Takes a message of any kind over, releases it later, and lends it meanwhile: a message can't have a handle that owes no
+    /// release, as a buffer can.
+    ///
+    /// ```
+    /// use millpond_model::message::Message;
+    /// use millpond_model::{Preset, allocator::Allocator, leak::ReleaseLater};
+    ///
+    /// let buffer = Allocator::new(Preset::Millpond).allocate(16)?;
+    /// let witness = buffer.duplicate()?;
+    /// let mut later = ReleaseLater::new();
+    /// assert_eq!(later.release_message_later(Message::Buffer(buffer)).estimated_size(), 0);
+    /// assert_eq!(witness.count(), 1);
+    /// assert_eq!(later.finish(), Ok(1));
+    /// assert_eq!(witness.count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn release_message_later(&mut self, message: Message<P>) -> &Message<P> {
+        self.messages.push(message.into());
+        &self.messages[self.messages.len() - 1]
+    }
+
+    /// Releases now, in the order in which the releases were put off, buffers before messages: how many of both that were.
     ///
     /// # Errors
     /// The first [`IllegalCount`]: somebody else released already. The others are released all the same.
     #[track_caller]
     pub fn finish(mut self) -> Result<usize, IllegalCount> {
-        let mut result = Ok(self.put_off.len());
+        let mut result = Ok(self.put_off.len() + self.messages.len());
         for (buffer, n) in self.put_off.drain(..) {
             if let Err(refused) = buffer.release_many(n) {
+                result = result.and(Err(refused));
+            }
+        }
+        for message in self.messages.drain(..) {
+            if let Err(refused) = message.release() {
                 result = result.and(Err(refused));
             }
         }

@@ -23,7 +23,7 @@ pub enum Stream {
     Workload,
     /// What goes wrong: environment faults and planted defects.
     Faults,
-    /// Which buffers a leak detector samples.
+    /// What the pool itself draws: which buffers a leak detector samples, which chunks an allocator retires.
     LeakSampling,
 }
 
