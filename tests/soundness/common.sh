@@ -9,10 +9,17 @@ real_threads='
 adaptive_model
 adaptive_rules --skip on_sim
 adaptive_threads on_std
+buffer_derived on_std --skip a_long_chain
 buffer_model
+buffer_surface on_std
+codec_decoder on_std
+codec_encoders on_std
+composite_bytes on_std
 recycler_matrix on_std
 recycler_stats on_std::every_fate
 recycler_threads on_std
+refcnt_schemes on_std
+release_ownership on_std
 '
 
 toolchain=${TOOLCHAIN:-nightly}
