@@ -35,7 +35,7 @@ pub use millpond::{MillpondBackend, MillpondBlock, MillpondMemory};
 use crate::buffer::{Buffer, MAX_CAPACITY, Shell, ShellBox, ShellClass};
 use crate::leak::{Detector, LeakGuard};
 use crate::memory::{Area, OutOfMemory};
-use crate::observe::{Kind, Reach};
+use crate::observe::{Defect, Kind, Reach};
 use crate::platform::AtomicOps;
 use crate::recycler::{Domain, PoolInspection, Pooled, Recycler, RecyclerStats};
 use crate::{Platform, Std};
@@ -186,7 +186,10 @@ impl<P: Platform> Allocator<P> {
         maximum: usize,
     ) -> Result<(NonNull<Shell<P>>, bool), OutOfMemory> {
         let memory = self.0.common.source.allocate(initial, area).inspect_err(|_| P::reach(Reach::AllocationFailed))?;
-        let tracker = if let Some(detector) = &self.0.common.leaks { detector.track() } else { None };
+        let tracker = match &self.0.common.leaks {
+            Some(detector) if !P::planted(Defect::UntrackedAllocation) => detector.track(),
+            _ => None,
+        };
         let tracked = tracker.is_some();
         Ok((Shell::begin_root(home, memory, initial as u32, maximum as u32, tracker), tracked))
     }

@@ -172,11 +172,15 @@ pub enum Defect {
     ReentrantRead,
     /// A removed decoder gives its cumulation on and then clears its field (Netty #2183).
     CumulationKept,
+    /// A retained slice or duplicate that ends forgets to release what it was derived from.
+    ForgottenParent,
+    /// An allocator hands a buffer out past its leak detector (Netty #14946).
+    UntrackedAllocation,
 }
 
 impl Defect {
     /// All of them, in declaration order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ForgottenRelease,
         Self::DuplicateRelease,
         Self::LostTask,
@@ -187,5 +191,7 @@ impl Defect {
         Self::EarlyRemoval,
         Self::ReentrantRead,
         Self::CumulationKept,
+        Self::ForgottenParent,
+        Self::UntrackedAllocation,
     ];
 }

@@ -259,6 +259,8 @@ plants! {
     EarlyRemoval
     ReentrantRead
     CumulationKept
+    ForgottenParent
+    UntrackedAllocation
 }
 
 /// When a fault or a defect strikes.

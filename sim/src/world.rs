@@ -63,8 +63,11 @@ pub(crate) struct World<'a, P: Platform> {
 /// main thread of an execution.
 pub fn play<P: Platform>(scenario: &Scenario, seed: u64, seen: &RefCell<Seen>) {
     let mut world: World<'_, P> = World::build(scenario, seed, seen);
-    for step in &scenario.workload {
+    for (i, step) in scenario.workload.iter().enumerate() {
         world.take(step);
+        if quiesces(&scenario.workload[..=i]) {
+            world.judge_arenas(step.name());
+        }
         let sample = world.read(step.name(), None, &[]);
         seen.borrow_mut().samples.push(sample);
     }
@@ -345,6 +348,14 @@ impl<'a, P: Platform> World<'a, P> {
         self.pools.domain.collect();
         self.judge(self.seen);
     }
+}
+
+/// Whether nobody is inside the allocator after these steps: what was written is drained, and the other steps await their end.
+fn quiesces(steps: &[Step]) -> bool {
+    let unawaited = steps.iter().any(|s| matches!(s, Step::Phase(phase) if phase.awaits == Awaits::Nothing));
+    let moved = steps.iter().rposition(|s| matches!(s, Step::Phase(_) | Step::Close(_) | Step::Shutdown(_)));
+    let drained = steps.iter().rposition(|s| matches!(s, Step::Drain(_)));
+    !unawaited && moved <= drained
 }
 
 /// The indices that `wanted` names, or all `len` of them.

@@ -117,8 +117,8 @@ fn when_something_strikes() {
     let pair = "a `Plant` is needed here, not a pair";
     error(&plant("(LostTask, Nth(3))"), 1, 20, pair, "write `LostTask(Nth(3))`");
     let plants = "possible are `ForgottenRelease`, `DuplicateRelease`, `LostTask`, `CompositeReleasesRoot`, \
-                  `CompositeForgetsDropped`, `OutputKept`, `CumulationLeak`, `EarlyRemoval`, `ReentrantRead` and \
-                  `CumulationKept`";
+                  `CompositeForgetsDropped`, `OutputKept`, `CumulationLeak`, `EarlyRemoval`, `ReentrantRead`, \
+                  `CumulationKept`, `ForgottenParent` and `UntrackedAllocation`";
     error(&plant("Bug(Always)"), 1, 20, "there is no `Plant` called `Bug`", plants);
     let meant = "did you mean `LostTask`?";
     error(&plant("LostTsk(Always)"), 1, 20, "there is no `Plant` called `LostTsk`", meant);

@@ -24,7 +24,7 @@ use crate::allocator::pooled::CacheHold;
 use crate::allocator::{AllocatorConfig, Common, LeakedMemory};
 use crate::leak::{Detector, Tracker};
 use crate::memory::Memory;
-use crate::observe::{Event, Kind};
+use crate::observe::{Defect, Event, Kind};
 use crate::platform::{AtomicOps, CellOps};
 use crate::recycler::Pooled;
 use crate::refcnt::{Count, End, IllegalCount, Leave, Release};
@@ -524,7 +524,8 @@ impl<P: Platform> Shell<P> {
             }
             Content::Derived { parent, root } => {
                 drop(root);
-                parent.into_shell().map(|shell| Held::One { shell, release: leaked == LeakedMemory::Reclaimed })
+                let release = leaked == LeakedMemory::Reclaimed && !P::planted(Defect::ForgottenParent);
+                parent.into_shell().map(|shell| Held::One { shell, release })
             }
             Content::Composite(components) => {
                 Some(Held::Components { components, release: leaked == LeakedMemory::Reclaimed })

@@ -17,6 +17,7 @@ use millpond_model::buffer::{Buffer, MAX_CAPACITY, Owned, ShellClass};
 use millpond_model::memory::Area;
 use millpond_model::platform::ThreadId;
 use millpond_model::recycler::Domain;
+use millpond_model::refcnt::IllegalCount;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -34,6 +35,8 @@ pub struct Allocator<P: Platform> {
     allocator: allocator::Allocator<P>,
     threads: Threads<P>,
     slots: BTreeMap<u64, Slot<P>>,
+    /// Slots whose buffer was given up dead, and the number of its shell. There is no handle, which would keep the shell.
+    dead: BTreeMap<u64, Option<u32>>,
     /// Numbers of buffer objects by those of shells, in order of first sight.
     shells: BTreeMap<u32, u64>,
     /// Buffer objects seen.
@@ -70,6 +73,7 @@ impl<P: Platform> Allocator<P> {
             domain,
             threads: Threads::new(header.threads)?,
             slots: BTreeMap::new(),
+            dead: BTreeMap::new(),
             shells: BTreeMap::new(),
             objects: 0,
             queues: BTreeMap::new(),
@@ -100,6 +104,23 @@ impl<P: Platform> Allocator<P> {
         let b = operation.number("b")?;
         let slot = self.slots.remove(&b).ok_or_else(|| format!("there is no buffer {b}"))?;
         Ok((b, slot))
+    }
+
+    /// Puts a new buffer into its slot.
+    fn fill(&mut self, b: u64, slot: Slot<P>) {
+        self.dead.remove(&b);
+        self.slots.insert(b, slot);
+    }
+
+    /// What a retain or release of a buffer that was given up dead says. None: it wasn't.
+    fn refuse_dead(&self, operation: &Operation<'_>, change: i64) -> Result<Option<Value>, String> {
+        let b = operation.number("b")?;
+        let Some(shell) = self.dead.get(&b) else { return Ok(None) };
+        self.threads.worker(operation)?;
+        if shell.is_some() && self.slots.values().any(|slot| slot.buffer.shell_serial() == *shell) {
+            return Err(format!("buffer {b} is dead, and its object is another buffer by now"));
+        }
+        Ok(Some(refusal(operation, IllegalCount { count: 0, change })))
     }
 
     /// The object's number, and whether it was never seen before.
@@ -153,22 +174,32 @@ impl<P: Platform> Allocator<P> {
         let slot = Slot { buffer: buffer.map_err(|error| error.to_string())?, class };
         let mut result = self.placed(&slot)?;
         result.insert("hit".into(), u8::from(self.reached().allocations == before.allocations).into());
-        self.slots.insert(operation.number("b")?, slot);
+        self.fill(operation.number("b")?, slot);
         Ok(Value::Object(result))
     }
 
     fn retain(&mut self, operation: &Operation<'_>) -> Result<Value, String> {
+        if let Some(refusal) = self.refuse_dead(operation, 1)? {
+            return Ok(refusal);
+        }
         let (b, slot) = self.take(operation)?;
-        slot.buffer.retain_many(1).map_err(|error| error.to_string())?;
+        let retained = slot.buffer.retain_many(1);
         let count = slot.buffer.count();
         self.slots.insert(b, slot);
-        Ok(json!({ "rc": count }))
+        Ok(match retained {
+            Ok(()) => json!({ "rc": count }),
+            Err(refused) => refusal(operation, refused),
+        })
     }
 
     fn release(&mut self, operation: &Operation<'_>) -> Result<Value, String> {
+        if let Some(refusal) = self.refuse_dead(operation, -1)? {
+            return Ok(refusal);
+        }
         let before = self.reached();
         let worker = self.threads.worker(operation)?;
         let (b, Slot { buffer, class }) = self.take(operation)?;
+        let shell = buffer.shell_serial();
         let last = operation.has("last");
         let job = move || {
             if last && buffer.count() == 1 {
@@ -182,8 +213,13 @@ impl<P: Platform> Allocator<P> {
         let (freed, count, kept) = self.threads.run(worker, job);
         if let Some(buffer) = kept {
             self.slots.insert(b, Slot { buffer, class });
+        } else if count == 0 {
+            self.dead.insert(b, shell);
         }
-        let freed = freed.map_err(|error| error.to_string())?;
+        let freed = match freed {
+            Ok(freed) => freed,
+            Err(refused) => return Ok(refusal(operation, refused)),
+        };
         let mut result = Map::new();
         result.insert("freed".into(), u8::from(freed).into());
         result.insert("rc".into(), count.into());
@@ -220,7 +256,7 @@ impl<P: Platform> Allocator<P> {
         let slot = Slot { buffer, class };
         let mut result = self.fields(&slot);
         result.insert("prc".into(), count.into());
-        self.slots.insert(operation.number("d")?, slot);
+        self.fill(operation.number("d")?, slot);
         Ok(Value::Object(result))
     }
 
@@ -340,4 +376,16 @@ impl<P: Platform> Replay for Allocator<P> {
         }
         Value::Object(result)
     }
+}
+
+/// How the trace writes Netty's exception; the text only where the trace has it.
+fn refusal(operation: &Operation<'_>, refused: IllegalCount) -> Value {
+    let mut result = Map::new();
+    result.insert("ex".into(), "IllegalReferenceCountException".into());
+    if operation.expected.get("msg").is_some() {
+        let (name, change) =
+            if refused.change > 0 { ("increment", refused.change) } else { ("decrement", -refused.change) };
+        result.insert("msg".into(), format!("refCnt: {}, {name}: {change}", refused.count).into());
+    }
+    Value::Object(result)
 }

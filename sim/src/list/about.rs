@@ -179,6 +179,8 @@ fn defect(name: &str) -> &'static str {
         "EarlyRemoval" => "a decoder removed inside `decode` releases what that reads",
         "ReentrantRead" => "a decoder fed while it is on the stack decodes under the outer call's feet",
         "CumulationKept" => "a removed decoder gives its bytes on and forgets them only then",
+        "ForgottenParent" => "a retained slice or duplicate that ends forgets to release what it was derived from",
+        "UntrackedAllocation" => "an allocator hands a buffer out past its leak detector",
         _ => "",
     }
 }

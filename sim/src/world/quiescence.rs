@@ -137,6 +137,14 @@ impl<P: Platform> World<'_, P> {
         }
     }
 
+    /// INV-P1, INV-P4 and INV-P5 after a step, where nobody is inside the pooled allocator.
+    pub(super) fn judge_arenas(&self, step: &str) {
+        if let Some(Err(broken)) = self.pools.buffers.pooled().map(PooledBackend::check) {
+            let text = format!("after \"{step}\": {broken}");
+            self.seen.borrow_mut().findings.push(Finding::plain(FindingKind::Conservation, 0, text));
+        }
+    }
+
     /// The safety oracles that need the world, after the last thread has ended.
     pub(super) fn judge(&self, seen: &std::cell::RefCell<Seen>) {
         let found = |kind, text: String| seen.borrow_mut().findings.push(Finding::plain(kind, 0, text));
