@@ -306,9 +306,10 @@ impl<P: Platform> Buffer<P> {
     fn append(&mut self, n: usize, fill: impl FnMut(usize, &mut [u8])) -> Result<(), BufferError> {
         let at = self.view.writer as usize;
         let mut access = self.enter_to_write()?;
-        let free = (access.capacity as usize).saturating_sub(at);
-        if free < n {
-            access.write_at(at.min(access.capacity as usize), free, |_, _| ())?; // a component may refuse: not after growing
+        let capacity = access.capacity as usize;
+        if capacity < at + n {
+            let begun = at.min(capacity); // another handle may have made the buffer smaller than this one's index
+            access.write_at(begun, capacity - begun, |_, _| ())?; // a component may refuse: not after growing
             drop(access);
             self.grow(n)?;
             access = self.reach_to_write()?;

@@ -328,3 +328,16 @@ proptest! {
         prop_assert!(in_use.into_iter().all(|s| s.total().in_use == 0), "every shell is back");
     }
 }
+
+/// Found by the test above: the twin's writer index is beyond what is left of the buffer, and it puts nothing.
+#[test]
+fn a_handle_beyond_the_end_puts_as_any_other() {
+    let config = AllocatorConfig { backend: Backend::Unpooled, ..Preset::Millpond.into() };
+    let mut buffer = Allocator::new(config).allocate_max(20, MAX).expect("there is memory");
+    buffer.put(&[7; 9]).expect("it has room");
+    let mut twin = buffer.duplicate().expect("it is alive");
+    buffer.set_capacity(0).expect("it may shrink");
+    twin.put(&[]).expect("it grows to where the twin writes");
+    assert_eq!((twin.capacity(), twin.writer_index()), (new_capacity(9, MAX), 9));
+    assert_eq!(buffer.release(), Ok(true));
+}
