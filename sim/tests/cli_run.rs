@@ -208,23 +208,26 @@ fn findings_that_cannot_be_written_change_nothing_else() {
     assert_eq!(ran.out, kept.out.replace(&or, ""), "a file that isn't there is not named");
 }
 
+/// Where one writes to a reader who has left already.
+fn left() -> std::io::PipeWriter {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer
+}
+
 #[test]
 fn a_reader_who_leaves_ends_a_run_without_a_panic() {
     let folder = Folder::new("left");
     folder.write("x.ron", LEAK.replace("0..4", "0..200"));
     for arguments in [&["run", "x.ron"][..], &["run", "x.ron", "--json"], &["replay", "x.ron"]] {
-        let mut child = folder.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
-        drop(child.stdout.take());
-        drop(child.stderr.take());
+        let mut child = folder.command(arguments).stdout(left()).stderr(left()).spawn().expect("runs");
         assert_eq!(child.wait().expect("ends").code(), Some(4), "{arguments:?}: there is no verdict that nobody read");
     }
     // Finding files are refused, so that a warning is due on a standard error that is closed; the verdict is read.
     let folder = Folder::new("deaf");
     folder.write("x.ron", LEAK);
     folder.write("target", "a file");
-    let mut child =
-        folder.command(&["run", "x.ron"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
-    drop(child.stderr.take());
+    let child = folder.command(&["run", "x.ron"]).stdout(Stdio::piped()).stderr(left()).spawn().expect("runs");
     assert_eq!(verdict(&Ran::from(child.wait_with_output().expect("ends"))).0, 1);
     let folder = Folder::new("head");
     folder.write("x.ron", LEAK);
