@@ -443,7 +443,7 @@ impl Machine {
     fn put(&mut self, handle: &mut Handle, buffer: &mut Buffer, byte: u8, n: usize) {
         let result = if n.is_multiple_of(2) { buffer.put_repeated(byte, n) } else { buffer.put(&vec![byte; n]) };
         let end = handle.writer + n;
-        let fits = |window: usize| end <= window || n > 0 && handle.length.is_none() && end <= self.maximum(handle);
+        let fits = |window: usize| end <= window || handle.length.is_none() && end <= self.maximum(handle);
         let may = self.may_write(handle.life) && self.window(handle).is_some_and(fits);
         assert_eq!(result.is_ok(), may, "put {n} bytes: {result:?}");
         if result.is_err() {
