@@ -5,6 +5,22 @@
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
+/// An enum of names, with the list of all of them in declaration order as `ALL`.
+#[macro_export]
+macro_rules! listed {
+    ($(#[$of:meta])* pub enum $name:ident { $($(#[$about:meta])* $variant:ident,)* }) => {
+        $(#[$of])*
+        pub enum $name {
+            $($(#[$about])* $variant,)*
+        }
+
+        impl $name {
+            /// All of them, in declaration order.
+            pub const ALL: [Self; [$(stringify!($variant)),*].len()] = [$(Self::$variant),*];
+        }
+    };
+}
+
 /// What an object is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Kind {
@@ -99,99 +115,66 @@ pub enum Event {
     CompletedAgain,
 }
 
-/// A rare place that a scenario may want to prove it reached (`Sometimes`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum Reach {
-    /// A pooled object was recycled by another thread than the one that obtained it.
-    RecycledByOtherThread,
-    /// A recycled object was dropped because a recycling thread had its maximum of owners.
-    DelayedLimitHit,
-    /// A recycled object was dropped because the shared capacity was used up.
-    SharedCapacityExhausted,
-    /// A dead thread's hand-over queue was drained by the owner.
-    DeadQueueDrained,
-    /// A write consumed its whole write spin count.
-    WriteSpinExhausted,
-    /// The peer took only a part of what was offered.
-    PartialWrite,
-    /// A channel became unwritable.
-    Unwritable,
-    /// An executor refused a task.
-    TaskRejected,
-    /// A channel was closed with messages in its outbound buffer.
-    ClosedWithPendingMessages,
-    /// A write found its channel closed.
-    WriteAfterClose,
-    /// A channel was closed through the linger executor.
-    ClosedThroughLinger,
-    /// An executor ended with tasks in its queue.
-    TerminatedWithTasks,
-    /// An allocation failed.
-    AllocationFailed,
+listed! {
+    /// A rare place that a scenario may want to prove it reached (`Sometimes`).
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+    pub enum Reach {
+        /// A pooled object was recycled by another thread than the one that obtained it.
+        RecycledByOtherThread,
+        /// A recycled object was dropped because a recycling thread had its maximum of owners.
+        DelayedLimitHit,
+        /// A recycled object was dropped because the shared capacity was used up.
+        SharedCapacityExhausted,
+        /// A dead thread's hand-over queue was drained by the owner.
+        DeadQueueDrained,
+        /// A write consumed its whole write spin count.
+        WriteSpinExhausted,
+        /// The peer took only a part of what was offered.
+        PartialWrite,
+        /// A channel became unwritable.
+        Unwritable,
+        /// An executor refused a task.
+        TaskRejected,
+        /// A channel was closed with messages in its outbound buffer.
+        ClosedWithPendingMessages,
+        /// A write found its channel closed.
+        WriteAfterClose,
+        /// A channel was closed through the linger executor.
+        ClosedThroughLinger,
+        /// An executor ended with tasks in its queue.
+        TerminatedWithTasks,
+        /// An allocation failed.
+        AllocationFailed,
+    }
 }
 
-impl Reach {
-    /// All of them, in declaration order.
-    pub const ALL: [Self; 13] = [
-        Self::RecycledByOtherThread,
-        Self::DelayedLimitHit,
-        Self::SharedCapacityExhausted,
-        Self::DeadQueueDrained,
-        Self::WriteSpinExhausted,
-        Self::PartialWrite,
-        Self::Unwritable,
-        Self::TaskRejected,
-        Self::ClosedWithPendingMessages,
-        Self::WriteAfterClose,
-        Self::ClosedThroughLinger,
-        Self::TerminatedWithTasks,
-        Self::AllocationFailed,
-    ];
-}
-
-/// A defect that can be planted behind [`Platform::planted`](crate::Platform::planted), to test the tester.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum Defect {
-    /// A write that failed because its channel is closed forgets to release its message (Netty #1624).
-    ForgottenRelease,
-    /// A write that failed because its channel is closed releases its message twice (Netty #3368).
-    DuplicateRelease,
-    /// An executor accepts a task while it shuts down and never runs it (Netty #9603).
-    LostTask,
-    /// A composite releases what its component was derived from, and not the component (Netty #8495).
-    CompositeReleasesRoot,
-    /// A composite that becomes smaller forgets to release the components that it drops (Netty #8438).
-    CompositeForgetsDropped,
-    /// An encoder releases its output after the write, which was refused, already did (Netty, to this day).
-    OutputKept,
-    /// A decoder's failed cumulation leaks what it took (Netty #8325, #9812).
-    CumulationLeak,
-    /// A decoder that is removed inside `decode` releases what `decode` reads (Netty 4.1.11).
-    EarlyRemoval,
-    /// A decoder that is fed while it is on the stack decodes at once, under the feet of the outer call (Netty #15834).
-    ReentrantRead,
-    /// A removed decoder gives its cumulation on and then clears its field (Netty #2183).
-    CumulationKept,
-    /// A retained slice or duplicate that ends forgets to release what it was derived from.
-    ForgottenParent,
-    /// An allocator hands a buffer out past its leak detector (Netty #14946).
-    UntrackedAllocation,
-}
-
-impl Defect {
-    /// All of them, in declaration order.
-    pub const ALL: [Self; 12] = [
-        Self::ForgottenRelease,
-        Self::DuplicateRelease,
-        Self::LostTask,
-        Self::CompositeReleasesRoot,
-        Self::CompositeForgetsDropped,
-        Self::OutputKept,
-        Self::CumulationLeak,
-        Self::EarlyRemoval,
-        Self::ReentrantRead,
-        Self::CumulationKept,
-        Self::ForgottenParent,
-        Self::UntrackedAllocation,
-    ];
+listed! {
+    /// A defect that can be planted behind [`Platform::planted`](crate::Platform::planted), to test the tester.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+    pub enum Defect {
+        /// A write that failed because its channel is closed forgets to release its message (Netty #1624).
+        ForgottenRelease,
+        /// A write that failed because its channel is closed releases its message twice (Netty #3368).
+        DuplicateRelease,
+        /// An executor accepts a task while it shuts down and never runs it (Netty #9603).
+        LostTask,
+        /// A composite releases what its component was derived from, and not the component (Netty #8495).
+        CompositeReleasesRoot,
+        /// A composite that becomes smaller forgets to release the components that it drops (Netty #8438).
+        CompositeForgetsDropped,
+        /// An encoder releases its output after the write, which was refused, already did (Netty, to this day).
+        OutputKept,
+        /// A decoder's failed cumulation leaks what it took (Netty #8325, #9812).
+        CumulationLeak,
+        /// A decoder that is removed inside `decode` releases what `decode` reads (Netty 4.1.11).
+        EarlyRemoval,
+        /// A decoder that is fed while it is on the stack decodes at once, under the feet of the outer call (Netty #15834).
+        ReentrantRead,
+        /// A removed decoder gives its cumulation on and then clears its field (Netty #2183).
+        CumulationKept,
+        /// A retained slice or duplicate that ends forgets to release what it was derived from.
+        ForgottenParent,
+        /// An allocator hands a buffer out past its leak detector (Netty #14946).
+        UntrackedAllocation,
+    }
 }

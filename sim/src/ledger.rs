@@ -24,76 +24,54 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-/// What an oracle found.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum FindingKind {
-    /// An object was never released, and nobody owns it any more.
-    Leak,
-    /// An object was released again after its release.
-    DoubleRelease,
-    /// An object was used after its release.
-    UseAfterRelease,
-    /// One pooled object was given to two owners.
-    TwoOwners,
-    /// Bytes were read that had not been written.
-    Corrupted,
-    /// The leak detector found something that did not leak.
-    FalseLeak,
-    /// Something leaked, and the leak detector did not find it.
-    MissedLeak,
-    /// An accepted task was neither run nor refused.
-    LostTask,
-    /// A promise was never completed.
-    PromiseLost,
-    /// A promise was completed twice.
-    PromiseTwice,
-    /// The bytes pending in a channel are not the sum of its entries and queued tasks.
-    PendingBytes,
-    /// Objects created are not the sum of those retained, in use and dropped.
-    Conservation,
-    /// Shared capacity and links don't add up.
-    SharedCapacity,
-    /// A metric went above its bound: memory that stays.
-    Bloat,
-    /// A metric did not drain, or changed where it must not.
-    Stall,
-    /// A thread panicked.
-    Panic,
-    /// Every thread waits for another.
-    Deadlock,
-    /// Threads spin without progress.
-    Livelock,
-    /// A thread ran out of stack.
-    StackOverflow,
-    /// The step budget was used up.
-    StepBudget,
+millpond_model::listed! {
+    /// What an oracle found.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+    pub enum FindingKind {
+        /// An object was never released, and nobody owns it any more.
+        Leak,
+        /// An object was released again after its release.
+        DoubleRelease,
+        /// An object was used after its release.
+        UseAfterRelease,
+        /// One pooled object was given to two owners.
+        TwoOwners,
+        /// Bytes were read that had not been written.
+        Corrupted,
+        /// The leak detector found something that did not leak.
+        FalseLeak,
+        /// Something leaked, and the leak detector did not find it.
+        MissedLeak,
+        /// An accepted task was neither run nor refused.
+        LostTask,
+        /// A promise was never completed.
+        PromiseLost,
+        /// A promise was completed twice.
+        PromiseTwice,
+        /// The bytes pending in a channel are not the sum of its entries and queued tasks.
+        PendingBytes,
+        /// Objects created are not the sum of those retained, in use and dropped.
+        Conservation,
+        /// Shared capacity and links don't add up.
+        SharedCapacity,
+        /// A metric went above its bound: memory that stays.
+        Bloat,
+        /// A metric did not drain, or changed where it must not.
+        Stall,
+        /// A thread panicked.
+        Panic,
+        /// Every thread waits for another.
+        Deadlock,
+        /// Threads spin without progress.
+        Livelock,
+        /// A thread ran out of stack.
+        StackOverflow,
+        /// The step budget was used up.
+        StepBudget,
+    }
 }
 
 impl FindingKind {
-    /// All of them, in declaration order.
-    pub const ALL: [Self; 20] = [
-        Self::Leak,
-        Self::DoubleRelease,
-        Self::UseAfterRelease,
-        Self::TwoOwners,
-        Self::Corrupted,
-        Self::FalseLeak,
-        Self::MissedLeak,
-        Self::LostTask,
-        Self::PromiseLost,
-        Self::PromiseTwice,
-        Self::PendingBytes,
-        Self::Conservation,
-        Self::SharedCapacity,
-        Self::Bloat,
-        Self::Stall,
-        Self::Panic,
-        Self::Deadlock,
-        Self::Livelock,
-        Self::StackOverflow,
-        Self::StepBudget,
-    ];
-
     /// What it means, in half a sentence.
     pub fn meaning(self) -> &'static str {
         match self {

@@ -64,78 +64,53 @@ fn unlimited() -> u64 {
     u64::MAX
 }
 
-/// A number that is read at the end of each step.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub enum Metric {
-    /// Objects in all pools.
-    RetainedObjects,
-    /// Estimated bytes of the objects in all pools.
-    RetainedBytes,
-    /// Objects in pools whose type crosses threads (the write tasks).
-    CrossThreadRetained,
-    /// Outbound entries and buffer shells in the loops' own pools.
-    SameThreadRetained,
-    /// Objects in pools of threads that have ended.
-    DeadRetained,
-    /// Tasks in the queues of all loops.
-    QueuedTasks,
-    /// The most tasks that were in the queue of one loop at any time so far.
-    PeakQueuedTasks,
-    /// Bytes pending in all channels.
-    PendingBytes,
-    /// Buffers that are alive.
-    LiveBuffers,
-    /// Shared capacity that no link holds and no pool can use: the drift of 4.1.3 to 4.1.37.
-    LostCapacity,
-    /// Pooled and adaptive: bytes of all chunks and of all blocks larger than a chunk.
-    UsedMemory,
-    /// Pooled and adaptive: chunks that exist.
-    Chunks,
-    /// Pooled: bytes of the blocks that are in use.
-    PinnedMemory,
-    /// Pooled: bytes of the blocks that wait in threads' caches.
-    CachedMemory,
-    /// Pooled: bytes that were released into a cache after it was freed, and are gone for good.
-    LostMemory,
-    /// Pooled: allocations that reached an arena so far; what a cache served isn't among them.
-    ArenaAllocations,
-    /// Pooled: allocations that reached an arena and have not come back to it.
-    ActiveAllocations,
-    /// Pooled: threads' caches that are bound to an arena.
-    ThreadCaches,
-    /// Leaks that the leak detector has found so far.
-    FoundLeaks,
-    /// Leaks that it has reported so far: the first of each history.
-    ReportedLeaks,
-    /// Buffers that it watches.
-    WatchedBuffers,
-}
-
-impl Metric {
-    /// All of them, in declaration order.
-    pub const ALL: [Self; 21] = [
-        Self::RetainedObjects,
-        Self::RetainedBytes,
-        Self::CrossThreadRetained,
-        Self::SameThreadRetained,
-        Self::DeadRetained,
-        Self::QueuedTasks,
-        Self::PeakQueuedTasks,
-        Self::PendingBytes,
-        Self::LiveBuffers,
-        Self::LostCapacity,
-        Self::UsedMemory,
-        Self::Chunks,
-        Self::PinnedMemory,
-        Self::CachedMemory,
-        Self::LostMemory,
-        Self::ArenaAllocations,
-        Self::ActiveAllocations,
-        Self::ThreadCaches,
-        Self::FoundLeaks,
-        Self::ReportedLeaks,
-        Self::WatchedBuffers,
-    ];
+millpond_model::listed! {
+    /// A number that is read at the end of each step.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+    pub enum Metric {
+        /// Objects in all pools.
+        RetainedObjects,
+        /// Estimated bytes of the objects in all pools.
+        RetainedBytes,
+        /// Objects in pools whose type crosses threads (the write tasks).
+        CrossThreadRetained,
+        /// Outbound entries and buffer shells in the loops' own pools.
+        SameThreadRetained,
+        /// Objects in pools of threads that have ended.
+        DeadRetained,
+        /// Tasks in the queues of all loops.
+        QueuedTasks,
+        /// The most tasks that were in the queue of one loop at any time so far.
+        PeakQueuedTasks,
+        /// Bytes pending in all channels.
+        PendingBytes,
+        /// Buffers that are alive.
+        LiveBuffers,
+        /// Shared capacity that no link holds and no pool can use: the drift of 4.1.3 to 4.1.37.
+        LostCapacity,
+        /// Pooled and adaptive: bytes of all chunks and of all blocks larger than a chunk.
+        UsedMemory,
+        /// Pooled and adaptive: chunks that exist.
+        Chunks,
+        /// Pooled: bytes of the blocks that are in use.
+        PinnedMemory,
+        /// Pooled: bytes of the blocks that wait in threads' caches.
+        CachedMemory,
+        /// Pooled: bytes that were released into a cache after it was freed, and are gone for good.
+        LostMemory,
+        /// Pooled: allocations that reached an arena so far; what a cache served isn't among them.
+        ArenaAllocations,
+        /// Pooled: allocations that reached an arena and have not come back to it.
+        ActiveAllocations,
+        /// Pooled: threads' caches that are bound to an arena.
+        ThreadCaches,
+        /// Leaks that the leak detector has found so far.
+        FoundLeaks,
+        /// Leaks that it has reported so far: the first of each history.
+        ReportedLeaks,
+        /// Buffers that it watches.
+        WatchedBuffers,
+    }
 }
 
 /// A column of the table that compares the cells of a sweep. All read the crossing types (the write tasks) unless they
