@@ -41,6 +41,8 @@ pub struct Outcome {
     pub reached: [u64; Reach::ALL.len()],
     /// The leak detector's numbers at the end, if there is one.
     pub leaks: Option<LeakStats>,
+    /// What the seed drew, in a swarm.
+    pub swarm: Option<String>,
 }
 
 impl Outcome {

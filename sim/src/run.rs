@@ -7,7 +7,7 @@ use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
 use crate::oracle;
 use crate::outcome::Outcome;
-use crate::scenario::{Cell, Fault, Oracle, Preempt, Scenario, Schedule, Step, limits};
+use crate::scenario::{Cell, Fault, Oracle, Preempt, Scenario, Schedule, Step, limits, of_seed};
 use crate::world;
 use millpond_model::leak::Level;
 use millpond_model::observe::Kind;
@@ -49,6 +49,8 @@ impl How {
 /// is bounded by what is alive in it.
 pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
     let how = &how.for_cell(cell);
+    let (scenario, swarm) = of_seed(&cell.scenario, seed);
+    let cell = &Cell { scenario, ..cell.clone() };
     let scenario = Arc::new(cell.scenario.clone());
     let seen: Rc<RefCell<world::Seen>> = Rc::default();
     let mut execution = {
@@ -75,6 +77,7 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
         kinds: execution.ledger.kinds().to_vec(),
         reached: execution.reach_counts,
         leaks: seen.leaks,
+        swarm,
     };
     (outcome, execution)
 }

@@ -12,6 +12,7 @@
 
 mod allocator;
 mod check;
+mod closing;
 mod diagnose;
 mod exchange;
 mod explain;
@@ -21,19 +22,22 @@ mod locate;
 mod oracles;
 mod phase;
 mod step;
+mod swarm;
 mod sweep;
 mod tokens;
 mod units;
 
 pub use allocator::{Allocator, Backend, Found, LeakedMemory, ThreadEnd};
 pub use check::{Flaw, check};
+pub use closing::{ChannelsAre, Close, Closer, Connect, Move, Register, Way};
 pub use diagnose::{Colour, LoadError, Problem, printable};
 pub use exchange::{Exchange, Form, Keeps, Release, Through, To};
 pub use load::{Loaded, dialect, load, parse};
 pub use locate::locate;
 pub use oracles::{Column, Expect, Metric, Oracle};
 pub use phase::{Arrival, Call, Clients, From, Heeds, Loops, Message, Payload, Phase, Spread};
-pub use step::{Awaits, Close, Drain, Idle, Named, Order, Renew, Shutdown, Step};
+pub use step::{Awaits, Drain, Idle, Named, Order, Renew, Shutdown, Step};
+pub use swarm::{Swarm, of_seed};
 pub use sweep::{Cell, cells};
 pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
@@ -70,6 +74,9 @@ pub struct Scenario {
     /// Faults of the environment: they must be survived.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// Whether each seed draws which faults are on.
+    #[serde(default)]
+    pub swarm: Swarm,
     /// Planted defects: they must be found.
     #[serde(default)]
     pub plant: Vec<Plant>,
@@ -114,11 +121,13 @@ pub struct Topology {
     pub business_threads: u32,
     /// Channels; channel c is registered on loop c mod `event_loops`. 0: one for each loop.
     pub channels: u32,
+    /// What they are at the beginning.
+    pub channels_are: ChannelsAre,
 }
 
 impl Default for Topology {
     fn default() -> Self {
-        Self { event_loops: 2, business_threads: 4, channels: 0 }
+        Self { event_loops: 2, business_threads: 4, channels: 0, channels_are: ChannelsAre::Registered }
     }
 }
 
@@ -208,7 +217,7 @@ pub enum Peer {
 }
 
 /// A fault of the environment.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Fault {
     /// A write to the socket finds the connection reset.
     PeerReset(When),
@@ -220,7 +229,12 @@ pub enum Fault {
 
 impl Fault {
     /// When it happens, if there is a choice.
-    pub fn when(self) -> Option<When> {
+    pub fn when(&self) -> Option<When> {
+        self.clone().when_mut().copied()
+    }
+
+    /// The same, to change it.
+    pub fn when_mut(&mut self) -> Option<&mut When> {
         match self {
             Self::PeerReset(when) | Self::AllocationFails(when) => Some(when),
             Self::MemoryLimit(_) => None,

@@ -11,6 +11,7 @@
 
 mod allocator;
 mod business;
+mod closing;
 mod codec;
 mod exchange;
 mod flight;
@@ -23,8 +24,8 @@ pub use quiescence::Seen;
 
 use crate::engine::{Generator, Stream};
 use crate::scenario::{
-    Awaits, Close, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Order, Phase, Release, Renew, Scenario,
-    Shutdown, SideQueueRatio, Step,
+    Awaits, ChannelsAre, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Order, Phase, Release, Renew,
+    Scenario, Shutdown, SideQueueRatio, Step,
 };
 use business::{Business, Job};
 use exchange::{ExchangeOf, Table};
@@ -113,6 +114,10 @@ impl<'a, P: Platform> World<'a, P> {
         let open = |c: u32| {
             let peer =
                 SimPeer::new(&scenario.socket, resets, linger_time, stream(seed, 1 << 32 | u64::from(c)), &peers);
+            let peer = match scenario.topology.channels_are {
+                ChannelsAre::Unconnected => peer.unconnected(connect_takes(scenario)),
+                ChannelsAre::Registered | ChannelsAre::Unregistered => peer,
+            };
             let event_loop = &loops[(c % scenario.topology.event_loops) as usize];
             let setup = ChannelSetup {
                 linger_executor: Some(linger.clone()),
@@ -122,7 +127,10 @@ impl<'a, P: Platform> World<'a, P> {
                 encoder: Box::new(FillEncoder(FILLING)),
                 handlers: Vec::new(),
             };
-            Channel::open(event_loop, setup)
+            match scenario.topology.channels_are {
+                ChannelsAre::Unregistered => Ok(Channel::new(setup)),
+                ChannelsAre::Registered | ChannelsAre::Unconnected => Channel::open(event_loop, setup),
+            }
         };
         let channels = (0..count).map(|c| open(c).expect("a new loop accepts")).collect();
         let mut world = Self {
@@ -164,6 +172,9 @@ impl<'a, P: Platform> World<'a, P> {
                 }
             }
             Step::Renew(renew) => self.renew(renew),
+            Step::Register(step) => self.register(step),
+            Step::Connect(step) => self.connect(step),
+            Step::Move(step) => self.move_on(step),
             Step::Close(close) => self.close(close),
             Step::Shutdown(shutdown) => self.shutdown(shutdown),
         }
@@ -296,31 +307,6 @@ impl<'a, P: Platform> World<'a, P> {
         }
     }
 
-    fn close(&mut self, close: &Close) {
-        let promises: Vec<Promise<P>> = self.channels.iter().map(|_| Promise::new()).collect();
-        for (channel, promise) in self.channels.iter().zip(&promises) {
-            match close.from {
-                CalledFrom::Business => channel.close(promise.clone()),
-                CalledFrom::Loop => {
-                    let (closed, done) = (channel.clone(), promise.clone());
-                    if channel.event_loop().execute_fn(move || closed.close(done)).is_err() {
-                        channel.close(promise.clone());
-                    }
-                }
-            }
-        }
-        match close.awaits {
-            Awaits::Completion => {
-                for promise in &promises {
-                    // A second close of a channel that a peer's reset has closed fails or succeeds: both are an end.
-                    let _ = promise.wait();
-                }
-                self.settle();
-            }
-            Awaits::Nothing => self.closing.extend(promises),
-        }
-    }
-
     fn shutdown(&mut self, shutdown: &Shutdown) {
         for stall in &mut self.stalls {
             drop(stall.take());
@@ -338,6 +324,9 @@ impl<'a, P: Platform> World<'a, P> {
         for business in &mut self.business {
             business.end();
         }
+        for channel in self.channels.iter().filter(|c| c.registered_loop().is_none()) {
+            channel.close(Promise::untracked()); // no loop does it
+        }
         self.shutdown(&Shutdown::default());
         self.linger.shutdown_gracefully(std::time::Duration::ZERO, Shutdown::default().timeout.duration());
         self.linger.await_termination();
@@ -354,7 +343,8 @@ impl<'a, P: Platform> World<'a, P> {
 /// Whether nobody is inside the allocator after these steps: what was written is drained, and the other steps await their end.
 fn quiesces(steps: &[Step]) -> bool {
     let unawaited = steps.iter().any(|s| matches!(s, Step::Phase(phase) if phase.awaits == Awaits::Nothing));
-    let moved = steps.iter().rposition(|s| matches!(s, Step::Phase(_) | Step::Close(_) | Step::Shutdown(_)));
+    let moved =
+        steps.iter().rposition(|s| matches!(s, Step::Phase(_) | Step::Move(_) | Step::Close(_) | Step::Shutdown(_)));
     let drained = steps.iter().rposition(|s| matches!(s, Step::Drain(_)));
     !unawaited && moved <= drained
 }
@@ -365,6 +355,12 @@ fn range(wanted: Option<&Range<u32>>, len: usize) -> Range<usize> {
         Some(r) => r.start as usize..r.end as usize,
         None => 0..len,
     }
+}
+
+/// How long a peer takes to answer a connect: the longest that any `Connect` step wants.
+fn connect_takes(scenario: &Scenario) -> std::time::Duration {
+    let takes = scenario.workload.iter().filter_map(|s| if let Step::Connect(c) = s { Some(c.takes) } else { None });
+    takes.map(|span| span.duration()).max().unwrap_or_default()
 }
 
 /// SO_LINGER is an option of the socket: the largest that any `Close` step wants.

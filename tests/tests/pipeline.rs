@@ -246,8 +246,7 @@ fn a_handler_is_called_by_its_own_executor<P: Platform>() {
         let id = Arc::new(P::Mutex::new(0));
         let theirs = Arc::clone(&id);
         on_loop(event_loop, move || *theirs.lock() = P::current().id().0);
-        let id = *id.lock();
-        id
+        *id.lock()
     };
     let (near, far) = (thread(&world.event_loop), thread(&business));
     for (text, on) in &*log.lock() {

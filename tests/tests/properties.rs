@@ -2,8 +2,8 @@
 //! completes everything.
 
 use millpond::scenario::{
-    Arrival, Awaits, Call, Clients, Close, Drain, From as CalledFrom, Heeds, Message, Order, Payload, Peer, Phase,
-    Preempt, Scenario, Schedule, Shutdown, Size, Socket, Span, Step, Topology, check,
+    Arrival, Awaits, Call, Clients, Close, Closer, Drain, From as CalledFrom, Heeds, Message, Move, Order, Payload,
+    Peer, Phase, Preempt, Scenario, Schedule, Shutdown, Size, Socket, Span, Step, Topology, Way, check,
 };
 use millpond_tests::{cell, outcome, parse};
 use proptest::prelude::*;
@@ -68,7 +68,15 @@ prop_compose! {
         phases in prop::collection::vec(phase(), 1..3),
         drains in any::<bool>(),
         linger in prop_oneof![Just(Span::ZERO), Just(Span::Ms(10))],
-        close_from in prop_oneof![Just(CalledFrom::Business), Just(CalledFrom::Loop)],
+        close_from in prop_oneof![
+            Just(Closer::Business), Just(Closer::Loop), Just(Closer::Listener), Just(Closer::Handler)
+        ],
+        way in prop_oneof![
+            Just(Way::Close), Just(Way::Twice), Just(Way::Forcibly), Just(Way::OutputFirst), Just(Way::OutputOnly),
+            Just(Way::Deregistered)
+        ],
+        callers in 1..4_u32,
+        moves in 0..3_usize,
         schedule in prop_oneof![
             Just(Schedule::Random),
             Just(Schedule::RoundRobin),
@@ -90,9 +98,13 @@ prop_compose! {
         if drains {
             workload.push(Step::Drain(Drain::default()));
         }
-        workload.push(Step::Close(Close { linger, from: close_from, ..Close::default() }));
+        for i in 0..moves {
+            let awaits = if drains { Awaits::Completion } else { Awaits::Nothing };
+            workload.push(Step::Move(Move { name: format!("move {i}"), awaits }));
+        }
+        workload.push(Step::Close(Close { linger, from: close_from, way, callers, ..Close::default() }));
         workload.push(Step::Shutdown(Shutdown::default()));
-        scenario.topology = Topology { event_loops, business_threads, channels };
+        scenario.topology = Topology { event_loops, business_threads, channels, ..Topology::default() };
         scenario.socket = socket;
         scenario.workload = workload;
         scenario.schedule = schedule;

@@ -3,6 +3,7 @@
 //! Expected places are counted by hand; each report must also name its place.
 
 use millpond::scenario::{Colour, LoadError, parse};
+use millpond_model::observe::Defect;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,7 @@ fn a_key_that_does_not_exist() {
     assert_eq!(errors(text).render(Colour::None), rendered);
     assert!(errors(text).render(Colour::Ansi).contains('\u{1b}'));
     error("(naem: \"x\")", 1, 2, "`Scenario` has no field `naem`", "did you mean `name`?");
-    let fields = "its fields are `event_loops`, `business_threads` and `channels`";
+    let fields = "its fields are `event_loops`, `business_threads`, `channels` and `channels_are`";
     error("(name:\"x\",topology:(zzz:1))", 1, 21, "`Topology` has no field `zzz`", fields);
     error("(name: \"x\", name: \"y\")", 1, 13, "`name` is given twice", "keep one of the two");
     let call = "(name:\"x\", workload: [Phase(call: Write(flush_evry: 3)), Drain()])";
@@ -116,9 +117,9 @@ fn when_something_strikes() {
     error(&plant("LostTask(Nth(0))"), 1, 33, "`Nth` counts from 1: it is at least 1, not 0", "");
     let pair = "a `Plant` is needed here, not a pair";
     error(&plant("(LostTask, Nth(3))"), 1, 20, pair, "write `LostTask(Nth(3))`");
-    let plants = "possible are `ForgottenRelease`, `DuplicateRelease`, `LostTask`, `CompositeReleasesRoot`, \
-                  `CompositeForgetsDropped`, `OutputKept`, `CumulationLeak`, `EarlyRemoval`, `ReentrantRead`, \
-                  `CumulationKept`, `ForgottenParent` and `UntrackedAllocation`";
+    let names: Vec<String> = Defect::ALL.iter().map(|defect| format!("`{defect:?}`")).collect();
+    let (last, others) = names.split_last().expect("there are defects");
+    let plants = &format!("possible are {} and {last}", others.join(", "));
     error(&plant("Bug(Always)"), 1, 20, "there is no `Plant` called `Bug`", plants);
     let meant = "did you mean `LostTask`?";
     error(&plant("LostTsk(Always)"), 1, 20, "there is no `Plant` called `LostTsk`", meant);

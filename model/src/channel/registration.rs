@@ -146,12 +146,20 @@ impl<P: Platform> Channel<P> {
         })
     }
 
+    /// The loop that has the private state, or gets it next, as far as the running thread knows: a loop that the channel has left
+    /// knows where it went.
+    pub(crate) fn loop_ahead(&self) -> Option<EventLoop<P>> {
+        let registration = self.0.registrations.current()?;
+        let moved = registration.event_loop.here().and_then(|on| {
+            registration.slot.with(on, |slot| if let Slot::Moved(to) = slot { Some(to.clone()) } else { None })
+        });
+        Some(moved.unwrap_or_else(|| registration.event_loop.clone()))
+    }
+
     /// Gives the channel's loop a task, or refuses it.
     pub(super) fn post(&self, task: Task<P>) {
-        let Some(event_loop) = self.registered_loop() else { return task.refuse() };
-        if event_loop.in_loop() {
-            self.forward(task); // it was here, and isn't any more
-        } else if let Err(rejected) = event_loop.execute(task) {
+        let Some(event_loop) = self.loop_ahead() else { return task.refuse() };
+        if let Err(rejected) = event_loop.execute(task) {
             rejected.task.refuse();
         }
     }
@@ -159,14 +167,7 @@ impl<P: Platform> Channel<P> {
     /// Gives a task that came to a loop that the channel has left to the one that has it.
     pub(crate) fn forward(&self, task: Task<P>) {
         P::reach(Reach::Forwarded);
-        let registration = self.0.registrations.current().expect("only a registered channel has tasks");
-        let to = registration.event_loop.here().and_then(|on| {
-            registration.slot.with(on, |slot| if let Slot::Moved(to) = slot { Some(to.clone()) } else { None })
-        });
-        let to = to.unwrap_or_else(|| registration.event_loop.clone());
-        if let Err(rejected) = to.execute(task) {
-            rejected.task.refuse();
-        }
+        self.post(task);
     }
 
     /// Registers the channel at `event_loop`, from any thread: for the first time, or after it was deregistered.

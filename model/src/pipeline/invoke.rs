@@ -113,8 +113,8 @@ impl<P: Platform> Channel<P> {
         }
     }
 
-    fn executor_of<'a>(&'a self, place: Option<&'a Place<P>>) -> Option<&'a EventLoop<P>> {
-        place.and_then(Place::executor).or_else(|| self.registered_loop())
+    fn executor_of(&self, place: Option<&Place<P>>) -> Option<EventLoop<P>> {
+        place.and_then(Place::executor).cloned().or_else(|| self.loop_ahead())
     }
 
     // ---- towards the application
@@ -147,7 +147,7 @@ impl<P: Platform> Channel<P> {
     fn post_up(&self, place: Option<Arc<Place<P>>>, event: Upstream<P>) {
         P::reach(Reach::HandlerChangedThreads);
         let is_sure = event.is_end() && self.config().keeps_refused;
-        let executor = self.executor_of(place.as_deref()).cloned();
+        let executor = self.executor_of(place.as_deref());
         let posted = Box::new(Posted { channel: self.clone(), place, call: event });
         let Some(executor) = executor else { return posted.refuse() };
         if let Err(rejected) = executor.execute(Task::Upstream(posted)) {
@@ -295,7 +295,7 @@ impl<P: Platform> Channel<P> {
             self.invoke_down(&place, call);
             return;
         }
-        let executor = self.executor_of(Some(&place)).cloned();
+        let executor = self.executor_of(Some(&place));
         let posted = Box::new(Posted { channel: self.clone(), place: Some(place), call });
         let Some(executor) = executor else { return posted.refuse() };
         if let Err(rejected) = executor.execute(Task::Downstream(posted)) {

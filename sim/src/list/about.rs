@@ -64,7 +64,10 @@ fn step(name: &str) -> &'static str {
         "Release" => "the buffers of `Exchange(to: Held)` are read and released: `Release(from: Loop)`",
         "Collect" => "one full garbage collection",
         "Renew" => "business threads end and new ones take their places",
-        "Close" => "channels are closed",
+        "Register" => "channels that have no event loop get theirs: with `channels_are: Unregistered`",
+        "Connect" => "channels that aren't connected get connected: with `channels_are: Unconnected`",
+        "Move" => "each channel leaves its event loop for the next one",
+        "Close" => "channels are closed: `Close(way: OutputFirst, from: Listener, callers: 3, linger: Ms(5))`",
         "Shutdown" => "loops shut down gracefully",
         _ => "",
     }

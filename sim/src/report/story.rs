@@ -32,6 +32,9 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
             }
         }
     }
+    if let Some(swarm) = &outcome.swarm {
+        let _ = writeln!(out, "  this seed drew: {swarm}");
+    }
     out.push_str(&life(outcome));
     for other in outcome.findings.iter().skip(1).take(4) {
         let object = other.object.map(|(kind, serial)| format!("{kind} #{serial} ")).unwrap_or_default();

@@ -69,3 +69,6 @@ pub const CELLS: u64 = 1_000;
 pub const EXECUTIONS: u64 = 10_000_000;
 /// Errors reported for one file.
 pub const ERRORS: usize = 10;
+
+/// Threads that close at the same time.
+pub const CALLERS: u64 = 16;

@@ -5,9 +5,10 @@
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+use super::Span;
+use super::closing::{Close, Connect, Move, Register};
 use super::exchange::{Exchange, Release};
 use super::phase::Phase;
-use super::{From, Span};
 
 /// One step of a workload.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -26,6 +27,12 @@ pub enum Step {
     Collect(Named),
     /// Business threads end and new ones take their places.
     Renew(Renew),
+    /// Channels that have no event loop get theirs.
+    Register(Register),
+    /// Channels that aren't connected get connected.
+    Connect(Connect),
+    /// Channels move to other event loops.
+    Move(Move),
     /// Channels are closed.
     Close(Close),
     /// Loops shut down gracefully.
@@ -43,6 +50,9 @@ impl Step {
             Self::Release(s) => &s.name,
             Self::Collect(s) => &s.name,
             Self::Renew(s) => &s.name,
+            Self::Register(s) => &s.name,
+            Self::Connect(s) => &s.name,
+            Self::Move(s) => &s.name,
             Self::Close(s) => &s.name,
             Self::Shutdown(s) => &s.name,
         }
@@ -128,26 +138,6 @@ pub struct Renew {
 impl Default for Renew {
     fn default() -> Self {
         Self { name: "renew".to_string(), threads: None }
-    }
-}
-
-/// Channels are closed.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Close {
-    /// Its name.
-    pub name: String,
-    /// SO_LINGER of the channels: above zero, the socket is closed by the linger executor.
-    pub linger: Span,
-    /// Who calls `close`.
-    pub from: From,
-    /// Whether the step waits until every close has completed before the next begins.
-    pub awaits: Awaits,
-}
-
-impl Default for Close {
-    fn default() -> Self {
-        Self { name: "close".to_string(), linger: Span::ZERO, from: From::Business, awaits: Awaits::Completion }
     }
 }
 

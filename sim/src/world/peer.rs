@@ -8,7 +8,7 @@ use crate::scenario::{Peer, Socket};
 use millpond_model::Platform;
 use millpond_model::observe::Reach;
 use millpond_model::platform::{JoinOps, Lock, ThreadOps};
-use millpond_model::transport::{Readiness, Transport, WriteOutcome};
+use millpond_model::transport::{ConnectOutcome, Readiness, Transport, WriteOutcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub(super) struct SimPeer<P: Platform> {
     partials: Chances,
     resets: Chances,
     linger: Option<Duration>,
+    /// How long a connect takes; connected from the beginning if there is none.
+    connects: Option<Duration>,
     draws: Generator,
     readers: Peers<P>,
 }
@@ -52,9 +54,16 @@ impl<P: Platform> SimPeer<P> {
             partials: Chances::default(),
             resets: Chances::default(),
             linger,
+            connects: None,
             draws,
             readers: readers.clone(),
         }
+    }
+
+    /// Not connected at the beginning.
+    pub(super) fn unconnected(mut self, takes: Duration) -> Self {
+        self.connects = Some(takes);
+        self
     }
 
     /// Once it is reset, a connection stays so.
@@ -81,6 +90,20 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
         self.window.lock().readiness = Some(readiness);
     }
 
+    fn is_connected(&self) -> bool {
+        self.connects.is_none()
+    }
+
+    fn connect(&mut self) -> ConnectOutcome {
+        match self.connects {
+            Some(takes) if !takes.is_zero() => {
+                self.readers.tell_at(P::now() + takes, &self.window, Telling::Connected);
+                ConnectOutcome::InProgress
+            }
+            _ => ConnectOutcome::Connected,
+        }
+    }
+
     fn write(&mut self, chunks: &[&[u8]]) -> WriteOutcome {
         if self.is_reset() {
             return WriteOutcome::Reset;
@@ -99,7 +122,7 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
         {
             window.emptying = true;
             drop(window);
-            self.readers.read_at(P::now() + span.duration(), &self.window, self.size);
+            self.readers.tell_at(P::now() + span.duration(), &self.window, Telling::Emptied(self.size));
         }
         if taken == 0 { WriteOutcome::WouldBlock } else { WriteOutcome::Wrote(taken) }
     }
@@ -116,9 +139,17 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
     }
 }
 
+/// What becomes of a window.
+enum Telling {
+    /// It has room for so many bytes again.
+    Emptied(usize),
+    /// The connection is there.
+    Connected,
+}
+
 struct Reading<P: Platform> {
     window: Arc<P::Mutex<Window<P>>>,
-    size: usize,
+    telling: Telling,
 }
 
 struct Agenda<P: Platform> {
@@ -143,11 +174,11 @@ impl<P: Platform> Peers<P> {
         Self(Arc::new(P::Mutex::new(Agenda { due: BTreeMap::new(), next: 0, ended: false, thread: None })))
     }
 
-    fn read_at(&self, time: Duration, window: &Arc<P::Mutex<Window<P>>>, size: usize) {
+    fn tell_at(&self, time: Duration, window: &Arc<P::Mutex<Window<P>>>, telling: Telling) {
         let mut agenda = self.0.lock();
         let number = agenda.next;
         agenda.next += 1;
-        agenda.due.insert((time, number), Reading { window: Arc::clone(window), size });
+        agenda.due.insert((time, number), Reading { window: Arc::clone(window), telling });
         match &agenda.thread {
             Some(thread) => thread.thread().unpark(),
             None => {
@@ -178,12 +209,16 @@ impl<P: Platform> Peers<P> {
             let reading = first.remove();
             drop(agenda);
             let mut window = reading.window.lock();
-            window.room = reading.size;
-            window.emptying = false;
-            let writable = window.readiness.clone();
+            if let Telling::Emptied(size) = reading.telling {
+                window.room = size;
+                window.emptying = false;
+            }
+            let readiness = window.readiness.clone();
             drop(window);
-            if let Some(writable) = writable {
-                writable.writable();
+            match (readiness, reading.telling) {
+                (Some(readiness), Telling::Emptied(_)) => readiness.writable(),
+                (Some(readiness), Telling::Connected) => readiness.connected(),
+                (None, _) => (),
             }
         }
     }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{Flaws, Shape, plural};
 use crate::scenario::{
-    Arrival, Call, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, Through,
-    To, limits,
+    Arrival, Call, ChannelsAre, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span,
+    Step, Through, To, limits,
 };
 use crate::suggest::{grouped, quoted};
 
@@ -25,7 +25,15 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
         match step {
             Step::Phase(p) => phase(flaws, &at, p, shape, scenario.topology.channels),
             Step::Idle(s) => flaws.span(&format!("{at}.lasts"), s.lasts),
-            Step::Close(s) => flaws.span(&format!("{at}.linger"), s.linger),
+            Step::Close(s) => {
+                flaws.span(&format!("{at}.linger"), s.linger);
+                flaws.within(&format!("{at}.callers"), "`callers`", s.callers.into(), 1..=limits::CALLERS);
+            }
+            Step::Connect(s) => {
+                flaws.span(&format!("{at}.takes"), s.takes);
+                begins(flaws, &at, scenario, ChannelsAre::Unconnected);
+            }
+            Step::Register(_) => begins(flaws, &at, scenario, ChannelsAre::Unregistered),
             Step::Renew(s) => within_topology(flaws, &format!("{at}.threads"), &s.threads, &shape.threads, THREADS),
             Step::Shutdown(s) => shutdown(flaws, &at, s.quiet, s.timeout),
             Step::Exchange(s) => exchange(flaws, &at, s, shape),
@@ -34,10 +42,18 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
                     no_threads(flaws, "no business thread is there to release anything");
                 }
             }
-            Step::Drain(_) | Step::Collect(_) => {}
+            Step::Drain(_) | Step::Collect(_) | Step::Move(_) => {}
         }
     }
     order(flaws, &steps[..steps.len().min(limits::STEPS)]);
+}
+
+/// A step that gives channels what they lack at the beginning.
+fn begins(flaws: &mut Flaws, at: &str, scenario: &Scenario, lack: ChannelsAre) {
+    if scenario.topology.channels_are != lack {
+        let message = format!("the channels are {:?} at the beginning", scenario.topology.channels_are);
+        flaws.add(at, message, "has nothing to do").help = Some(format!("write `topology: (channels_are: {lack:?})`"));
+    }
 }
 
 /// What a step is called in the file.
@@ -50,6 +66,9 @@ fn kind(step: &Step) -> &'static str {
         Step::Release(_) => "Release",
         Step::Collect(_) => "Collect",
         Step::Renew(_) => "Renew",
+        Step::Register(_) => "Register",
+        Step::Connect(_) => "Connect",
+        Step::Move(_) => "Move",
         Step::Close(_) => "Close",
         Step::Shutdown(_) => "Shutdown",
     }
@@ -259,7 +278,7 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
         let needs_loops = match step {
             Step::Phase(p) => p.loops_are == Loops::Running,
             Step::Exchange(e) => e.to == To::Loops,
-            Step::Close(_) | Step::Shutdown(_) => true,
+            Step::Register(_) | Step::Connect(_) | Step::Move(_) | Step::Close(_) | Step::Shutdown(_) => true,
             Step::Release(r) => r.from == From::Loop,
             Step::Drain(_) | Step::Idle(_) | Step::Collect(_) | Step::Renew(_) => false,
         };
