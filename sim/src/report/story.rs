@@ -3,6 +3,7 @@
 use super::numbers::{count, time};
 use crate::outcome::Outcome;
 use crate::run::Command;
+use crate::threads::On;
 use std::fmt::Write;
 
 /// Lines of one story at most: the beginning and the end of a longer one are shown.
@@ -14,14 +15,12 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     let mut out = String::new();
     let mark = if expected { "expected" } else { "not expected" };
     let cell = if command.cell.is_empty() { String::new() } else { format!("cell {}, ", command.cell) };
-    let _ = writeln!(
-        out,
-        "FOUND {} ({mark})   {cell}seed {}, step {}, t = {}",
-        finding.kind,
-        outcome.seed,
-        count(finding.step),
-        time(finding.story.last().map_or(outcome.now, |line| line.time))
-    );
+    let place = match command.on {
+        On::Sim => format!("step {}, t = ", count(finding.step)),
+        On::Std => "on real threads, t = ".to_string(),
+    };
+    let at = time(finding.story.last().map_or(outcome.now, |line| line.time));
+    let _ = writeln!(out, "FOUND {} ({mark})   {cell}seed {}, {place}{at}", finding.kind, outcome.seed);
     match finding.object {
         Some((kind, serial)) => {
             let _ = writeln!(out, "  {kind} #{serial} {}", finding.text);
@@ -39,6 +38,15 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     }
     if outcome.findings.len() > 5 {
         let _ = writeln!(out, "  and {} more", outcome.findings.len() - 5);
+    }
+    if command.on == On::Std {
+        let _ = writeln!(out, "\n  again    {}", command.again(outcome));
+        let _ = writeln!(
+            out,
+            "           (real threads: it may take another course; without `--platform std` a seed is an execution)"
+        );
+        let _ = writeln!(out, "  built    {}", crate::built());
+        return Some(out);
     }
     let _ = writeln!(out, "\n  replay   {}", command.replay(outcome));
     if let Some(file) = file {
