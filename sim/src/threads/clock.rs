@@ -113,6 +113,11 @@ impl Slot {
         n
     }
 
+    /// Has the operating system look whether it waits in vain.
+    fn rouse(&self) {
+        self.os.get().expect("a thread that waits has begun").unpark();
+    }
+
     /// Called on its thread before anything else.
     pub(super) fn begin(&self) {
         assert!(self.os.set(thread::current()).is_ok(), "a slot has one thread");
@@ -246,7 +251,11 @@ impl Clock {
             let mut threads = self.lock();
             let parks = |wait| matches!(wait, Wait::Park | Wait::ParkTimeout(_));
             if matches!(threads.states[slot.id as usize], State::Waits(wait, _) if parks(wait)) {
-                threads.wake(slot.id);
+                let runs = threads.awaken(slot.id);
+                drop(threads);
+                if runs {
+                    slot.rouse();
+                }
             }
         }
     }
@@ -309,7 +318,7 @@ impl Clock {
         if self.now() >= due {
             let mut threads = self.lock();
             if matches!(threads.states[slot.id as usize], State::Waits(..)) {
-                threads.wake(slot.id);
+                threads.awaken(slot.id); // it is awake
             }
         }
     }
@@ -320,7 +329,7 @@ impl Clock {
             return;
         }
         if threads.states[MAIN as usize] == State::Ready {
-            threads.run(MAIN);
+            threads.run_main();
         } else if let Some(due) = threads.timers.first_key_value().map(|((due, _), _)| *due) {
             self.jump_to(due);
             let now = self.now();
@@ -328,7 +337,7 @@ impl Clock {
             let (main, others): (Vec<u32>, Vec<u32>) = all.partition(|id| *id == MAIN);
             if others.is_empty() {
                 main.iter().for_each(|id| threads.wake(*id));
-                threads.run(MAIN);
+                threads.run_main();
             }
             others.iter().for_each(|id| threads.wake(*id));
         } else {
@@ -373,8 +382,8 @@ impl Clock {
 }
 
 impl Threads {
-    /// A thread needn't wait any more. The main thread waits until nobody else runs.
-    fn wake(&mut self, id: u32) {
+    /// A thread needn't wait any more. Says whether it runs from now on: the main thread waits until nobody else does.
+    fn awaken(&mut self, id: u32) -> bool {
         if let State::Waits(wait, _) = self.states[id as usize]
             && let Some(due) = wait.due()
         {
@@ -385,16 +394,29 @@ impl Threads {
         if id == MAIN {
             self.states[id as usize] = State::Ready;
         } else {
-            self.run(id);
+            self.runs(id);
+        }
+        id != MAIN
+    }
+
+    /// As `awaken`, and rouses it.
+    fn wake(&mut self, id: u32) {
+        if self.awaken(id) {
+            self.slots[id as usize].rouse();
         }
     }
 
-    fn run(&mut self, id: u32) {
+    fn runs(&mut self, id: u32) {
         self.states[id as usize] = State::Runs;
         self.running += 1;
-        let slot = &self.slots[id as usize];
-        slot.woken.store(true, Ordering::Release); // Release: pairs with the Acquire in `block`
-        slot.os.get().expect("a thread that waits has begun").unpark();
+        // Release: pairs with the Acquire in `block`.
+        self.slots[id as usize].woken.store(true, Ordering::Release);
+    }
+
+    /// The main thread goes on.
+    fn run_main(&mut self) {
+        self.runs(MAIN);
+        self.slots[MAIN as usize].rouse();
     }
 
     fn wake_all(&mut self, which: impl Fn(&State) -> bool) {
