@@ -102,6 +102,17 @@ fn turns() {
     is_confluent_and_the_same_on_real_threads("turns.ron");
 }
 
+/// The main job at its own size: 201 threads, 17 loops, two million writes.
+#[test]
+fn the_riddle_is_the_same_on_real_threads() {
+    let loaded = load("riddle.ron");
+    let cell = loaded.cells.iter().find(|cell| cell.label == "4.1.8").expect("the riddle's version");
+    let wanted = simulated(cell, 0, loaded.scenario.schedule);
+    equal(&wanted, &real(cell, 0), "the riddle on real threads");
+    let kept = wanted.iter().find(|s| s.step == "drain").expect("it drains").metric(Metric::CrossThreadRetained);
+    assert_eq!(kept, 80_000, "what the riddle is about");
+}
+
 #[test]
 fn every_confluent_scenario_is_here() {
     let folder = scenarios().join("confluent");

@@ -36,7 +36,7 @@ fn what_must_hold_holds_on_real_threads() {
             let outcome = once(cell, seed);
             assert_eq!(outcome.findings, [], "{file} {} seed {seed}", cell.label);
             assert!(outcome.samples.0.len() >= loaded.scenario.workload.len(), "{file}: every step has a sample");
-            assert!(outcome.steps > 100, "{file}: something happened");
+            assert!(outcome.kinds.iter().any(|(_, numbers)| numbers.obtained > 0), "{file}: something happened");
         }
     }
 }

@@ -31,7 +31,8 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
             }
         }
     }
-    out.push_str(&life(outcome));
+    // A real thread counts its own operations.
+    out.push_str(&life(outcome, if command.on == On::Sim { "step" } else { "operation" }));
     for other in outcome.findings.iter().skip(1).take(4) {
         let object = other.object.map(|(kind, serial)| format!("{kind} #{serial} ")).unwrap_or_default();
         let _ = writeln!(out, "  also {}: {object}{}", other.kind, other.text);
@@ -56,7 +57,7 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     Some(out)
 }
 
-fn life(outcome: &Outcome) -> String {
+fn life(outcome: &Outcome, steps: &str) -> String {
     let Some(finding) = outcome.finding() else { return String::new() };
     let story = &finding.story;
     let names = story.iter().map(|l| outcome.thread(l.thread.0).len()).max().unwrap_or_default();
@@ -72,7 +73,7 @@ fn life(outcome: &Outcome) -> String {
         }
         let _ = writeln!(
             out,
-            "    {:<whats$}  {:<names$}  step {:>7}  {}",
+            "    {:<whats$}  {:<names$}  {steps} {:>7}  {}",
             line.what,
             outcome.thread(line.thread.0),
             count(line.step),
