@@ -11,6 +11,8 @@ use crate::outcome::{CellSummary, Outcome};
 use crate::report::{self, Verdict, chrome, explain, json, story};
 use crate::run::{Command, How, execute};
 use crate::scenario::{Cell, Expect, Loaded, Schedule, printable};
+use crate::stress::{self, Pace};
+use crate::threads::On;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -34,6 +36,10 @@ pub struct RunOptions {
     pub progress: bool,
     /// Whether finding files are written.
     pub files: bool,
+    /// Whose threads.
+    pub on: On,
+    /// How real threads are run.
+    pub pace: Pace,
 }
 
 impl Default for RunOptions {
@@ -46,6 +52,8 @@ impl Default for RunOptions {
             format: Format::Text,
             progress: false,
             files: false,
+            on: On::Sim,
+            pace: Pace::default(),
         }
     }
 }
@@ -66,6 +74,9 @@ pub enum Format {
 /// # Errors
 /// What writing says.
 pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Result<Verdict> {
+    if options.on == On::Std {
+        return stress::run(loaded, options, out);
+    }
     let scenario = &loaded.scenario;
     let seeds = options.seeds.clone().unwrap_or_else(|| scenario.seeds.clone());
     let per_cell = usize::try_from(seeds.end - seeds.start).expect("the number of seeds was checked");
@@ -142,16 +153,27 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
     let cells: Vec<(&Cell, &CellSummary)> = loaded.cells.iter().zip(&summaries).collect();
     speed(options, &cells, start.elapsed());
     let (verdict, why) = report::judge(scenario, &cells, done == count);
-    if options.format == Format::Json {
-        for (cell, summary) in &cells {
-            writeln!(out, "{}", json::cell(cell, summary))?;
-        }
-        writeln!(out, "{}", json::summary(scenario, done as u64, verdict, &why))?;
-    } else {
-        text(loaded, options, &cells, &unwritten, out)?;
-        write!(out, "{}", report::closing(verdict, &why))?;
-    }
+    tell(loaded, options, &cells, &unwritten, (done as u64, verdict, &why), out)?;
     Ok(verdict)
+}
+
+/// The report's end: what all executions came to, and the verdict.
+pub(crate) fn tell(
+    loaded: &Loaded,
+    options: &RunOptions,
+    cells: &[(&Cell, &CellSummary)],
+    unwritten: &Unwritten,
+    (done, verdict, why): (u64, Verdict, &[String]),
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if options.format != Format::Json {
+        text(loaded, options, cells, unwritten, out)?;
+        return write!(out, "{}", report::closing(verdict, why));
+    }
+    for (cell, summary) in cells {
+        writeln!(out, "{}", json::cell(cell, summary, options.on))?;
+    }
+    writeln!(out, "{}", json::summary(&loaded.scenario, done, verdict, why))
 }
 
 enum Stop {
@@ -166,7 +188,7 @@ fn rich(cell: &Cell, lean: Outcome, how: &How) -> (u64, Outcome) {
 }
 
 /// Findings whose file could not be written: the report must not name one.
-type Unwritten = BTreeSet<(usize, FindingKind)>;
+pub(crate) type Unwritten = BTreeSet<(usize, FindingKind)>;
 
 /// Writes a finding to disk the moment it is made, if it is the first of its kind and cell: an interrupted run loses
 /// nothing. Which seed comes first may depend on the number of jobs; the file that the report names is written besides.
@@ -226,11 +248,13 @@ pub fn trace(loaded: &Loaded, options: &RunOptions, to: &mut dyn Write) -> io::R
     to.flush()
 }
 
-fn command(loaded: &Loaded, cell: &Cell, options: &RunOptions) -> Command {
+pub(crate) fn command(loaded: &Loaded, cell: &Cell, options: &RunOptions) -> Command {
     Command {
         file: printable(&loaded.path),
         cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },
         strategy: options.strategy.map(strategy_argument),
+        on: options.on,
+        rate: options.pace.rate,
     }
 }
 
@@ -242,7 +266,7 @@ fn text(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let scenario = &loaded.scenario;
-    writeln!(out, "{}", report::totals(cells))?;
+    writeln!(out, "{}", report::totals(cells, options.on))?;
     for (cell, summary) in cells {
         for (kind, example) in &summary.examples {
             let command = command(loaded, cell, options);
@@ -269,7 +293,7 @@ fn text(
     Ok(())
 }
 
-fn progress_bar(options: &RunOptions, count: usize) -> ProgressBar {
+pub(crate) fn progress_bar(options: &RunOptions, count: usize) -> ProgressBar {
     if !options.progress || count < 2 {
         return ProgressBar::hidden();
     }
@@ -280,7 +304,7 @@ fn progress_bar(options: &RunOptions, count: usize) -> ProgressBar {
     bar
 }
 
-fn speed(options: &RunOptions, cells: &[(&Cell, &CellSummary)], took: Duration) {
+pub(crate) fn speed(options: &RunOptions, cells: &[(&Cell, &CellSummary)], took: Duration) {
     if options.progress {
         let executions: u64 = cells.iter().map(|(_, s)| s.executions).sum();
         let steps: u64 = cells.iter().map(|(_, s)| s.steps).sum();

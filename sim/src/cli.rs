@@ -8,14 +8,17 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use crate::campaign::{Format, RunOptions};
-use crate::conform::command::{ConformOptions, On};
+use crate::conform::command::ConformOptions;
 use crate::exit::Exit;
 use crate::list::Topic;
 use crate::replay::ReplayOptions;
 use crate::scenario::{Scenario, Schedule, limits};
+use crate::stress::Pace;
 use crate::suggest::{grouped, nearest};
+use crate::threads::{On, PATIENCE};
 
 /// Deterministic simulation of pooled buffers: a scenario and a seed decide everything
 #[derive(Parser, Debug)]
@@ -85,6 +88,15 @@ pub struct RunArgs {
     /// Leave out the table that compares the cells of a sweep
     #[arg(long)]
     no_table: bool,
+    /// Whose threads: real ones make a stress run, which can't be replayed
+    #[arg(long, value_enum, default_value_t = On::Sim)]
+    pub platform: On,
+    /// Real threads: virtual seconds that pass in a second of work [default: 0, as in the simulation]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    rate: Option<u32>,
+    /// Real threads: give up when they work and nothing happens for so many seconds [default: 60]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    patience: Option<u64>,
 }
 
 impl RunArgs {
@@ -93,11 +105,40 @@ impl RunArgs {
         let one = |seed: u64| seed..seed + 1;
         RunOptions {
             seeds: self.seeds.clone().or(self.seed.map(one)),
-            jobs: jobs(self.jobs),
+            jobs: match self.platform {
+                On::Sim => jobs(self.jobs),
+                // An execution has threads of its own.
+                On::Std => self.jobs.unwrap_or(NonZeroUsize::MIN),
+            },
             strategy: self.strategy,
             format: format(self.json, self.no_table),
             progress: std::io::stderr().is_terminal(),
-            files: true,
+            files: self.platform == On::Sim,
+            on: self.platform,
+            pace: Pace {
+                rate: self.rate.unwrap_or_default(),
+                patience: self.patience.map_or(PATIENCE, Duration::from_secs),
+            },
+        }
+    }
+
+    /// What was asked for and doesn't go together.
+    ///
+    /// # Errors
+    /// A sentence with the way out.
+    pub fn check(&self) -> Result<(), String> {
+        let given = |what: &[(&'static str, bool)]| what.iter().find(|(_, given)| *given).map(|(name, _)| *name);
+        let (wrong, other) = match self.platform {
+            On::Std => (given(&[("strategy", self.strategy.is_some()), ("trace", self.trace.is_some())]), "std"),
+            On::Sim => (given(&[("rate", self.rate.is_some()), ("patience", self.patience.is_some())]), "sim"),
+        };
+        match (wrong, other) {
+            (None, _) => Ok(()),
+            (Some(name), "std") => Err(format!(
+                "error: --{name} is for simulations: the operating system chooses real threads, and leaves no trace; \
+                 leave out --{name}, or --platform std"
+            )),
+            (Some(name), _) => Err(format!("error: --{name} is for real threads: add --platform std, or leave it out")),
         }
     }
 }

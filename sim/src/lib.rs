@@ -18,7 +18,9 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod stress;
 pub mod suggest;
+pub mod threads;
 pub mod world;
 
 /// What the program was built from: commit, whether the sources differ from it, compiler, version.

@@ -46,6 +46,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    if let Err(message) = args.check() {
+        return Ok(complain(&message));
+    }
     let loaded = match open(&args.file) {
         Ok(loaded) => loaded,
         Err(exit) => return Ok(exit),

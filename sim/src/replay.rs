@@ -70,6 +70,7 @@ pub fn replay(
         file: printable(&loaded.path),
         cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },
         strategy: options.strategy.map(strategy_argument),
+        ..Command::default()
     };
     let (outcome, execution) = execute(cell, options.seed, &how);
     let (again, second) = execute(cell, options.seed, &how);

@@ -13,6 +13,7 @@ pub mod story;
 use crate::exit::Exit;
 use crate::outcome::CellSummary;
 use crate::scenario::{Cell, Expect, Oracle, Preempt, Scenario};
+use crate::threads::On;
 use numbers::{count, plural};
 
 /// Columns of running text.
@@ -20,29 +21,36 @@ const WIDTH: usize = 118;
 
 /// The first lines: what is run.
 pub fn title(scenario: &Scenario, cells: usize, strategy: Option<&str>) -> String {
-    let t = &scenario.topology;
     let strategy = strategy.map_or_else(|| format!("{:?}", scenario.schedule), str::to_string);
     let preempt = match scenario.preempt {
         Preempt::AtOperations => "preempted at operations",
         Preempt::AtTasks => "preempted at tasks",
     };
-    let mut facts = vec![
-        plural(u64::from(t.event_loops), "loop", "loops"),
-        plural(u64::from(t.business_threads), "business thread", "business threads"),
-    ];
-    if cells == 1 {
-        facts.push(scenario.pool.preset.to_string());
-    } else {
-        facts.push(plural(cells as u64, "cell", "cells"));
-    }
-    facts.push(strategy);
-    facts.push(preempt.to_string());
-    format!("{}\n  {}\n", scenario.name, facts.join(", "))
+    format!("{}\n  {}, {strategy}, {preempt}\n", scenario.name, facts(scenario, cells))
+}
+
+/// As [`title`], for a run on real threads.
+pub fn title_on_threads(scenario: &Scenario, cells: usize) -> String {
+    let what = "on real threads: a stress run; a seed decides the workload, not the schedule; \
+                `schedule` and `preempt` have no meaning here";
+    format!("{}\n  {}\n{}", scenario.name, facts(scenario, cells), wrap(what, "  "))
+}
+
+fn facts(scenario: &Scenario, cells: usize) -> String {
+    let t = &scenario.topology;
+    let loops = plural(u64::from(t.event_loops), "loop", "loops");
+    let threads = plural(u64::from(t.business_threads), "business thread", "business threads");
+    let pools = if cells == 1 { scenario.pool.preset.to_string() } else { plural(cells as u64, "cell", "cells") };
+    format!("{loops}, {threads}, {pools}")
 }
 
 /// One line of totals.
-pub fn totals(cells: &[(&Cell, &CellSummary)]) -> String {
+pub fn totals(cells: &[(&Cell, &CellSummary)], on: On) -> String {
     let sum = |f: fn(&CellSummary) -> u64| cells.iter().map(|(_, s)| f(s)).sum::<u64>();
+    if on == On::Std {
+        let runs = plural(sum(|s| s.executions), "execution", "executions");
+        return format!("  {runs} on real threads, {} operations watched\n", count(sum(|s| s.steps)));
+    }
     format!(
         "  {}, {}, {}\n",
         plural(sum(|s| s.executions), "execution", "executions"),

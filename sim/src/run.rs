@@ -7,7 +7,8 @@ use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
 use crate::oracle;
 use crate::outcome::Outcome;
-use crate::scenario::{Cell, Fault, Oracle, Preempt, Scenario, Schedule, Step, limits, of_seed};
+use crate::scenario::{Cell, Fault, Oracle, Plant, Preempt, Scenario, Schedule, Step, limits, of_seed};
+use crate::threads::On;
 use crate::world;
 use millpond_model::leak::Level;
 use millpond_model::observe::Kind;
@@ -101,32 +102,39 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },
         keep_switches: how.rich,
-        plants: scenario
-            .plant
-            .iter()
-            .map(|p| {
-                let (defect, when) = p.parts();
-                engine::Plant { defect, when: when.into() }
-            })
-            .collect(),
+        plants: plants(scenario),
         memory_limit: Some(memory_limit(scenario)),
-        alloc_fails: scenario.faults.iter().find_map(|f| match f {
-            Fault::AllocationFails(when) => Some((*when).into()),
-            Fault::PeerReset(_) | Fault::MemoryLimit(_) => None,
-        }),
+        alloc_fails: alloc_fails(scenario),
         ..Options::default()
     }
 }
 
+/// The planted defects of a scenario.
+pub(crate) fn plants(scenario: &Scenario) -> Vec<engine::Plant> {
+    let plant = |p: &Plant| {
+        let (defect, when) = p.parts();
+        engine::Plant { defect, when: when.into() }
+    };
+    scenario.plant.iter().map(plant).collect()
+}
+
+/// Which allocations fail.
+pub(crate) fn alloc_fails(scenario: &Scenario) -> Option<engine::When> {
+    scenario.faults.iter().find_map(|f| match f {
+        Fault::AllocationFails(when) => Some((*when).into()),
+        Fault::PeerReset(_) | Fault::MemoryLimit(_) => None,
+    })
+}
+
 /// What the program of a scenario does wrong on purpose.
-fn tolerance(scenario: &Scenario) -> Tolerance {
+pub(crate) fn tolerance(scenario: &Scenario) -> Tolerance {
     let misuses = |step: &Step| matches!(step, Step::Exchange(e) if e.misuse.is_some());
     let leaks = scenario.oracles.contains(&Oracle::LeaksAreFound);
     Tolerance { leaks, refusals: scenario.workload.iter().any(misuses) }
 }
 
 /// The least limit that a scenario sets; ours if it sets none.
-fn memory_limit(scenario: &Scenario) -> u64 {
+pub(crate) fn memory_limit(scenario: &Scenario) -> u64 {
     let limits = scenario.faults.iter().filter_map(|f| match f {
         Fault::MemoryLimit(size) => Some(size.bytes()),
         Fault::PeerReset(_) | Fault::AllocationFails(_) => None,
@@ -140,9 +148,9 @@ fn findings(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Vec<Findi
     let plain = |kind, text: String| vec![Finding::plain(kind, step, text)];
     match &execution.verdict {
         Verdict::Finished => {
-            let mut findings = unended(execution);
+            let mut findings = unended(|kind, limit| execution.ledger.owned(kind, limit));
             findings.extend(seen.findings.iter().cloned());
-            findings.extend(leaks(cell, execution, seen));
+            findings.extend(leaks(cell, execution.ledger.tolerated().leaks, step, seen));
             findings.extend(oracle::judge(&cell.scenario, &Samples(seen.samples.clone()), step));
             findings
         }
@@ -160,25 +168,26 @@ fn findings(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Vec<Findi
 }
 
 /// INV-L1 and INV-L2: the detector's numbers beside the ledger's.
-fn leaks(cell: &Cell, execution: &Execution, seen: &world::Seen) -> Option<Finding> {
+pub(crate) fn leaks(cell: &Cell, leaked: u64, step: u64, seen: &world::Seen) -> Option<Finding> {
     let stats = seen.leaks?;
-    let (found, leaked) = (stats.found + stats.untracked, execution.ledger.tolerated().leaks);
+    let found = stats.found + stats.untracked;
     let all = cell.scenario.allocator.leak_detection == Some(Level::Paranoid);
     let kind = match found {
         n if n > leaked => FindingKind::FalseLeak,
         n if n < leaked && all => FindingKind::MissedLeak,
         _ => return None,
     };
-    Some(Finding::plain(kind, execution.steps, format!("{leaked} buffers leaked, and {found} leaks were found")))
+    Some(Finding::plain(kind, step, format!("{leaked} buffers leaked, and {found} leaks were found")))
 }
 
 /// Findings of each kind that are listed at most.
 const UNENDED_MAX: usize = 8;
 
-/// What is still owned after the last thread has ended. Lost tasks first: they explain what they carried.
-fn unended(execution: &Execution) -> Vec<Finding> {
+/// What is still owned after the last thread has ended, as the ledger's `owned` tells. Lost tasks first: they explain what they
+/// carried.
+pub(crate) fn unended(owned: impl Fn(Kind, usize) -> Vec<Finding>) -> Vec<Finding> {
     let kinds = [Kind::WriteAndFlushTask, Kind::WriteTask, Kind::Buffer, Kind::Message, Kind::Promise];
-    kinds.iter().flat_map(|kind| execution.ledger.owned(*kind, UNENDED_MAX)).collect()
+    kinds.iter().flat_map(|kind| owned(*kind, UNENDED_MAX)).collect()
 }
 
 /// The command that a person typed, as far as it decides the outcome: what a replay line must repeat.
@@ -190,6 +199,10 @@ pub struct Command {
     pub cell: String,
     /// `--strategy`, if it was given.
     pub strategy: Option<String>,
+    /// `--platform`.
+    pub on: On,
+    /// `--rate`.
+    pub rate: u32,
 }
 
 /// What starts the program from the repository's root.
@@ -207,6 +220,12 @@ impl Command {
         }
         line.push_str(&format!(" --digest {:016x}", outcome.digest));
         line
+    }
+
+    /// The line that runs `outcome`'s seed again, on real threads.
+    pub fn again(&self, outcome: &Outcome) -> String {
+        let rate = if self.rate == 0 { String::new() } else { format!(" --rate {}", self.rate) };
+        format!("{PROGRAM} run {} --platform std --seed {}{rate}", quoted(&self.file), outcome.seed)
     }
 
     /// The line that replays the finding file `file`.

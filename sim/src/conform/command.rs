@@ -8,20 +8,12 @@ use crate::exit::Exit;
 use crate::explore;
 use crate::report::numbers::count;
 use crate::scenario::printable;
+pub use crate::threads::On;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-
-/// Whose threads replay a trace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum On {
-    /// Real threads
-    Std,
-    /// The simulator's
-    Sim,
-}
 
 /// What `conform` was asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -9,6 +9,7 @@ use crate::observed::Sample;
 use crate::outcome::{CellSummary, Outcome};
 use crate::run::Command;
 use crate::scenario::{Cell, Metric, Scenario};
+use crate::threads::On;
 use millpond_model::observe::Reach;
 use serde_json::{Map, Value, json};
 
@@ -31,18 +32,31 @@ pub fn execution(cell: &Cell, outcome: &Outcome, command: &Command) -> Value {
         })
         .collect();
     let mut line = json!({
-        "v": 1, "kind": "execution", "cell": cell.label, "seed": outcome.seed,
-        "digest": format!("{:016x}", outcome.digest), "steps": outcome.steps, "events": outcome.events,
-        "findings": findings,
+        "v": 1, "kind": "execution", "cell": cell.label, "seed": outcome.seed, "findings": findings,
     });
+    match command.on {
+        On::Sim => {
+            line["digest"] = json!(format!("{:016x}", outcome.digest));
+            line["steps"] = json!(outcome.steps);
+            line["events"] = json!(outcome.events);
+        }
+        On::Std => {
+            line["platform"] = json!("std");
+            line["operations"] = json!(outcome.steps);
+        }
+    }
     if outcome.finding().is_some() {
-        line["replay"] = Value::String(command.replay(outcome));
+        let (key, again) = match command.on {
+            On::Sim => ("replay", command.replay(outcome)),
+            On::Std => ("again", command.again(outcome)),
+        };
+        line[key] = Value::String(again);
     }
     line
 }
 
 /// One cell.
-pub fn cell(cell: &Cell, summary: &CellSummary) -> Value {
+pub fn cell(cell: &Cell, summary: &CellSummary, on: On) -> Value {
     let reached: Map<String, Value> = Reach::ALL
         .iter()
         .zip(summary.reached)
@@ -51,11 +65,22 @@ pub fn cell(cell: &Cell, summary: &CellSummary) -> Value {
         .collect();
     let found: Map<String, Value> = summary.found.iter().map(|(k, n)| (k.to_string(), json!(n))).collect();
     let samples: Vec<Value> = summary.first.iter().flat_map(|o| o.samples.0.iter()).map(sample).collect();
-    json!({
-        "v": 1, "kind": "cell", "cell": cell.label, "executions": summary.executions, "steps": summary.steps,
-        "distinct_schedules": summary.distinct.len(), "found": found, "reached": reached, "samples": samples,
+    let mut line = json!({
+        "v": 1, "kind": "cell", "cell": cell.label, "executions": summary.executions, "found": found,
+        "reached": reached, "samples": samples,
         "attribution": summary.first.iter().flat_map(attribution).collect::<Vec<_>>(),
-    })
+    });
+    match on {
+        On::Sim => {
+            line["steps"] = json!(summary.steps);
+            line["distinct_schedules"] = json!(summary.distinct.len());
+        }
+        On::Std => {
+            line["platform"] = json!("std");
+            line["operations"] = json!(summary.steps);
+        }
+    }
+    line
 }
 
 /// The attribution matrix of each pooled type, a cell a row.

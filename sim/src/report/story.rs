@@ -3,6 +3,7 @@
 use super::numbers::{count, time};
 use crate::outcome::Outcome;
 use crate::run::Command;
+use crate::threads::On;
 use std::fmt::Write;
 
 /// Lines of one story at most: the beginning and the end of a longer one are shown.
@@ -14,14 +15,12 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     let mut out = String::new();
     let mark = if expected { "expected" } else { "not expected" };
     let cell = if command.cell.is_empty() { String::new() } else { format!("cell {}, ", command.cell) };
-    let _ = writeln!(
-        out,
-        "FOUND {} ({mark})   {cell}seed {}, step {}, t = {}",
-        finding.kind,
-        outcome.seed,
-        count(finding.step),
-        time(finding.story.last().map_or(outcome.now, |line| line.time))
-    );
+    let place = match command.on {
+        On::Sim => format!("step {}, t = ", count(finding.step)),
+        On::Std => "on real threads, t = ".to_string(),
+    };
+    let at = time(finding.story.last().map_or(outcome.now, |line| line.time));
+    let _ = writeln!(out, "FOUND {} ({mark})   {cell}seed {}, {place}{at}", finding.kind, outcome.seed);
     match finding.object {
         Some((kind, serial)) => {
             let _ = writeln!(out, "  {kind} #{serial} {}", finding.text);
@@ -35,13 +34,23 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     if let Some(swarm) = &outcome.swarm {
         let _ = writeln!(out, "  this seed drew: {swarm}");
     }
-    out.push_str(&life(outcome));
+    // A real thread counts its own operations.
+    out.push_str(&life(outcome, if command.on == On::Sim { "step" } else { "operation" }));
     for other in outcome.findings.iter().skip(1).take(4) {
         let object = other.object.map(|(kind, serial)| format!("{kind} #{serial} ")).unwrap_or_default();
         let _ = writeln!(out, "  also {}: {object}{}", other.kind, other.text);
     }
     if outcome.findings.len() > 5 {
         let _ = writeln!(out, "  and {} more", outcome.findings.len() - 5);
+    }
+    if command.on == On::Std {
+        let _ = writeln!(out, "\n  again    {}", command.again(outcome));
+        let _ = writeln!(
+            out,
+            "           (real threads: it may take another course; without `--platform std` a seed is an execution)"
+        );
+        let _ = writeln!(out, "  built    {}", crate::built());
+        return Some(out);
     }
     let _ = writeln!(out, "\n  replay   {}", command.replay(outcome));
     if let Some(file) = file {
@@ -51,7 +60,7 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     Some(out)
 }
 
-fn life(outcome: &Outcome) -> String {
+fn life(outcome: &Outcome, steps: &str) -> String {
     let Some(finding) = outcome.finding() else { return String::new() };
     let story = &finding.story;
     let names = story.iter().map(|l| outcome.thread(l.thread.0).len()).max().unwrap_or_default();
@@ -67,7 +76,7 @@ fn life(outcome: &Outcome) -> String {
         }
         let _ = writeln!(
             out,
-            "    {:<whats$}  {:<names$}  step {:>7}  {}",
+            "    {:<whats$}  {:<names$}  {steps} {:>7}  {}",
             line.what,
             outcome.thread(line.thread.0),
             count(line.step),
