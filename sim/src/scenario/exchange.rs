@@ -91,7 +91,7 @@ pub enum Form {
     Holder,
 }
 
-/// Who reads and releases the buffers of an exchange.
+/// Who reads and releases the buffers of an exchange, or recycles objects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum To {
     /// Buffer j of thread i goes to loop (i + j) mod `event_loops`.
@@ -124,13 +124,13 @@ pub enum Keeps {
     Reference,
 }
 
-/// The buffers that are held are read and released.
+/// The buffers that are held are read and released, and the objects that are held are recycled.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Release {
     /// Its name.
     pub name: String,
-    /// On which threads; buffer n is released on thread n mod their number.
+    /// On which threads; buffer n is released on thread n mod their number, and so is object n.
     pub from: From,
 }
 
