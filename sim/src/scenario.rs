@@ -266,6 +266,25 @@ plants! {
     ReentrantRead
     CumulationKept
     ForgottenParent
+    RacyClaim
+    StaleRecycle
+    EmptyTransfer
+    TransferUnclipped
+    StackUnbounded
+    UnboundedBatches
+    WaitingKept
+    DeadPoolAccepts
+    ShellBeforeParent
+    EntryForgotten
+    DeadCacheAccepts
+    CacheFreedTwice
+    CacheLeft
+    WrongCache
+    OneListDown
+    SpentChunkDropped
+    SmallerChunkLost
+    CollectedTooEarly
+    TrackerKept
     UntrackedAllocation
 }
 

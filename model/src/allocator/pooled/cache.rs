@@ -20,6 +20,7 @@ use super::sizes::{SizeClass, SizeKind};
 use crate::Platform;
 use crate::memory::{Area, OutOfMemory};
 use crate::mpsc::MpscQueue;
+use crate::observe::Defect;
 use crate::platform::{AtomicOps, CellOps, CounterOps, ThreadId};
 use crate::recycler::{OwnerExit, Pooled, Recycler, ThreadHold};
 use alloc::sync::{Arc, Weak};
@@ -218,7 +219,14 @@ impl<P: Platform> ThreadCache<P> {
             });
             (found, lookups)
         };
-        let found = found.map(|waiting| (waiting.arena, waiting.grant)); // the entry is recycled here
+        let found = found.map(|Waiting { arena, grant, home }| {
+            if P::planted(Defect::EntryForgotten) {
+                home.forget();
+            } else {
+                drop(home);
+            }
+            (arena, grant)
+        });
         if lookups >= self.scope.config.trim_interval {
             // SAFETY: on the owner's thread.
             unsafe {
@@ -232,7 +240,7 @@ impl<P: Platform> ThreadCache<P> {
     /// Puts a released block in; gives it back when it can't.
     fn put(&self, arena: Arc<Arena<P>>, grant: Grant, class: SizeClass) -> Result<(), Arc<Arena<P>>> {
         let Some(region) = self.region(arena.area, class) else { return Err(arena) };
-        if self.scope.config.freed_cache_refuses && self.is_freed() {
+        if self.scope.config.freed_cache_refuses && self.is_freed() && !P::planted(Defect::DeadCacheAccepts) {
             return Err(arena);
         }
         region.offer(&self.entries, arena, grant)
@@ -278,7 +286,7 @@ impl<P: Platform> ThreadCache<P> {
     /// On the owner's thread, or after its end.
     pub unsafe fn free(&self, finalizer: bool) {
         // AcqRel: pairs with the Acquire in `is_freed`.
-        if self.freed.swap(true, AcqRel) {
+        if self.freed.swap(true, AcqRel) && !P::planted(Defect::CacheFreedTwice) {
             return;
         }
         for (kind, region) in self.all_regions() {
@@ -292,6 +300,9 @@ impl<P: Platform> ThreadCache<P> {
 
     /// The thread ends.
     pub fn owner_exited(&self, withheld: bool) {
+        if P::planted(Defect::CacheLeft) {
+            return;
+        }
         let config = &self.scope.config;
         let watched = config.cache_rescue == CacheRescue::Watcher && self.keeps_any() && !withheld;
         if config.owner_exit == OwnerExit::RemoveAll || watched {
@@ -528,7 +539,10 @@ impl<P: Platform> Drop for Block<P> {
     fn drop(&mut self) {
         // SAFETY: `drop` runs once, and nothing else takes the origin out.
         match unsafe { ManuallyDrop::take(&mut self.origin) } {
-            Origin::Chunk { arena, cache, grant, class } => {
+            Origin::Chunk { arena, mut cache, grant, class } => {
+                if P::planted(Defect::WrongCache) {
+                    cache = cache.and_then(|cache| Some(cache.backend.upgrade()?.cache().0));
+                }
                 arena.pinned.sub(grant.len as u64);
                 let refused = match cache {
                     Some(cache) => cache.put(arena, grant, class).err(),
