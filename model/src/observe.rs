@@ -180,8 +180,6 @@ listed! {
         StaleRecycle,
         /// A transfer from a side queue says that it brought something although everything was dropped (Netty #9609).
         EmptyTransfer,
-        /// A transfer from a side queue makes the stack larger than its maximum (Netty #3166).
-        TransferUnclipped,
         /// A stack takes what its owner recycles although it is at its maximum (Netty #2848).
         StackUnbounded,
         /// A pool takes what others hand over although it is at its maximum (Netty #5505, in batched hand-over).

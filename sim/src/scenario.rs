@@ -269,7 +269,6 @@ plants! {
     RacyClaim
     StaleRecycle
     EmptyTransfer
-    TransferUnclipped
     StackUnbounded
     UnboundedBatches
     WaitingKept

@@ -164,8 +164,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
                 break;
             }
         }
-        let clips = !P::planted(Defect::TransferUnclipped);
-        self.set_array_len(if clips { len.min(max) } else { len }, a);
+        self.set_array_len(len.min(max), a);
     }
 
     /// Moves the unread objects to the stack, or to the grave. On an error those already moved are lost, and the link keeps

@@ -186,7 +186,6 @@ fn defect(name: &str) -> &'static str {
         "RacyClaim" => "two threads that recycle the same object at the same time both succeed",
         "StaleRecycle" => "a handle that was recycled before is recycled again when the object has a new owner",
         "EmptyTransfer" => "a transfer says that it brought something although everything was dropped",
-        "TransferUnclipped" => "a transfer makes a stack larger than its maximum",
         "StackUnbounded" => "a stack at its maximum takes what its owner recycles",
         "UnboundedBatches" => "a pool at its maximum takes what others hand over",
         "WaitingKept" => "a pool forgets that what was handed over doesn't wait any more",

@@ -37,7 +37,17 @@ pub(super) enum Object<P: Platform> {
 pub(super) struct ObjectPool<P: Platform> {
     source: Source<P>,
     held: P::Mutex<Vec<Object<P>>>,
-    stumbles: P::Mutex<Vec<String>>,
+    stumbles: P::Mutex<Stumbles>,
+}
+
+/// What went wrong that nobody had done wrong there.
+#[derive(Default)]
+struct Stumbles {
+    /// Objects that were recycled twice.
+    misuses: u64,
+    /// Calls of `get` that failed: each misuse may be told once in this way.
+    failed_gets: u64,
+    told: Vec<String>,
 }
 
 /// Stumbles that are told.
@@ -49,7 +59,7 @@ impl<P: Platform> ObjectPool<P> {
             true => Source::ByHand(SharedRecycler::new_in(domain, Kind::Object, config, || ())),
             false => Source::Owned(Recycler::new_in(domain, Kind::Object, config, || ())),
         };
-        Arc::new(Self { source, held: P::Mutex::new(Vec::new()), stumbles: P::Mutex::new(Vec::new()) })
+        Arc::new(Self { source, held: P::Mutex::new(Vec::new()), stumbles: P::Mutex::new(Stumbles::default()) })
     }
 
     pub(super) fn stats(&self) -> RecyclerStats {
@@ -65,14 +75,14 @@ impl<P: Platform> ObjectPool<P> {
 
     /// What went wrong that nobody had done wrong there.
     pub(super) fn stumbles(&self) -> Vec<String> {
-        std::mem::take(&mut *self.stumbles.lock())
+        std::mem::take(&mut self.stumbles.lock().told)
     }
 
     fn obtain(&self) -> Option<Object<P>> {
         match &self.source {
             Source::Owned(recycler) => Some(Object::Owned(recycler.get())),
             Source::ByHand(recycler) => {
-                recycler.get().map(Object::ByHand).map_err(|error| self.refused("a get", error)).ok()
+                recycler.get().map(Object::ByHand).map_err(|error| self.refused_get(error)).ok()
             }
         }
     }
@@ -81,19 +91,34 @@ impl<P: Platform> ObjectPool<P> {
         match object {
             Object::Owned(object) => drop(object),
             Object::ByHand(handle) => {
-                if let Err(error) = handle.recycle() {
-                    self.refused("a recycle", error);
+                // Any other refusal is right: somebody recycles twice.
+                if let Err(error @ RecyclerError::NullHome) = handle.recycle() {
+                    self.stumbles.lock().tell(format!("a recycle failed: {error}"));
                 }
             }
         }
     }
 
-    /// A refusal is right: somebody recycled twice. A hole that the pool falls into is not.
-    fn refused(&self, call: &str, error: RecyclerError) {
-        let is_hole = matches!(error, RecyclerError::NullHome | RecyclerError::NullSlot);
+    /// A misuse may be told to the one who gets the object, once; after that a pool has to work again.
+    fn refused_get(&self, error: RecyclerError) {
         let mut stumbles = self.stumbles.lock();
-        if is_hole && stumbles.len() < STUMBLES_MAX {
-            stumbles.push(format!("{call} failed: {error}"));
+        stumbles.failed_gets += 1;
+        let (failed, misuses) = (stumbles.failed_gets, stumbles.misuses);
+        if failed > misuses {
+            stumbles.tell(format!("get number {failed} failed after {misuses} misuses: {error}"));
+        }
+    }
+
+    /// An object is about to be recycled twice.
+    fn misused(&self) {
+        self.stumbles.lock().misuses += 1;
+    }
+}
+
+impl Stumbles {
+    fn tell(&mut self, text: String) {
+        if self.told.len() < STUMBLES_MAX {
+            self.told.push(text);
         }
     }
 }
@@ -139,6 +164,9 @@ pub(super) fn objects<P: Platform>(of: &ObjectsOf<P>, index: u64, draws: &mut Ge
         }
         let strikes = misuse.filter(|m| chances.strike(m.parts().0.into(), P::now(), |t| draws.chance(t)));
         let mut again = mine.first().filter(|_| strikes.is_some()).and_then(Object::again);
+        if again.is_some() {
+            of.pool.misused();
+        }
         for object in mine {
             let first = again.take();
             match (first, strikes) {

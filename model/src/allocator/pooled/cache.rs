@@ -300,12 +300,9 @@ impl<P: Platform> ThreadCache<P> {
 
     /// The thread ends.
     pub fn owner_exited(&self, withheld: bool) {
-        if P::planted(Defect::CacheLeft) {
-            return;
-        }
         let config = &self.scope.config;
         let watched = config.cache_rescue == CacheRescue::Watcher && self.keeps_any() && !withheld;
-        if config.owner_exit == OwnerExit::RemoveAll || watched {
+        if (config.owner_exit == OwnerExit::RemoveAll || watched) && !P::planted(Defect::CacheLeft) {
             // SAFETY: the thread-local's destructor runs on the owner's thread.
             unsafe { self.free(false) };
         }

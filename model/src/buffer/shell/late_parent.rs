@@ -9,10 +9,11 @@
 
 use super::{Content, Held, Shell, ShellBox};
 use crate::Platform;
-use crate::platform::CellOps;
+use crate::platform::{AtomicOps, CellOps};
 use crate::recycler::Pooled;
 use alloc::sync::Arc;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering::Relaxed;
 
 impl<P: Platform> Shell<P> {
     /// Gives the shell of an ended buffer back, and then reads its parent in it; `held` is the right one.
@@ -29,6 +30,8 @@ impl<P: Platform> Shell<P> {
         // SAFETY: `ShellBox` has it from an `Arc`, and is still here.
         let this = unsafe { keep(shell) };
         drop(home);
+        // Relaxed: decides nothing; what is read late is read in a moment of its own, in which others may run.
+        let _capacity = this.capacity.load(Relaxed);
         // SAFETY: a simulator's threads come in turn, and nobody leaves a closure: the cell is whole.
         let read = this.content.with(|content| match unsafe { &*content } {
             // SAFETY: the content has a handle of its parent, which keeps it.
