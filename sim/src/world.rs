@@ -252,7 +252,8 @@ impl<'a, P: Platform> World<'a, P> {
     }
 
     fn release(&mut self, release: &Release) {
-        self.recycle_held(release.from);
+        let awaits = release.awaits == Awaits::Completion;
+        self.recycle_held(release.from, awaits);
         let count = match release.from {
             CalledFrom::Business => self.business.len(),
             CalledFrom::Loop => self.loops.len(),
@@ -273,13 +274,15 @@ impl<'a, P: Platform> World<'a, P> {
                     let table = Arc::clone(&self.table);
                     exchange::on(event_loop, move || share.into_iter().for_each(|parcel| table.receive(parcel)));
                 }
-                self.settle();
+                if awaits {
+                    self.settle();
+                }
             }
         }
     }
 
     /// Recycles the objects that are held.
-    fn recycle_held(&mut self, from: CalledFrom) {
+    fn recycle_held(&mut self, from: CalledFrom, awaits: bool) {
         let Some(pool) = self.objects.clone() else { return };
         let count = match from {
             CalledFrom::Business => self.business.len(),
@@ -298,7 +301,7 @@ impl<'a, P: Platform> World<'a, P> {
             }
         }
         self.business.iter().for_each(Business::await_idle);
-        if from == CalledFrom::Loop {
+        if from == CalledFrom::Loop && awaits {
             self.settle();
         }
     }
@@ -400,7 +403,11 @@ impl<'a, P: Platform> World<'a, P> {
 
 /// Whether nobody is inside the allocator after these steps: what was written is drained, and the other steps await their end.
 fn quiesces(steps: &[Step]) -> bool {
-    let unawaited = steps.iter().any(|s| matches!(s, Step::Phase(phase) if phase.awaits == Awaits::Nothing));
+    let unawaited = steps.iter().any(|step| match step {
+        Step::Phase(phase) => phase.awaits == Awaits::Nothing,
+        Step::Release(release) => release.awaits == Awaits::Nothing,
+        _ => false,
+    });
     let moved = steps.iter().rposition(|s| matches!(s, Step::Phase(_) | Step::Close(_) | Step::Shutdown(_)));
     let drained = steps.iter().rposition(|s| matches!(s, Step::Drain(_)));
     !unawaited && moved <= drained

@@ -4,11 +4,11 @@
 //! is gone.
 
 use libtest_mimic::{Arguments, Trial};
-use millpond::scenario::{Expect, Scenario, Step, cells};
+use millpond::scenario::{Backend, Expect, Scenario, Size, Step, cells};
 use millpond_tests::{load, outcome, scenarios};
 
 /// The same scenario without its bug: no defect is planted, the preset is the one in which the bug is mended, the count and the ends
-/// of threads are those of the preset, and the program forgets nothing.
+/// of threads are those of the preset, memory comes from arenas, and the program forgets nothing.
 fn mended(planted: &Scenario) -> Scenario {
     let mut twin = planted.clone();
     twin.expect = Expect::MustHold;
@@ -17,6 +17,10 @@ fn mended(planted: &Scenario) -> Scenario {
         twin.pool.preset = planted.mended_in.unwrap_or_default();
         twin.allocator.scheme = None;
         twin.allocator.thread_end = None;
+        if twin.allocator.backend == Backend::Adaptive {
+            twin.allocator.backend = Backend::Pooled;
+            (twin.allocator.arenas, twin.allocator.chunk) = (Some(1), Some(Size::kib(1024)));
+        }
     }
     for step in &mut twin.workload {
         if let Step::Exchange(exchange) = step {

@@ -61,7 +61,9 @@ fn step(name: &str) -> &'static str {
         "Drain" => "stalls end; waits until task queues and outbound buffers are empty",
         "Idle" => "nothing happens for a while: `Idle(lasts: S(1))`",
         "Exchange" => "business threads allocate buffers, others read and release them: `Exchange(form: Slice)`",
-        "Objects" => "business threads obtain pooled objects, others recycle them: `Objects(rounds: 10, together: 100)`",
+        "Objects" => {
+            "business threads obtain pooled objects, others recycle them: `Objects(rounds: 10, together: 100)`"
+        }
         "Release" => "the buffers of `Exchange(to: Held)` are read and released: `Release(from: Loop)`",
         "Collect" => "one full garbage collection",
         "Renew" => "business threads end and new ones take their places",

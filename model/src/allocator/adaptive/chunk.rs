@@ -288,7 +288,8 @@ impl<P: Platform> Held<P> {
 
     /// `releaseFromMagazine`: the magazine is done with it.
     pub fn hand_back(mut self, group: &Arc<Group<P>>) {
-        if self.0.segments.is_some() && group.core.config.spent_chunk == SpentChunk::Offered
+        if self.0.segments.is_some()
+            && group.core.config.spent_chunk == SpentChunk::Offered
             && !P::planted(Defect::SpentChunkDropped)
         {
             self.detach();
