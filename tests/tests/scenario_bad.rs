@@ -3,6 +3,7 @@
 //! Expected places are counted by hand; each report must also name its place.
 
 use millpond::scenario::{Colour, LoadError, parse};
+use millpond_model::observe::Defect;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -116,9 +117,10 @@ fn when_something_strikes() {
     error(&plant("LostTask(Nth(0))"), 1, 33, "`Nth` counts from 1: it is at least 1, not 0", "");
     let pair = "a `Plant` is needed here, not a pair";
     error(&plant("(LostTask, Nth(3))"), 1, 20, pair, "write `LostTask(Nth(3))`");
-    let plants = "possible are `ForgottenRelease`, `DuplicateRelease`, `LostTask`, `CompositeReleasesRoot`, \
-                  `CompositeForgetsDropped`, `OutputKept`, `CumulationLeak`, `EarlyRemoval`, `ReentrantRead`, \
-                  `CumulationKept`, `ForgottenParent` and `UntrackedAllocation`";
+    // All of them, in order.
+    let defects = Defect::ALL.map(|defect| format!("`{defect:?}`"));
+    let (last, others) = defects.split_last().expect("there are defects");
+    let plants = &format!("possible are {} and {last}", others.join(", "));
     error(&plant("Bug(Always)"), 1, 20, "there is no `Plant` called `Bug`", plants);
     let meant = "did you mean `LostTask`?";
     error(&plant("LostTsk(Always)"), 1, 20, "there is no `Plant` called `LostTsk`", meant);
