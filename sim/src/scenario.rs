@@ -257,6 +257,7 @@ macro_rules! plants {
 plants! {
     ForgottenRelease
     DuplicateRelease
+    ReadBufferReleasedTwice
     LostTask
     CompositeReleasesRoot
     CompositeForgetsDropped
