@@ -196,6 +196,42 @@ listed! {
         CumulationKept,
         /// A retained slice or duplicate that ends forgets to release what it was derived from.
         ForgottenParent,
+        /// Two threads that recycle the same object at the same time both succeed (Netty #10986).
+        RacyClaim,
+        /// A handle that was recycled before is recycled again when the object has a new owner (Netty, to this day).
+        StaleRecycle,
+        /// A transfer from a side queue says that it brought something although everything was dropped (Netty #9609).
+        EmptyTransfer,
+        /// A stack takes what its owner recycles although it is at its maximum (Netty #2848).
+        StackUnbounded,
+        /// A pool takes what others hand over although it is at its maximum (Netty #5505, in batched hand-over).
+        UnboundedBatches,
+        /// A pool forgets that what was handed over doesn't wait any more (Netty #9394, in batched hand-over).
+        WaitingKept,
+        /// The pool of a thread that ended goes on taking what others recycle (Netty #11864, in batched hand-over).
+        DeadPoolAccepts,
+        /// A retained slice or duplicate that ends gives its shell back before it reads what it was derived from (Netty 4.1.1).
+        ShellBeforeParent,
+        /// The entry of a thread's cache isn't recycled when its block is taken out (Netty #4071).
+        EntryForgotten,
+        /// A release goes into a cache that was freed (Netty #12749).
+        DeadCacheAccepts,
+        /// A cache is freed again by the collector (Netty #8108).
+        CacheFreedTwice,
+        /// A thread ends without giving up its cache (Netty #2370).
+        CacheLeft,
+        /// A released block goes into the cache of the thread that releases it (Netty 4.0.24).
+        WrongCache,
+        /// A chunk that got emptier moves one list down at most (Netty 4.0.37).
+        OneListDown,
+        /// A magazine that is done with a chunk doesn't offer it to others (Netty #15424).
+        SpentChunkDropped,
+        /// A magazine with two chunks loses the smaller one (Netty #14348).
+        SmallerChunkLost,
+        /// The collector takes a buffer whose release hasn't told the leak detector yet (Netty 4.1.7, #8410).
+        CollectedTooEarly,
+        /// The last release of a buffer doesn't tell the leak detector (Netty 4.0.14).
+        TrackerKept,
         /// An allocator hands a buffer out past its leak detector (Netty #14946).
         UntrackedAllocation,
     }

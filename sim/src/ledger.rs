@@ -36,6 +36,8 @@ millpond_model::listed! {
         UseAfterRelease,
         /// One pooled object was given to two owners.
         TwoOwners,
+        /// A call failed because of what somebody else had done to the pool before.
+        Poisoned,
         /// Bytes were read that had not been written.
         Corrupted,
         /// The leak detector found something that did not leak.
@@ -79,6 +81,7 @@ impl FindingKind {
             Self::DoubleRelease => "an object was released again after its release",
             Self::UseAfterRelease => "an object was used after its release",
             Self::TwoOwners => "one pooled object was given to two owners",
+            Self::Poisoned => "a call failed because of what somebody else had done to the pool before",
             Self::Corrupted => "bytes were read that had not been written",
             Self::FalseLeak => "the leak detector found something that did not leak",
             Self::MissedLeak => "something leaked, and the leak detector did not find it",
@@ -294,7 +297,7 @@ struct Entry {
 pub struct Tolerance {
     /// It loses objects: a leak detector is to find them.
     pub leaks: bool,
-    /// It releases too often: that is to be refused.
+    /// It releases or recycles too often: that is to be refused.
     pub refusals: bool,
 }
 
@@ -461,6 +464,11 @@ impl Ledger {
             format!("{}{label}", describe(event))
         });
         match event {
+            // Whether the pool sees it is its own affair; that it gives the object to two owners is not.
+            Event::Recycled(_) if stale && kind == Kind::Object && self.tolerance.refusals => {
+                self.tolerated.refusals += 1;
+                Ok(())
+            }
             Event::Recycled(fate) => {
                 self.sums(kind).attribution.cell(holder, at.thread).count(fate);
                 self.ends(at, slot, stale, "was recycled again")

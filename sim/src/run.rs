@@ -128,7 +128,11 @@ pub(crate) fn alloc_fails(scenario: &Scenario) -> Option<engine::When> {
 
 /// What the program of a scenario does wrong on purpose.
 pub(crate) fn tolerance(scenario: &Scenario) -> Tolerance {
-    let misuses = |step: &Step| matches!(step, Step::Exchange(e) if e.misuse.is_some());
+    let misuses = |step: &Step| match step {
+        Step::Exchange(e) => e.misuse.is_some(),
+        Step::Objects(o) => o.misuse.is_some(),
+        _ => false,
+    };
     let leaks = scenario.oracles.contains(&Oracle::LeaksAreFound);
     Tolerance { leaks, refusals: scenario.workload.iter().any(misuses) }
 }

@@ -19,6 +19,7 @@ mod explain;
 pub mod limits;
 mod load;
 mod locate;
+mod objects;
 mod oracles;
 mod phase;
 mod step;
@@ -34,6 +35,7 @@ pub use diagnose::{Colour, LoadError, Problem, printable};
 pub use exchange::{Exchange, Form, Keeps, Release, Through, To};
 pub use load::{Loaded, dialect, load, parse};
 pub use locate::locate;
+pub use objects::{Misuse, Objects};
 pub use oracles::{Column, Expect, Metric, Oracle};
 pub use phase::{Arrival, Call, Clients, From, Heeds, Loops, Message, Payload, Phase, Spread};
 pub use step::{Awaits, Drain, Idle, Named, Order, Renew, Shutdown, Step};
@@ -80,6 +82,10 @@ pub struct Scenario {
     /// Planted defects: they must be found.
     #[serde(default)]
     pub plant: Vec<Plant>,
+    /// For a scenario that must find a bug of its preset: the first preset in which it is mended. Ours when absent. With it, and
+    /// without `plant`, the same scenario holds: a test says so.
+    #[serde(default)]
+    pub mended_in: Option<Preset>,
     /// How the next thread is chosen.
     #[serde(default)]
     pub schedule: Schedule,
@@ -275,6 +281,24 @@ plants! {
     ReentrantRead
     CumulationKept
     ForgottenParent
+    RacyClaim
+    StaleRecycle
+    EmptyTransfer
+    StackUnbounded
+    UnboundedBatches
+    WaitingKept
+    DeadPoolAccepts
+    ShellBeforeParent
+    EntryForgotten
+    DeadCacheAccepts
+    CacheFreedTwice
+    CacheLeft
+    WrongCache
+    OneListDown
+    SpentChunkDropped
+    SmallerChunkLost
+    CollectedTooEarly
+    TrackerKept
     UntrackedAllocation
 }
 

@@ -16,6 +16,7 @@ mod codec;
 mod exchange;
 mod flight;
 mod forms;
+mod objects;
 mod peer;
 mod quiescence;
 
@@ -24,8 +25,8 @@ pub use quiescence::Seen;
 
 use crate::engine::{Generator, Stream};
 use crate::scenario::{
-    Awaits, ChannelsAre, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Order, Phase, Release, Renew,
-    Scenario, Shutdown, SideQueueRatio, Step,
+    Awaits, ChannelsAre, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Objects, Order, Phase, Release,
+    Renew, Scenario, Shutdown, SideQueueRatio, Step,
 };
 use business::{Business, Job};
 use exchange::{ExchangeOf, Table};
@@ -36,6 +37,7 @@ use millpond_model::observe::Kind;
 use millpond_model::promise::Promise;
 use millpond_model::recycler::{Domain, RecyclerConfig, WoqRatio};
 use millpond_model::write_path::{Pools, PoolsConfig, WritePathConfig};
+use objects::{ObjectPool, ObjectsOf};
 use peer::{Peers, SimPeer};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -56,6 +58,10 @@ pub(crate) struct World<'a, P: Platform> {
     stalls: Vec<Option<Stall<P>>>,
     closing: Vec<Promise<P>>,
     table: Arc<Table<P>>,
+    /// If there is a step `Objects`.
+    objects: Option<Arc<ObjectPool<P>>>,
+    /// Threads that the last collection found held.
+    held_threads: u64,
     seed: u64,
     seen: &'a RefCell<Seen>,
 }
@@ -144,6 +150,8 @@ impl<'a, P: Platform> World<'a, P> {
             peers,
             closing: Vec::new(),
             table: Table::new(),
+            objects: objects_of(scenario, &domain),
+            held_threads: 0,
             seed,
             seen,
         };
@@ -164,9 +172,10 @@ impl<'a, P: Platform> World<'a, P> {
                 self.settle();
             }
             Step::Exchange(exchange) => self.exchange(exchange),
+            Step::Objects(objects) => self.obtain(objects),
             Step::Release(release) => self.release(release),
             Step::Collect(_) => {
-                self.pools.domain.collect();
+                self.held_threads = self.pools.domain.collect().uncollected.len() as u64;
                 if let Some(detector) = self.pools.buffers.leak_detector() {
                     detector.collect();
                 }
@@ -241,7 +250,22 @@ impl<'a, P: Platform> World<'a, P> {
         }
     }
 
+    fn obtain(&mut self, objects: &Objects) {
+        let threads = range(objects.threads.as_ref(), self.business.len());
+        let Some(pool) = &self.objects else { unreachable!("a scenario with this step has a pool") };
+        let of = ObjectsOf { objects: objects.clone(), loops: self.loops.clone(), pool: Arc::clone(pool) };
+        let of = Arc::new(of);
+        for (index, t) in threads.clone().enumerate() {
+            self.business[t].order(business::Order::Objects(Arc::clone(&of), index as u64));
+        }
+        for t in threads {
+            self.business[t].await_idle();
+        }
+    }
+
     fn release(&mut self, release: &Release) {
+        let awaits = release.awaits == Awaits::Completion;
+        self.recycle_held(release.from, awaits);
         let count = match release.from {
             CalledFrom::Business => self.business.len(),
             CalledFrom::Loop => self.loops.len(),
@@ -262,8 +286,35 @@ impl<'a, P: Platform> World<'a, P> {
                     let table = Arc::clone(&self.table);
                     exchange::on(event_loop, move || share.into_iter().for_each(|parcel| table.receive(parcel)));
                 }
-                self.settle();
+                if awaits {
+                    self.settle();
+                }
             }
+        }
+    }
+
+    /// Recycles the objects that are held.
+    fn recycle_held(&mut self, from: CalledFrom, awaits: bool) {
+        let Some(pool) = self.objects.clone() else { return };
+        let count = match from {
+            CalledFrom::Business => self.business.len(),
+            CalledFrom::Loop => self.loops.len(),
+        };
+        let mut shares: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+        for (n, object) in pool.take_held().into_iter().enumerate() {
+            shares[n % count].push(object);
+        }
+        for (n, share) in shares.into_iter().enumerate() {
+            let pool = Arc::clone(&pool);
+            let recycle = move || share.into_iter().for_each(|object| pool.recycle(object));
+            match from {
+                CalledFrom::Business => self.business[n].order(business::Order::Run(Box::new(recycle))),
+                CalledFrom::Loop => exchange::on(&self.loops[n], recycle),
+            }
+        }
+        self.business.iter().for_each(Business::await_idle);
+        if from == CalledFrom::Loop && awaits {
+            self.settle();
         }
     }
 
@@ -342,7 +393,11 @@ impl<'a, P: Platform> World<'a, P> {
 
 /// Whether nobody is inside the allocator after these steps: what was written is drained, and the other steps await their end.
 fn quiesces(steps: &[Step]) -> bool {
-    let unawaited = steps.iter().any(|s| matches!(s, Step::Phase(phase) if phase.awaits == Awaits::Nothing));
+    let unawaited = steps.iter().any(|step| match step {
+        Step::Phase(phase) => phase.awaits == Awaits::Nothing,
+        Step::Release(release) => release.awaits == Awaits::Nothing,
+        _ => false,
+    });
     let moved =
         steps.iter().rposition(|s| matches!(s, Step::Phase(_) | Step::Move(_) | Step::Close(_) | Step::Shutdown(_)));
     let drained = steps.iter().rposition(|s| matches!(s, Step::Drain(_)));
@@ -391,9 +446,19 @@ fn write_path(scenario: &Scenario) -> WritePathConfig {
     path
 }
 
-/// The preset's parameters, with what the scenario changes.
-fn pools_config(scenario: &Scenario) -> PoolsConfig {
+/// The pool of the steps `Objects`.
+fn objects_of<P: Platform>(scenario: &Scenario, domain: &Domain<P>) -> Option<Arc<ObjectPool<P>>> {
+    let steps = || scenario.workload.iter().filter_map(|s| if let Step::Objects(o) = s { Some(o) } else { None });
+    let by_hand = steps().any(|o| o.misuse.is_some());
+    steps().next().map(|_| ObjectPool::new(domain, recycler_config(scenario, Kind::Object), by_hand))
+}
+
+/// The preset's parameters of the pools of one type, with what the scenario changes.
+fn recycler_config(scenario: &Scenario, kind: Kind) -> RecyclerConfig {
     let pool = &scenario.pool;
+    if pool.unpooled.contains(&kind) {
+        return RecyclerConfig::off();
+    }
     let mut config = RecyclerConfig::from(pool.preset);
     if let Some(n) = pool.max_capacity {
         config.max_capacity = n;
@@ -413,11 +478,15 @@ fn pools_config(scenario: &Scenario) -> PoolsConfig {
         Some(SideQueueRatio::EveryObject) => config.woq_ratio = WoqRatio::AllHandles,
         Some(SideQueueRatio::NeverPooled) => config.woq_ratio = WoqRatio::NeverRecycledOnly,
     }
-    let of = |kind| if pool.unpooled.contains(&kind) { RecyclerConfig::off() } else { config };
+    config
+}
+
+fn pools_config(scenario: &Scenario) -> PoolsConfig {
+    let of = |kind| recycler_config(scenario, kind);
     PoolsConfig {
         write_task: of(Kind::WriteTask),
         write_and_flush_task: of(Kind::WriteAndFlushTask),
         entry: of(Kind::OutboundEntry),
-        buffers: allocator::config(&scenario.allocator, pool.preset, of(Kind::BufferShell)),
+        buffers: allocator::config(&scenario.allocator, scenario.pool.preset, of(Kind::BufferShell)),
     }
 }

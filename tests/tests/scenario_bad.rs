@@ -117,8 +117,9 @@ fn when_something_strikes() {
     error(&plant("LostTask(Nth(0))"), 1, 33, "`Nth` counts from 1: it is at least 1, not 0", "");
     let pair = "a `Plant` is needed here, not a pair";
     error(&plant("(LostTask, Nth(3))"), 1, 20, pair, "write `LostTask(Nth(3))`");
-    let names: Vec<String> = Defect::ALL.iter().map(|defect| format!("`{defect:?}`")).collect();
-    let (last, others) = names.split_last().expect("there are defects");
+    // All of them, in order.
+    let defects = Defect::ALL.map(|defect| format!("`{defect:?}`"));
+    let (last, others) = defects.split_last().expect("there are defects");
     let plants = &format!("possible are {} and {last}", others.join(", "));
     error(&plant("Bug(Always)"), 1, 20, "there is no `Plant` called `Bug`", plants);
     let meant = "did you mean `LostTask`?";

@@ -63,6 +63,9 @@ const EVERYTHING: &str = r#"(
             keeps: Reference, forgets: Nth(3), misuse: Rate(0.5), area: Heap, form: Plain),
         Exchange(name: "y", to: Held, keeps: Nothing, area: Direct, form: Grown),
         Release(from: Business),
+        Objects(name: "o", threads: 0..2, rounds: 3, together: 2, to: Held),
+        Objects(name: "p", misuse: AtOnce(Always)),
+        Release(name: "r", from: Loop, awaits: Nothing),
         Exchange(name: "z", to: Itself, form: Slice),
         Exchange(name: "Z", form: Duplicate),
         Renew(threads: 1..3),
@@ -72,6 +75,7 @@ const EVERYTHING: &str = r#"(
     ],
     faults: [PeerReset(Rate(0.5)), PeerReset(Nth(3)), AllocationFails(At(Ms(3))), AllocationFails(Always),
         MemoryLimit(MiB(9))],
+    mended_in: Netty4_1_44,
     plant: [ForgottenRelease(Always), DuplicateRelease(Nth(1)), LostTask(Rate(1)), LostTask(At(Ms(1)))],
     preempt: AtTasks,
     seeds: 7..9,
@@ -106,6 +110,9 @@ fn texts() -> Vec<String> {
     texts.push(scenario(format!("plant: [{plants}]")));
     for through in variants::<Through>() {
         texts.push(scenario(format!("workload: [Exchange(through: {through})]")));
+    }
+    for misuse in variants::<Misuse>() {
+        texts.push(scenario(format!("workload: [Objects(misuse: {misuse}(Nth(3)))]")));
     }
     for scheme in variants::<Scheme>() {
         texts.push(scenario(format!("allocator: (scheme: {scheme}, backend: Adaptive, cores: 3)")));
@@ -144,7 +151,8 @@ fn every_name_of_the_language_loads_and_survives_a_round_trip() {
     let writes = [variants::<Clients>(), variants::<Arrival>(), variants::<Message>(), variants::<Payload>()];
     let exchanges =
         [variants::<To>(), variants::<Keeps>(), variants::<Form>(), variants::<Area>(), variants::<Through>()];
-    let threads = [variants::<From>(), variants::<Heeds>(), variants::<Schedule>(), variants::<Preempt>()];
+    let threads =
+        [variants::<Misuse>(), variants::<From>(), variants::<Heeds>(), variants::<Schedule>(), variants::<Preempt>()];
     let memory = [variants::<Backend>(), variants::<ThreadEnd>(), variants::<LeakedMemory>()];
     let counts = [variants::<Scheme>(), variants::<Level>(), variants::<Found>()];
     let strikes = [variants::<Fault>(), variants::<Defect>(), variants::<When>(), variants::<Kind>()];

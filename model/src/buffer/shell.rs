@@ -16,6 +16,8 @@
 //! Netty's order at the end of a life is kept: the memory goes back, then the shell; a derived shell goes back before it
 //! releases its parent. Ends follow each other in a loop, so that a long chain of derived buffers takes no stack.
 
+mod late_parent;
+
 use super::Buffer;
 use super::composite::Components;
 use crate::Platform;
@@ -112,7 +114,8 @@ unsafe impl<P: Platform> Send for ShellBox<P> {}
 impl<P: Platform> ShellBox<P> {
     pub(crate) fn new(class: ShellClass, serial: u32, rules: &AllocatorConfig, common: Option<Arc<Common<P>>>) -> Self {
         let life = Life { ticket: None, max_capacity: 0, tracker: None, home: None };
-        let shell = Box::new(Shell {
+        // Not a `Box`: a planted defect holds on to it.
+        let shell = Arc::new(Shell {
             count: Count::new(rules.scheme),
             capacity: P::Atomic::new(0),
             content: P::Cell::new(Content::Nothing),
@@ -123,7 +126,8 @@ impl<P: Platform> ShellBox<P> {
             leaked: rules.leaked,
             common,
         });
-        Self(NonNull::from(Box::leak(shell)))
+        let shell = Arc::into_raw(shell).cast_mut();
+        Self(NonNull::new(shell).unwrap_or_else(|| unreachable!("an `Arc` is somewhere")))
     }
 
     /// The shell's number.
@@ -135,8 +139,8 @@ impl<P: Platform> ShellBox<P> {
 
 impl<P: Platform> Drop for ShellBox<P> {
     fn drop(&mut self) {
-        // SAFETY: it came from a box. A pool has only shells without handles, so that nobody else refers to it.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+        // SAFETY: it came from an `Arc`. A pool has only shells without handles, so that nobody else refers to it.
+        drop(unsafe { Arc::from_raw(self.0.as_ptr()) });
     }
 }
 
@@ -483,7 +487,13 @@ impl<P: Platform> Shell<P> {
         let (tracker, home) = this.life.with_mut(|l| unsafe { ((*l).tracker.take(), (*l).home.take()) });
         drop(tracker);
         match (home, memory) {
-            (Some(home), LeakedMemory::Reclaimed) => drop(home), // last: another thread may reuse the shell at once
+            (Some(home), LeakedMemory::Reclaimed) => {
+                if matches!(held, Some(Held::One { release: true, .. })) && P::planted(Defect::ShellBeforeParent) {
+                    // SAFETY: by the contract of this function.
+                    return unsafe { Self::finish_late(shell, home, held) };
+                }
+                drop(home); // last: another thread may reuse the shell at once
+            }
             (Some(home), LeakedMemory::Lost) => home.forget(),
             (None, _) => drop(ShellBox(shell)),
         }
@@ -534,6 +544,12 @@ impl<P: Platform> Shell<P> {
         if let Some(ticket) = ticket {
             P::note(ticket, Event::Deallocated);
             if let Some(tracker) = self.tracker() {
+                if P::planted(Defect::CollectedTooEarly) {
+                    tracker.unreachable();
+                }
+                if P::planted(Defect::TrackerKept) {
+                    return held;
+                }
                 tracker.close();
             }
         }

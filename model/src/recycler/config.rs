@@ -82,6 +82,8 @@ pub enum Refill {
 pub enum Guard {
     /// By an atomic exchange: always.
     Exchange,
+    /// As `Exchange`; and a handle that was recycled can't be again, whoever has the object by then (Millpond).
+    Period,
     /// By a plain read before a plain write (unguarded handles, 4.1.90+): not when two threads race.
     PlainCheck,
     /// Not at all (unguarded pools, 4.2.7).
@@ -325,7 +327,7 @@ impl RecyclerConfig {
 
     /// 16 objects a batch: from 8 on a larger one gains little, and is held up for longer.
     fn millpond() -> Self {
-        Self { generation: Generation::HandOver, ratio: 1, chunk_size: 16, ..Self::mended() }
+        Self { generation: Generation::HandOver, ratio: 1, chunk_size: 16, guard: Guard::Period, ..Self::mended() }
     }
 }
 

@@ -29,7 +29,7 @@ use super::pool::Scope;
 use super::slot::{Gate, Head};
 use super::stats::PoolStats;
 use crate::Platform;
-use crate::observe::{DropReason, Event, Fate, Reach};
+use crate::observe::{Defect, DropReason, Event, Fate, Reach};
 use crate::platform::{AtomicOps, CellOps, CounterOps};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -279,7 +279,9 @@ impl<P: Platform> HandOver<P> {
             // SeqCst: see `grow`. What it may be too much for a moment is subtracted below.
             self.shared.limit.store(moved, SeqCst);
         }
-        self.shared.waiting.fetch_sub(moved, SeqCst); // SeqCst: see `grow`
+        if !P::planted(Defect::WaitingKept) {
+            self.shared.waiting.fetch_sub(moved, SeqCst); // SeqCst: see `grow`
+        }
         bump(&self.counters.own.taken, moved as u64);
         self.counters.own.len.set(moved as u64);
         (o.refilled, o.floor) = (true, 0);
@@ -456,7 +458,7 @@ impl<P: Platform> HandOver<P> {
         let (shared, n) = (&this.shared, parcel.len as usize);
         // SeqCst: see `grow`.
         let waiting = shared.waiting.fetch_add(n, SeqCst) + n;
-        if waiting + shared.limit.load(SeqCst) > this.max_capacity {
+        if waiting + shared.limit.load(SeqCst) > this.max_capacity && !P::planted(Defect::UnboundedBatches) {
             shared.waiting.fetch_sub(n, SeqCst); // SeqCst: see `grow`
             return Err(DropReason::PoolFull);
         }
@@ -533,6 +535,9 @@ impl<P: Platform> HandOver<P> {
     /// # Safety
     /// On the owner's thread.
     pub(super) unsafe fn leave(&self) {
+        if P::planted(Defect::DeadPoolAccepts) {
+            return;
+        }
         let own = &self.counters.own;
         let mut grave = Grave(ptr::null_mut());
         self.closed.store(true, Relaxed); // Relaxed: a hint

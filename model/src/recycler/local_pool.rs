@@ -14,7 +14,7 @@ use super::error::RecyclerError;
 use super::node::{AVAILABLE, CLAIMED, Node};
 use crate::Platform;
 use crate::mpsc::MpscQueue;
-use crate::observe::{DropReason, Event, Fate, Reach};
+use crate::observe::{Defect, DropReason, Event, Fate, Reach};
 use crate::platform::{AtomicOps, CellOps, CounterOps, Lock};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -141,8 +141,8 @@ impl<T: Send + 'static, P: Platform> LocalPool<T, P> {
         }
         let was = match config.guard {
             // AcqRel: pairs with the Release in `claim`; and the holder's work happens before the next holder's.
-            Guard::Exchange => node.last.swap(AVAILABLE, AcqRel),
-            Guard::PlainCheck => {
+            Guard::Exchange | Guard::Period if !P::planted(Defect::RacyClaim) => node.last.swap(AVAILABLE, AcqRel),
+            Guard::Exchange | Guard::Period | Guard::PlainCheck => {
                 let was = node.last.load(Relaxed); // a plain read: a racing double recycle is not seen
                 if was == CLAIMED {
                     node.last.store(AVAILABLE, Release);

@@ -214,6 +214,14 @@ impl<T: Send + 'static, P: Platform> Home<T, P> {
         }
     }
 
+    /// The rules of the pool that it belongs to, if it does.
+    pub(super) fn config(&self) -> Option<&RecyclerConfig> {
+        match self {
+            Self::Pool(pool) => Some(pool.config()),
+            Self::Nowhere(..) => None,
+        }
+    }
+
     /// Counts where the object was made.
     pub(super) fn count(&self, f: impl FnOnce(&Counters<P>)) {
         match self {

@@ -16,7 +16,7 @@ use super::error::RecyclerError;
 use super::stack::{Around, Owned, Queue, Stack};
 use super::weak_order_queue::{Stored, Unread};
 use crate::Platform;
-use crate::observe::{DropReason, Event, Fate, Reach};
+use crate::observe::{Defect, DropReason, Event, Fate, Reach};
 use crate::platform::{AtomicOps, CellOps, CounterOps};
 use alloc::sync::Arc;
 use core::ptr;
@@ -151,7 +151,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
         if unsafe { queue.read_to(to, links) } {
             stack.shared.reclaim(units);
         }
-        Ok(self.elements.len() > size)
+        Ok(self.elements.len() > size || P::planted(Defect::EmptyTransfer))
     }
 
     /// Doubles the array until it holds `wanted` or is at its maximum (`increaseCapacity`).

@@ -3,21 +3,22 @@
 //! **Invariant: a handle gives shared references only, and the pool counts references**, so that a double or a stale recycle
 //! is a wrong result that a test can look for, never a memory error.
 
-use super::config::{Generation, RecyclerConfig};
+use super::config::{Generation, Guard, RecyclerConfig};
 use super::domain::Domain;
 use super::error::RecyclerError;
 use super::inspect::PoolInspection;
 use super::node::Node;
-use super::pool::{Core, Home};
+use super::pool::{Core, Home, Obtained};
 use super::stats::RecyclerStats;
-use crate::observe::Kind;
-use crate::platform::CounterOps;
+use crate::observe::{Defect, Event, Kind};
+use crate::platform::{AtomicOps, CounterOps};
 use crate::{Platform, Std};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
+use core::sync::atomic::Ordering::AcqRel;
 
 /// A pool of `T` per thread whose objects are recycled by hand. [`Recycler`](super::Recycler) is the one for programs; this
 /// one is for those who want to see what misuse does.
@@ -53,9 +54,9 @@ impl<T: Send + Sync + 'static, P: Platform> SharedRecycler<T, P> {
     /// An earlier double recycle shows here, or damaged the pool.
     #[track_caller]
     pub fn get(&self) -> Result<Handle<T, P>, RecyclerError> {
-        let obtained = self.0.get()?;
-        let lease = Lease { home: obtained.home, ticket: obtained.ticket, ended: P::Counter::default() };
-        Ok(Handle { node: obtained.node, lease: Arc::new(lease) })
+        let Obtained { node, ticket, home } = self.0.get()?;
+        let lease = Lease { home, ticket, ended: P::Counter::default(), is_over: P::Atomic::new(false) };
+        Ok(Handle { node, lease: Arc::new(lease) })
     }
 
     /// The statistics.
@@ -79,6 +80,8 @@ struct Lease<T: Send + 'static, P: Platform> {
     ticket: P::Ticket,
     /// How often it was recycled. A statistic: not 1 is a leak or a double recycle.
     ended: P::Counter,
+    /// [`Guard::Period`]: it was recycled.
+    is_over: P::Atomic<bool>,
 }
 
 impl<T: Send + 'static, P: Platform> Drop for Lease<T, P> {
@@ -103,7 +106,19 @@ impl<T: Send + Sync + 'static, P: Platform> Handle<T, P> {
     /// The pool noticed that the object is in it already.
     pub fn recycle(self) -> Result<(), RecyclerError> {
         self.lease.ended.add(1);
+        if self.is_stale() {
+            self.lease.home.count(|counters| counters.far.refused.add(1));
+            P::note(self.lease.ticket, Event::RecycleRefused);
+            return Err(RecyclerError::ObjectRecycledAlready);
+        }
         self.lease.home.give_back(self.node, self.lease.ticket)
+    }
+
+    /// Whether this period of ownership ended before, if the pool looks at that.
+    fn is_stale(&self) -> bool {
+        let guarded = self.lease.home.config().is_some_and(|config| config.guard == Guard::Period);
+        // AcqRel: as the exchange of generation B, which decides when nobody looks here.
+        guarded && !P::planted(Defect::StaleRecycle) && self.lease.is_over.swap(true, AcqRel)
     }
 
     /// Whether it has a place in the pool; generation B decides so when it makes the object.

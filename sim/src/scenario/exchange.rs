@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use super::phase::Payload;
-use super::{From, Size, When};
+use super::{Awaits, From, Size, When};
 
 /// Business threads allocate buffers, and others read and release them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ pub enum Form {
     Holder,
 }
 
-/// Who reads and releases the buffers of an exchange.
+/// Who reads and releases the buffers of an exchange, or recycles objects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum To {
     /// Buffer j of thread i goes to loop (i + j) mod `event_loops`.
@@ -111,6 +111,8 @@ pub enum Through {
     Decoder,
     /// A decoder that is removed inside `decode`, after its first frame, and gives on what it hasn't read.
     RemovedDecoder,
+    /// A decoder that gets the second part while it gives its first frame on.
+    FedDecoder,
     /// A message-to-byte encoder, which copies it; the write is refused.
     RefusedEncoder,
 }
@@ -124,18 +126,20 @@ pub enum Keeps {
     Reference,
 }
 
-/// The buffers that are held are read and released.
+/// The buffers that are held are read and released, and the objects that are held are recycled.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Release {
     /// Its name.
     pub name: String,
-    /// On which threads; buffer n is released on thread n mod their number.
+    /// On which threads; buffer n is released on thread n mod their number, and so is object n.
     pub from: From,
+    /// Whether the step waits until all are released before the next begins; on loops only.
+    pub awaits: Awaits,
 }
 
 impl Default for Release {
     fn default() -> Self {
-        Self { name: "release".to_string(), from: From::Loop }
+        Self { name: "release".to_string(), from: From::Loop, awaits: Awaits::Completion }
     }
 }

@@ -78,6 +78,10 @@ millpond_model::listed! {
         SameThreadRetained,
         /// Objects in pools of threads that have ended.
         DeadRetained,
+        /// Objects made so far, of all pooled types.
+        CreatedObjects,
+        /// Threads that had ended, and that a pool still held, at the last `Collect`.
+        HeldThreads,
         /// Tasks in the queues of all loops.
         QueuedTasks,
         /// The most tasks that were in the queue of one loop at any time so far.

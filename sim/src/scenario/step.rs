@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::Span;
 use super::closing::{Close, Connect, Move, Register};
 use super::exchange::{Exchange, Release};
+use super::objects::Objects;
 use super::phase::Phase;
 
 /// One step of a workload.
@@ -21,7 +22,9 @@ pub enum Step {
     Idle(Idle),
     /// Business threads allocate buffers, and others read and release them.
     Exchange(Exchange),
-    /// The buffers that are held are read and released.
+    /// Business threads obtain pooled objects, and others recycle them.
+    Objects(Objects),
+    /// The buffers that are held are read and released, and the objects recycled.
     Release(Release),
     /// One full garbage collection.
     Collect(Named),
@@ -47,6 +50,7 @@ impl Step {
             Self::Drain(s) => &s.name,
             Self::Idle(s) => &s.name,
             Self::Exchange(s) => &s.name,
+            Self::Objects(s) => &s.name,
             Self::Release(s) => &s.name,
             Self::Collect(s) => &s.name,
             Self::Renew(s) => &s.name,

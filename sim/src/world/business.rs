@@ -5,6 +5,7 @@
 
 use super::exchange::{ExchangeOf, Parcel, Table, exchange, on};
 use super::flight::Flight;
+use super::objects::{ObjectsOf, objects};
 use super::stream;
 use crate::engine::Generator;
 use crate::scenario::{Arrival, Call, Clients, From as CalledFrom, Heeds, Message as Wanted, Payload, Phase, Spread};
@@ -30,6 +31,10 @@ pub(super) enum Order<P: Platform> {
     Write(Job<P>),
     /// To take the part of this index in an exchange.
     Exchange(Arc<ExchangeOf<P>>, u64),
+    /// To take the part of this index among those who obtain objects.
+    Objects(Arc<ObjectsOf<P>>, u64),
+    /// To do this.
+    Run(Box<dyn FnOnce() + Send>),
     /// To read and release these.
     Release(Arc<Table<P>>, Vec<Parcel<P>>),
 }
@@ -127,6 +132,8 @@ fn carry_out<P: Platform>(order: Order<P>, draws: &mut Generator) {
             Writer { job: &job, draws, flight: Flight::new(), unflushed: Vec::new() }.write_all();
         }
         Order::Exchange(of, index) => exchange(&of, index, draws),
+        Order::Objects(of, index) => objects(&of, index, draws),
+        Order::Run(f) => f(),
         Order::Release(table, parcels) => parcels.into_iter().for_each(|parcel| table.receive(parcel)),
     }
 }

@@ -19,7 +19,7 @@ use millpond_model::codec::{
 };
 use millpond_model::message::Message;
 use millpond_model::promise::Promise;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 /// Frames that a decoder makes of a buffer; there is a rest if that isn't possible.
 const FRAMES: usize = 3;
@@ -36,11 +36,19 @@ pub(super) fn pass<P: Platform>(
     let length = (buffer.readable() / FRAMES).max(1);
     let removes = through == Through::RemovedDecoder;
     let frames = Frames { cut: FixedLengthFrameDecoder::new(length), removes };
-    let line =
-        Line { allocator, table, byte, decoder: ByteToMessageDecoder::new(frames, config), removed: Cell::new(false) };
+    let more = RefCell::new(None);
+    let line = Line {
+        allocator,
+        table,
+        byte,
+        decoder: ByteToMessageDecoder::new(frames, config),
+        removed: Cell::new(false),
+        more,
+    };
     match through {
         Through::Nothing => table.read(&buffer, byte),
         Through::Decoder | Through::RemovedDecoder => return line.decode(buffer),
+        Through::FedDecoder => return line.feed(buffer),
         Through::RefusedEncoder => {
             let promise = Promise::new();
             let encoder = MessageToByteEncoder::new(Copies(promise.clone()), config);
@@ -96,9 +104,25 @@ struct Line<'a, P: Platform> {
     byte: u8,
     decoder: ByteToMessageDecoder<Frames, P>,
     removed: Cell<bool>,
+    /// What the decoder gets while it gives a frame on.
+    more: RefCell<Option<Buffer<P>>>,
 }
 
 impl<P: Platform> Line<'_, P> {
+    /// The decoder gets a part of the buffer and, with its first frame, the rest; and then the end of the input.
+    fn feed(&self, buffer: Buffer<P>) {
+        let mut whole = Owned::from(buffer);
+        let size = whole.readable();
+        let Ok(first) = whole.read_retained_slice(size - size / 3) else { return };
+        *self.more.borrow_mut() = whole.read_retained_slice(size / 3).ok();
+        // What fails is told to the next handler, which is this line.
+        let _ = self.decoder.read(self, Message::Buffer(first));
+        if let Some(rest) = self.more.take() {
+            let _ = self.decoder.read(self, Message::Buffer(rest));
+        }
+        let _ = self.decoder.inactive(self);
+    }
+
     /// The decoder gets the buffer in two parts, and then the end of the input.
     fn decode(&self, buffer: Buffer<P>) {
         let mut whole = Owned::from(buffer);
@@ -137,6 +161,9 @@ impl<P: Platform> Context<P> for Line<'_, P> {
             self.table.read(frame, self.byte);
         }
         message.release();
+        if let Some(more) = self.more.take() {
+            let _ = self.decoder.read(self, Message::Buffer(more));
+        }
     }
 
     fn fire_read_complete(&self) {}

@@ -84,12 +84,18 @@ impl<P: Platform> World<'_, P> {
         };
         let all: Vec<Kind> = pools.iter().map(|r| r.kind).collect();
         let same = [Kind::OutboundEntry, Kind::BufferShell];
+        let crossing = [&CROSSING[..], &[Kind::Object]].concat();
         let metrics = Metric::ALL.map(|metric| match metric {
             Metric::RetainedObjects => sum(&all, |p| p.retained),
             Metric::RetainedBytes => pools.iter().map(retained_bytes).sum(),
             Metric::CrossThreadRetained => sum(&CROSSING, |p| p.retained),
             Metric::SameThreadRetained => sum(&same, |p| p.retained),
-            Metric::DeadRetained => sum(&CROSSING, |p| if p.dead { p.retained } else { 0 }),
+            Metric::DeadRetained => sum(&crossing, |p| if p.dead { p.retained } else { 0 }),
+            Metric::CreatedObjects => {
+                let entries = self.pools.buffers.pooled().map(PooledBackend::entries);
+                pools.iter().chain(&entries).map(|r| r.total().created).sum()
+            }
+            Metric::HeldThreads => self.held_threads,
             Metric::QueuedTasks => loops.iter().map(|l| l.queue_length).sum(),
             Metric::PeakQueuedTasks => loops.iter().map(|l| l.peak_queue_length).max().unwrap_or_default(),
             Metric::PendingBytes => self.channels.iter().map(|c| c.pending_bytes()).sum(),
@@ -119,6 +125,7 @@ impl<P: Platform> World<'_, P> {
         let mut all = self.pools.stats();
         all.push(buffers.heap);
         all.extend(buffers.slices.into_iter().chain(buffers.duplicates));
+        all.extend(self.objects.as_ref().map(|objects| objects.stats()));
         all
     }
 
@@ -160,6 +167,9 @@ impl<P: Platform> World<'_, P> {
         }
         for text in self.table.misread() {
             found(FindingKind::Corrupted, text);
+        }
+        for text in self.objects.iter().flat_map(|objects| objects.stumbles()) {
+            found(FindingKind::Poisoned, text);
         }
         self.judge_memory(&found);
         if let Some(detector) = self.pools.buffers.leak_detector() {

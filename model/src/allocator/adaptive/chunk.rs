@@ -19,6 +19,7 @@ use super::group::Group;
 use super::magazine::Magazine;
 use super::registry::Core;
 use crate::memory::{Area, OutOfMemory};
+use crate::observe::Defect;
 use crate::platform::{AtomicOps, CellOps, CounterOps};
 use crate::{Platform, Std};
 use alloc::sync::{Arc, Weak};
@@ -287,7 +288,10 @@ impl<P: Platform> Held<P> {
 
     /// `releaseFromMagazine`: the magazine is done with it.
     pub fn hand_back(mut self, group: &Arc<Group<P>>) {
-        if self.0.segments.is_some() && group.core.config.spent_chunk == SpentChunk::Offered {
+        if self.0.segments.is_some()
+            && group.core.config.spent_chunk == SpentChunk::Offered
+            && !P::planted(Defect::SpentChunkDropped)
+        {
             self.detach();
             drop(group.offer(self)); // refused: only the blocks that are left have it
         }

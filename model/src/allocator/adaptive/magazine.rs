@@ -16,6 +16,7 @@ use super::group::{Group, Want};
 use super::histogram::{Histogram, Preference};
 use crate::Platform;
 use crate::memory::OutOfMemory;
+use crate::observe::Defect;
 use crate::platform::{AtomicOps, CellOps, CounterOps, Lock};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -256,7 +257,7 @@ impl<P: Platform> Magazine<P> {
             next.hand_back(group);
         } else {
             self.set_next_or_hand_back(group, next);
-            if release_smaller {
+            if release_smaller && !P::planted(Defect::SmallerChunkLost) {
                 chunk.hand_back(group);
             } else {
                 chunk.lose(&group.core);

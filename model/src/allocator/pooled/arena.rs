@@ -17,6 +17,7 @@ use super::sizes::{SizeClass, SizeKind, Sizes};
 use super::subpage::Freed;
 use crate::Platform;
 use crate::memory::{Area, OutOfMemory};
+use crate::observe::Defect;
 use crate::platform::{AtomicOps, CounterOps, Lock};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -281,6 +282,9 @@ impl State {
                 return chunk;
             }
             to -= 1;
+            if P::planted(Defect::OneListDown) {
+                break;
+            }
         }
         self.change_list(slot, from, to);
         None

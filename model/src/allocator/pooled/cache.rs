@@ -20,14 +20,15 @@ use super::sizes::{SizeClass, SizeKind};
 use crate::Platform;
 use crate::memory::{Area, OutOfMemory};
 use crate::mpsc::MpscQueue;
-use crate::platform::{AtomicOps, CellOps, CounterOps, ThreadId};
+use crate::observe::Defect;
+use crate::platform::{AtomicOps, CellOps, CounterOps, Lock, ThreadId};
 use crate::recycler::{OwnerExit, Pooled, Recycler, ThreadHold};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
 
 /// A block that waits in a queue.
 struct Waiting<P: Platform> {
@@ -121,6 +122,8 @@ pub(super) struct ThreadCache<P: Platform> {
     /// Look-ups since the last automatic trim. The owner's alone.
     lookups: P::Cell<u32>,
     freed: P::Atomic<bool>,
+    /// Who takes out of a freed cache.
+    emptying: P::Mutex<()>,
     dead: P::Atomic<bool>,
     scope: Arc<Scope<P>>,
     entries: Recycler<EntryRef<P>, P>,
@@ -171,6 +174,7 @@ impl<P: Platform> ThreadCache<P> {
             regions,
             lookups: P::Cell::new(0),
             freed: P::Atomic::new(!counted),
+            emptying: P::Mutex::new(()),
             dead: P::Atomic::new(!counted),
             scope: Arc::clone(scope),
             entries: entries.clone(),
@@ -196,6 +200,11 @@ impl<P: Platform> ThreadCache<P> {
         self.freed.load(Acquire) // pairs with the AcqRel in `free`
     }
 
+    /// Whether it was freed, for a release.
+    fn refuses(&self) -> bool {
+        self.is_freed() && !P::planted(Defect::DeadCacheAccepts)
+    }
+
     fn region(&self, area: Area, class: SizeClass) -> Option<&Region<P>> {
         self.regions[area as usize][class.kind as usize].as_ref()?.get(class.index as usize)
     }
@@ -218,7 +227,14 @@ impl<P: Platform> ThreadCache<P> {
             });
             (found, lookups)
         };
-        let found = found.map(|waiting| (waiting.arena, waiting.grant)); // the entry is recycled here
+        let found = found.map(|Waiting { arena, grant, home }| {
+            if P::planted(Defect::EntryForgotten) {
+                home.forget();
+            } else {
+                drop(home);
+            }
+            (arena, grant)
+        });
         if lookups >= self.scope.config.trim_interval {
             // SAFETY: on the owner's thread.
             unsafe {
@@ -232,10 +248,31 @@ impl<P: Platform> ThreadCache<P> {
     /// Puts a released block in; gives it back when it can't.
     fn put(&self, arena: Arc<Arena<P>>, grant: Grant, class: SizeClass) -> Result<(), Arc<Arena<P>>> {
         let Some(region) = self.region(arena.area, class) else { return Err(arena) };
-        if self.scope.config.freed_cache_refuses && self.is_freed() {
+        if self.scope.config.freed_cache_refuses && self.refuses() {
             return Err(arena);
         }
-        region.offer(&self.entries, arena, grant)
+        region.offer(&self.entries, arena, grant)?;
+        if self.scope.config.recheck_after_offer {
+            // SeqCst: with the one in `free`, either this thread sees that the cache was freed, or who frees it sees the block.
+            P::fence(SeqCst);
+            if self.refuses() {
+                // SAFETY: the cache was freed.
+                unsafe { self.empty(false) };
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what the regions of a freed cache hold.
+    ///
+    /// # Safety
+    /// The owner doesn't use the cache any more; and where that isn't checked again, nobody else is here.
+    unsafe fn empty(&self, finalizer: bool) {
+        let _guard = self.scope.config.recheck_after_offer.then(|| self.emptying.lock());
+        for (kind, region) in self.all_regions() {
+            // SAFETY: by the contract of this function, or by the lock, one thread at a time takes out of a freed cache.
+            unsafe { self.give_back(kind, region, usize::MAX, finalizer) };
+        }
     }
 
     fn all_regions(&self) -> impl Iterator<Item = (SizeKind, &Region<P>)> {
@@ -278,13 +315,14 @@ impl<P: Platform> ThreadCache<P> {
     /// On the owner's thread, or after its end.
     pub unsafe fn free(&self, finalizer: bool) {
         // AcqRel: pairs with the Acquire in `is_freed`.
-        if self.freed.swap(true, AcqRel) {
+        if self.freed.swap(true, AcqRel) && !P::planted(Defect::CacheFreedTwice) {
             return;
         }
-        for (kind, region) in self.all_regions() {
-            // SAFETY: by the contract of this function.
-            unsafe { self.give_back(kind, region, usize::MAX, finalizer) };
+        if self.scope.config.recheck_after_offer {
+            P::fence(SeqCst); // pairs with the one in `put`
         }
+        // SAFETY: by the contract of this function.
+        unsafe { self.empty(finalizer) };
         for arena in self.arenas.iter().flatten() {
             arena.thread_caches.fetch_sub(1, AcqRel); // AcqRel: as in `new`
         }
@@ -294,7 +332,7 @@ impl<P: Platform> ThreadCache<P> {
     pub fn owner_exited(&self, withheld: bool) {
         let config = &self.scope.config;
         let watched = config.cache_rescue == CacheRescue::Watcher && self.keeps_any() && !withheld;
-        if config.owner_exit == OwnerExit::RemoveAll || watched {
+        if (config.owner_exit == OwnerExit::RemoveAll || watched) && !P::planted(Defect::CacheLeft) {
             // SAFETY: the thread-local's destructor runs on the owner's thread.
             unsafe { self.free(false) };
         }
@@ -528,7 +566,10 @@ impl<P: Platform> Drop for Block<P> {
     fn drop(&mut self) {
         // SAFETY: `drop` runs once, and nothing else takes the origin out.
         match unsafe { ManuallyDrop::take(&mut self.origin) } {
-            Origin::Chunk { arena, cache, grant, class } => {
+            Origin::Chunk { arena, mut cache, grant, class } => {
+                if P::planted(Defect::WrongCache) {
+                    cache = cache.and_then(|cache| Some(cache.backend.upgrade()?.cache().0));
+                }
                 arena.pinned.sub(grant.len as u64);
                 let refused = match cache {
                     Some(cache) => cache.put(arena, grant, class).err(),

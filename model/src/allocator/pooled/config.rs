@@ -69,6 +69,8 @@ pub struct PooledConfig {
     pub finalizer_is_silent: bool,
     /// A release into a cache that was freed goes to the arena (4.1.85+, Netty #12749); before, it was lost.
     pub freed_cache_refuses: bool,
+    /// A release looks again whether the cache was freed after it put something there (Millpond); to this day Netty only looks before.
+    pub recheck_after_offer: bool,
     /// A cache holds its thread (to 4.1.19).
     pub cache_holds_thread: bool,
     /// The shell of a released buffer holds the cache that it was from (to 4.1.82).
@@ -177,6 +179,7 @@ impl PooledConfig {
             finalizes_uncached: true,
             finalizer_is_silent: false,
             freed_cache_refuses: false,
+            recheck_after_offer: false,
             cache_holds_thread: true,
             shell_holds_cache: true,
             old_block_to_its_cache: false,
@@ -254,8 +257,9 @@ impl From<Preset> for PooledConfig {
             Preset::Netty4_1_38 | Preset::Netty4_1_44 => Self::netty_4_1_48(preset),
             Preset::Netty4_1_66 | Preset::Netty4_1_71 => Self::netty_4_1_68(preset),
             Preset::Netty4_1_88 => Self::netty_4_1_88(preset),
-            // Ours allocates whole buffers instead; as a pooled allocator it has the rules of the latest release.
-            Preset::Netty4_2_7 | Preset::Millpond => Self::netty_4_1_118(preset),
+            Preset::Netty4_2_7 => Self::netty_4_1_118(preset),
+            // Ours allocates whole buffers instead; as a pooled allocator it has the rules of the latest release, mended.
+            Preset::Millpond => Self { recheck_after_offer: true, ..Self::netty_4_1_118(preset) },
         }
     }
 }

@@ -95,7 +95,11 @@ fn expectation(flaws: &mut Flaws, scenario: &Scenario) {
         Oracle::Safety | Oracle::Sometimes(_) | Oracle::LeaksAreFound => false,
     };
     let sweeps_presets = matches!(&scenario.sweep, Sweep::Matrix { preset, .. } if !preset.is_empty());
-    let errs = |step: &Step| matches!(step, Step::Exchange(e) if e.forgets.is_some() || e.misuse.is_some());
+    let errs = |step: &Step| match step {
+        Step::Exchange(e) => e.forgets.is_some() || e.misuse.is_some(),
+        Step::Objects(o) => o.misuse.is_some(),
+        _ => false,
+    };
     let has_reason = !scenario.plant.is_empty()
         || scenario.workload.iter().any(errs)
         || !scenario.faults.is_empty()

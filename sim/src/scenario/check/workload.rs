@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{Flaws, Shape, plural};
 use crate::scenario::{
-    Arrival, Call, ChannelsAre, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span,
-    Step, Through, To, limits,
+    Arrival, Call, ChannelsAre, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Objects, Payload, Phase,
+    Scenario, Span, Step, Through, To, limits,
 };
 use crate::suggest::{grouped, quoted};
 
@@ -37,6 +37,7 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
             Step::Renew(s) => within_topology(flaws, &format!("{at}.threads"), &s.threads, &shape.threads, THREADS),
             Step::Shutdown(s) => shutdown(flaws, &at, s.quiet, s.timeout),
             Step::Exchange(s) => exchange(flaws, &at, s, shape),
+            Step::Objects(s) => objects(flaws, &at, s, shape),
             Step::Release(s) => {
                 if s.from == From::Business && shape.fewest_threads() == 0 {
                     no_threads(flaws, "no business thread is there to release anything");
@@ -63,6 +64,7 @@ fn kind(step: &Step) -> &'static str {
         Step::Drain(_) => "Drain",
         Step::Idle(_) => "Idle",
         Step::Exchange(_) => "Exchange",
+        Step::Objects(_) => "Objects",
         Step::Release(_) => "Release",
         Step::Collect(_) => "Collect",
         Step::Renew(_) => "Renew",
@@ -175,6 +177,26 @@ fn exchange(flaws: &mut Flaws, at: &str, exchange: &Exchange, shape: &Shape) {
     }
 }
 
+fn objects(flaws: &mut Flaws, at: &str, objects: &Objects, shape: &Shape) {
+    within_topology(flaws, &format!("{at}.threads"), &objects.threads, &shape.threads, THREADS);
+    flaws.within(&format!("{at}.rounds"), "`rounds`", objects.rounds, 0..=limits::WRITES);
+    flaws.within(&format!("{at}.together"), "`together`", objects.together.into(), 1..=limits::IN_FLIGHT);
+    if let Some(misuse) = objects.misuse {
+        let (when, name) = misuse.parts();
+        flaws.when(&format!("{at}.misuse.{name}[0]"), when);
+    }
+    let threads = shape.threads.iter().map(|&n| those(&objects.threads, n)).max().unwrap_or(0);
+    let in_use = u128::from(threads) * u128::from(objects.together);
+    let all = in_use * u128::from(objects.rounds.min(limits::WRITES));
+    let (most, what) = if objects.to == To::Held { (limits::QUEUED, all) } else { (limits::QUEUED, in_use) };
+    if what > most.into() {
+        let message = format!("{} objects in use at the same time; at most {}", grouped(what), grouped(most.into()));
+        flaws.add(format!("{at}.together"), message, "too many");
+    } else if shape.fewest_threads() == 0 && objects.rounds > 0 {
+        no_threads(flaws, "no business thread is there to obtain objects");
+    }
+}
+
 /// Threads that write in a phase if there are `threads` business threads.
 fn writers(phase: &Phase, threads: u32) -> u64 {
     those(&phase.threads, threads)
@@ -279,6 +301,7 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
             Step::Phase(p) => p.loops_are == Loops::Running,
             Step::Exchange(e) => e.to == To::Loops,
             Step::Register(_) | Step::Connect(_) | Step::Move(_) | Step::Close(_) | Step::Shutdown(_) => true,
+            Step::Objects(o) => o.to == To::Loops || o.misuse.is_some(),
             Step::Release(r) => r.from == From::Loop,
             Step::Drain(_) | Step::Idle(_) | Step::Collect(_) | Step::Renew(_) => false,
         };
@@ -313,6 +336,7 @@ pub fn total_writes(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape, seeds
     let of_step = |step: &Step, threads: u32| match step {
         Step::Phase(p) => u128::from(writers(p, threads)) * u128::from(p.writes),
         Step::Exchange(e) => u128::from(those(&e.threads, threads)) * u128::from(e.buffers),
+        Step::Objects(o) => u128::from(those(&o.threads, threads)) * u128::from(o.rounds) * u128::from(o.together),
         _ => 0,
     };
     let of = |threads: u32| scenario.workload.iter().map(|step| of_step(step, threads)).sum::<u128>();
