@@ -161,6 +161,11 @@ impl<P: Platform> EventLoop<P> {
         &self.0.name
     }
 
+    /// Whether `other` is the same event loop.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the running thread is the loop's.
     pub fn in_loop(&self) -> bool {
         self.here().is_some()
