@@ -1,5 +1,6 @@
 //! What an event loop runs.
 
+use super::{ScheduledTask, Timer};
 use crate::channel::Channel;
 use crate::promise::{Cause, Promise};
 use crate::recycler::Pooled;
@@ -26,6 +27,10 @@ pub enum Task<P: Platform = Std> {
     Deregister(Channel<P>),
     /// A change of writability that another thread caused.
     WritabilityChanged(Channel<P>),
+    /// A scheduled task: from another thread, or due.
+    Scheduled(Box<Timer<P>>),
+    /// A scheduled task was cancelled by another thread.
+    Unschedule(ScheduledTask<P>),
     /// Anything.
     Closure(Box<dyn FnOnce() + Send>),
 }
@@ -33,7 +38,11 @@ pub enum Task<P: Platform = Std> {
 impl<P: Platform> Task<P> {
     /// Whether the task can wait until the loop wakes for something else: Netty's `NonWakeupRunnable`.
     pub(crate) fn is_lazy(&self) -> bool {
-        matches!(self, Self::Write(task) if !task.is_flushing())
+        match self {
+            Self::Write(task) => !task.is_flushing(),
+            Self::Unschedule(_) => true,
+            _ => false,
+        }
     }
 
     /// Runs it, on its loop's thread.
@@ -47,6 +56,8 @@ impl<P: Platform> Task<P> {
             Self::Register(channel, transport) => channel.registered(transport),
             Self::Deregister(channel) => channel.deregistered(),
             Self::WritabilityChanged(channel) => channel.writability_changed(),
+            Self::Scheduled(timer) => timer.run(),
+            Self::Unschedule(handle) => handle.unschedule(),
             Self::Closure(f) => f(),
         }
     }
