@@ -1,6 +1,7 @@
 //! What an event loop runs when it ends.
 //!
-//! **Invariant: a hook that was added and not removed runs once, on the loop's thread, before the loop has terminated.**
+//! **Invariant: a hook that was added and not removed runs once, on the loop's thread, before the loop has terminated.** (Under
+//! Netty's rules a pass of the shutdown that has tasks runs no hooks; with a quiet period of zero such a pass may be the last.)
 
 use super::{Closure, EventLoop, Rejected};
 use crate::{Platform, Std};
