@@ -71,11 +71,10 @@ fn thread_of<P: Platform>(event_loop: &EventLoop<P>) -> u32 {
     id.load(Ordering::SeqCst)
 }
 
+type Scheduling = fn(&EventLoop<Sim>, Box<dyn FnMut() + Send>) -> ScheduledTask<Sim>;
+
 /// The times at which a task starts that is made by `schedule` and takes as many milliseconds as `takes` says, in turn.
-fn starts(
-    takes: &'static [u64],
-    schedule: fn(&EventLoop<Sim>, Box<dyn FnMut() + Send>) -> ScheduledTask<Sim>,
-) -> Vec<u128> {
+fn starts(takes: &'static [u64], schedule: Scheduling) -> Vec<u128> {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     soundly(&in_turn(), || {
         let event_loop = EventLoop::<Sim>::new("loop", ours());

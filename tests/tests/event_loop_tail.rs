@@ -54,8 +54,8 @@ fn seen<P: Platform>(config: LoopConfig, program: impl FnOnce(&EventLoop<P>, &Se
     program(&event_loop, &seen);
     stall.release();
     end(&event_loop);
-    let all = seen.lock().clone();
-    all
+    let seen = seen.lock();
+    seen.clone()
 }
 
 fn note<P: Platform>(seen: &Seen<P>, what: u32) -> impl FnOnce() + Send + use<P> {
