@@ -25,10 +25,11 @@ mod selector;
 mod stall;
 mod state;
 mod stats;
+mod surely;
 mod task;
 mod worker;
 
-pub(crate) use bound::{LoopBound, LoopThread, OnLoop};
+pub(crate) use bound::{LoopBound, LoopFlag, LoopThread, OnLoop};
 pub use config::{LazyRule, LoopConfig, QueueRule, RejectionRule, ShutdownRule, StartRule, TailRule};
 pub use global::GlobalExecutor;
 pub use group::EventLoopGroup;
@@ -55,6 +56,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use queue::{Queue, queue};
 use stats::Counters;
+use surely::Surely;
 use worker::{Outfit, Private, Worker};
 
 /// A task without a name.
@@ -100,6 +102,7 @@ struct Shared<P: Platform> {
     terminated: Promise<P>,
     counters: Counters<P>,
     private: LoopBound<Private<P>, P>,
+    surely: Surely<P>,
 }
 
 /// An event loop; clones are the same loop. It lives until it is shut down. See the [module](self).
@@ -140,6 +143,7 @@ impl<P: Platform> EventLoop<P> {
             terminated: Promise::untracked(),
             counters: Counters::default(),
             private: LoopBound::new(owner, Private::default()),
+            surely: Surely::new(),
         }))
     }
 
@@ -287,6 +291,14 @@ impl<P: Platform> EventLoop<P> {
             Launch::Started(join) => join.join(),
             Launch::Never | Launch::Joined => Ok(()),
         }
+    }
+
+    /// Runs what a task is; its panic is counted.
+    fn run_caught(&self, f: impl FnOnce()) {
+        if P::catch(f).is_err() {
+            self.0.counters.panicked.add(1);
+        }
+        P::boundary();
     }
 
     /// Puts a channel whose transport became writable on the loop's list.

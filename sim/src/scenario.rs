@@ -267,6 +267,7 @@ macro_rules! plants {
 plants! {
     ForgottenRelease
     DuplicateRelease
+    ReadBufferReleasedTwice
     LostTask
     CompositeReleasesRoot
     CompositeForgetsDropped

@@ -17,9 +17,10 @@ use super::{hook::Hooks, scheduled::Timers};
 use crate::Platform;
 use crate::channel::Channel;
 use crate::observe::Reach;
-use crate::platform::{AtomicOps, CounterOps, Lock};
+use crate::platform::{AtomicOps, Lock};
 use crate::task_queue::{Refusal, TaskConsumer};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -55,6 +56,10 @@ pub(super) struct Worker<P: Platform> {
     outfit: Outfit<P>,
     last_execution: Duration,
     shutdown_started: Option<Duration>,
+    /// Tasks taken from the queue so far.
+    polled: u64,
+    /// What can't be refused, and after how many tasks of the queue each comes.
+    sure: VecDeque<(u64, Task<P>)>,
 }
 
 impl<P: Platform> Worker<P> {
@@ -63,7 +68,8 @@ impl<P: Platform> Worker<P> {
         shared.owner.claim();
         let mut outfit = shared.outfit.lock().take().expect("an event loop has one thread");
         outfit.selector.bind();
-        Self { event_loop, outfit, last_execution: P::now(), shutdown_started: None }
+        let (last_execution, shutdown_started) = (P::now(), None);
+        Self { event_loop, outfit, last_execution, shutdown_started, polled: 0, sure: VecDeque::new() }
     }
 
     pub(super) fn run(mut self) {
@@ -94,10 +100,14 @@ impl<P: Platform> Worker<P> {
             self.outfit.selector.select_now();
         }
         let io_time = self.serve_channels();
-        match u32::from(self.event_loop.0.config.io_ratio.clamp(1, 100)) {
-            100 => drop(self.run_all()),
+        let any = match u32::from(self.event_loop.0.config.io_ratio.clamp(1, 100)) {
+            100 => self.run_until_empty(),
             ratio => self.run_for(io_time.saturating_mul(100 - ratio) / ratio),
+        };
+        if self.run_surely() || any {
+            self.last_execution = P::now();
         }
+        self.run_tails();
     }
 
     fn is_idle(&self) -> bool {
@@ -106,6 +116,8 @@ impl<P: Platform> Worker<P> {
         shared.queue.is_empty()
             && shared.ready_count.load(Ordering::SeqCst) == 0
             && shared.tails.is_empty()
+            && shared.surely.is_empty()
+            && self.sure.is_empty()
             && self.event_loop.state() < LoopState::ShuttingDown
     }
 
@@ -168,20 +180,47 @@ impl<P: Platform> Worker<P> {
         shared.ready_count.store(0, Ordering::SeqCst);
         drop(list);
         for channel in ready {
-            self.run_caught(|| channel.transport_writable());
+            self.run_caught(|| channel.transport_ready());
         }
         P::now().saturating_sub(began)
     }
 
     fn run_caught(&self, f: impl FnOnce()) {
-        if P::catch(f).is_err() {
-            self.event_loop.0.counters.panicked.add(1);
+        self.event_loop.run_caught(f);
+    }
+
+    /// Runs what can't be refused: few, and each the end of something. Each after the tasks that were in the queue when it was
+    /// seen first, so that it overtakes nothing that its giver gave before.
+    fn run_surely(&mut self) -> bool {
+        while let Some(task) = self.event_loop.0.surely.poll() {
+            self.sure.push_back((self.polled + self.event_loop.0.queue.len(), task));
         }
-        P::boundary();
+        let mut any = false;
+        while let Some((_, task)) = self.sure.pop_front_if(|(after, _)| *after <= self.polled) {
+            any = true;
+            self.run_sure(task);
+        }
+        any
+    }
+
+    /// Runs the last of them, when the queue is empty for good.
+    fn run_last(&mut self) {
+        while let Some((_, task)) = self.sure.pop_front() {
+            self.run_sure(task);
+        }
+        while let Some(task) = self.event_loop.0.surely.poll_last() {
+            self.run_sure(task);
+        }
+    }
+
+    fn run_sure(&self, task: Task<P>) {
+        bump(&self.event_loop.0.counters.run, 1);
+        self.run_caught(|| task.run());
     }
 
     fn run_one(&mut self) -> bool {
         let Some(task) = self.outfit.tasks.poll() else { return false };
+        self.polled += 1;
         bump(&self.event_loop.0.counters.run, 1);
         self.run_caught(|| task.run());
         true
@@ -201,8 +240,8 @@ impl<P: Platform> Worker<P> {
         true
     }
 
-    /// One pass that ends `budget` from now, but not before 64 tasks.
-    fn run_for(&mut self, budget: Duration) {
+    /// Runs tasks for `budget` from now, but 64 in any case; says whether there were any.
+    fn run_for(&mut self, budget: Duration) -> bool {
         self.fetch_due();
         let deadline = P::now().saturating_add(budget);
         let mut run = 0;
@@ -212,14 +251,11 @@ impl<P: Platform> Worker<P> {
                 break;
             }
         }
-        if run > 0 {
-            self.last_execution = P::now();
-        }
-        self.run_tails();
+        run > 0
     }
 
     /// Runs tasks until there are none; says whether there were any. Producers that are fast enough keep it busy for ever.
-    fn run_all(&mut self) -> bool {
+    fn run_until_empty(&mut self) -> bool {
         let mut any = false;
         loop {
             let fetched_all = self.fetch_due();
@@ -227,9 +263,14 @@ impl<P: Platform> Worker<P> {
                 any = true;
             }
             if fetched_all {
-                break;
+                return any;
             }
         }
+    }
+
+    /// A whole pass: all tasks, then the tail tasks.
+    fn run_all(&mut self) -> bool {
+        let any = self.run_until_empty();
         if any {
             self.last_execution = P::now();
         }
@@ -343,6 +384,7 @@ impl<P: Platform> Worker<P> {
                 assert!(self.event_loop.0.queue.is_empty(), "a closed queue stays empty");
             }
         }
+        self.run_last();
         self.cancel_scheduled();
         self.event_loop.set_state(self.event_loop.state(), LoopState::Terminated);
         self.abandon_leftovers();

@@ -3,9 +3,11 @@
 
 use millpond::engine::{Options, Strategy};
 use millpond_model::buffer::Owned;
-use millpond_model::channel::{Channel, ChannelSetup, Encoder, FillEncoder, Handler};
+use millpond_model::channel::{Channel, ChannelSetup, Encoder, FillEncoder};
 use millpond_model::event_loop::{EventLoop, LoopConfig};
+use millpond_model::handler::{Context, HandlerError, Inbound};
 use millpond_model::message::Message;
+use millpond_model::pipeline::Named;
 use millpond_model::platform::{AtomicOps, Lock};
 use millpond_model::promise::{Cause, Outcome, Promise};
 use millpond_model::recycler::Domain;
@@ -70,12 +72,15 @@ pub enum Heard {
 
 pub struct Ears<P: Platform>(pub Arc<P::Mutex<Vec<Heard>>>);
 
-impl<P: Platform> Handler<P> for Ears<P> {
-    fn writability_changed(&self, _channel: &Channel<P>, writable: bool) {
+impl<P: Platform> Inbound<P> for Ears<P> {
+    fn writability_changed(&self, context: &dyn Context<P>) -> Result<(), HandlerError> {
+        let writable = context.channel().expect("it is in a channel").is_writable();
         self.0.lock().push(Heard::Writable(writable));
+        Ok(())
     }
-    fn inactive(&self, _channel: &Channel<P>) {
+    fn inactive(&self, _context: &dyn Context<P>) -> Result<(), HandlerError> {
         self.0.lock().push(Heard::Inactive);
+        Ok(())
     }
 }
 
@@ -114,16 +119,15 @@ impl<P: Platform> World<P> {
         let config = WritePathConfig::from(preset);
         let pools = Arc::new(Pools::new_in(&Domain::new(), &PoolsConfig::from(preset), config.one_task_pool));
         let heard = Arc::new(P::Mutex::new(Vec::new()));
-        let channel = Channel::open(ChannelSetup {
-            event_loop: event_loop.clone(),
+        let setup = ChannelSetup {
             linger_executor: Some(linger.clone()),
             pools: Arc::clone(&pools),
             config: Arc::new(config),
             transport,
             encoder,
-            handler: Box::new(Ears::<P>(Arc::clone(&heard))),
-        });
-        let channel = channel.unwrap_or_else(|e| panic!("{e}"));
+            handlers: vec![Named::inbound("ears", Ears::<P>(Arc::clone(&heard)))],
+        };
+        let channel = Channel::open(&event_loop, setup).unwrap_or_else(|e| panic!("{e}"));
         let peer = peer.unwrap_or_else(|| MemoryTransport::pair(0).1);
         (Self { event_loop, linger, pools, channel, peer, heard }, None)
     }
