@@ -1,36 +1,52 @@
 //! The event loop: one thread that runs the tasks that any thread gives it, and serves its channels.
 //!
 //! **Invariant: a task that `execute` accepted is run, once, on the loop's thread; one that it refused comes back in the
-//! error.** (Under the shutdown rules of Netty the first half has the holes that Netty has; see [`ShutdownRule`].)
+//! error.** (Under the rules of Netty the first half has the holes that Netty has; see [`ShutdownRule`] and [`StartRule`].)
 //!
 //! ```text
 //!   NotStarted ──execute──> Started ──shutdown_gracefully──> ShuttingDown ──> Shutdown ──> Terminated
 //!                             │                               runs tasks       refuses      thread gone
-//!   one turn: wait if idle -> channels that became writable -> up to 64 tasks -> if shutting down: close channels, confirm
+//!   one turn: wait if idle -> channels that became writable -> tasks, as long as the I/O ratio lets them -> tail tasks
+//!             -> if shutting down: close channels, confirm
 //! ```
 //!
-//! The loop sleeps with [`Platform::park`]. A producer appends its task and then looks at the sleep flag; the loop
+//! The loop sleeps with its [`Selector`]. A producer appends its task and then looks at the sleep flag; the loop
 //! raises the flag and then looks at the queue: sequentially consistent operations on both make one of them see the other.
 
 mod bound;
 mod config;
+mod global;
+mod group;
+mod hook;
+mod queue;
+mod reject;
+mod scheduled;
+mod selector;
 mod stall;
+mod state;
 mod stats;
 mod surely;
 mod task;
 mod worker;
 
 pub(crate) use bound::{LoopBound, LoopFlag, LoopThread, OnLoop};
-pub use config::{LazyRule, LoopConfig, ShutdownRule};
+pub use config::{LazyRule, LoopConfig, QueueRule, RejectionRule, ShutdownRule, StartRule, TailRule};
+pub use global::GlobalExecutor;
+pub use group::EventLoopGroup;
+pub use hook::ShutdownHook;
+pub use reject::{RejectReason, Rejected};
+pub use scheduled::{ScheduledState, ScheduledTask, Timer};
+pub use selector::{Park, Selector, Waker};
 pub use stall::Stall;
+pub use state::LoopState;
 pub use stats::LoopStats;
 pub use task::Task;
 
 use crate::channel::Channel;
-use crate::observe::{Defect, Reach};
-use crate::platform::{AtomicOps, CounterOps, JoinOps, Lock, Panicked, SpawnError, ThreadOps};
+use crate::observe::{Defect, Fault, Reach};
+use crate::platform::{AtomicOps, CounterOps, JoinOps, Lock, Panicked, SpawnError};
 use crate::promise::Promise;
-use crate::task_queue::{Refusal, TaskConsumer, TaskQueue, task_queue};
+use crate::task_queue::{TaskQueue, task_queue};
 use crate::{Platform, Std};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -38,57 +54,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
-use serde::{Deserialize, Serialize};
+use queue::{Queue, queue};
 use stats::Counters;
 use surely::Surely;
-use worker::{Private, Worker};
+use worker::{Outfit, Private, Worker};
 
-/// Where an event loop is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum LoopState {
-    /// No task yet, hence no thread.
-    NotStarted,
-    /// Running.
-    Started,
-    /// Running what comes until nothing has come for the quiet period.
-    ShuttingDown,
-    /// Refusing tasks; running the last ones.
-    Shutdown,
-    /// Its thread has nothing more to do.
-    Terminated,
-}
-
-impl LoopState {
-    const ALL: [Self; 5] = [Self::NotStarted, Self::Started, Self::ShuttingDown, Self::Shutdown, Self::Terminated];
-}
-
-/// Why a task was refused.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RejectReason {
-    /// The queue is at its bound.
-    #[error("the queue is full")]
-    Full,
-    /// The event loop has shut down.
-    #[error("the event loop has shut down")]
-    ShutDown,
-    /// The event loop has no thread and could not start one.
-    #[error(transparent)]
-    NoThread(#[from] SpawnError),
-}
-
-/// A refused task: it comes back, so that what it carries can be released.
-pub struct Rejected<P: Platform = Std> {
-    /// The task.
-    pub task: Task<P>,
-    /// Why.
-    pub reason: RejectReason,
-}
-
-impl<P: Platform> core::fmt::Debug for Rejected<P> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Rejected({:?})", self.reason)
-    }
-}
+/// A task without a name.
+type Closure = Box<dyn FnOnce() + Send>;
 
 /// Saturating: five hundred years are for ever.
 fn nanoseconds(time: Duration) -> u64 {
@@ -102,18 +74,26 @@ const ASLEEP: u32 = 1;
 /// The loop sleeps and has been told that there are lazy tasks.
 const ASLEEP_LAZY: u32 = 2;
 
+/// The loop's thread, from its start.
+enum Launch<P: Platform> {
+    Never,
+    Started(P::Join),
+    /// Somebody has waited for it.
+    Joined,
+}
+
 struct Shared<P: Platform> {
     name: String,
     config: LoopConfig,
     state: P::Atomic<u32>,
     sleep: P::Atomic<u32>,
     owner: LoopThread<P>,
-    /// The loop's thread, to wake it; set when it runs.
-    thread: P::Mutex<Option<P::Thread>>,
-    join: P::Mutex<Option<P::Join>>,
-    queue: TaskQueue<Task<P>, P>,
+    waker: Arc<dyn Waker>,
+    launch: P::Mutex<Launch<P>>,
+    queue: Queue<P>,
+    tails: TaskQueue<Closure, P>,
     /// Until the thread takes it.
-    consumer: P::Mutex<Option<TaskConsumer<Task<P>, P>>>,
+    outfit: P::Mutex<Option<Outfit<P>>>,
     /// Channels whose transport became writable.
     ready: P::Mutex<Vec<Channel<P>>>,
     ready_count: P::Atomic<u32>,
@@ -137,7 +117,13 @@ impl<P: Platform> Clone for EventLoop<P> {
 impl<P: Platform> EventLoop<P> {
     /// A loop that starts its thread `name` when it gets its first task.
     pub fn new(name: impl Into<String>, config: LoopConfig) -> Self {
-        let (queue, consumer) = task_queue(config.max_pending_tasks);
+        Self::with_selector(name, config, Box::<Park<P>>::default())
+    }
+
+    /// As [`EventLoop::new`], with a wait of its own.
+    pub fn with_selector(name: impl Into<String>, config: LoopConfig, selector: Box<dyn Selector<P>>) -> Self {
+        let (queue, tasks) = queue(config.queue, config.max_pending_tasks);
+        let (tail_queue, tails) = task_queue(config.max_pending_tasks);
         let owner = LoopThread::new();
         Self(Arc::new(Shared {
             name: name.into(),
@@ -145,10 +131,11 @@ impl<P: Platform> EventLoop<P> {
             state: P::Atomic::new(LoopState::NotStarted as u32),
             sleep: P::Atomic::new(AWAKE),
             owner: owner.clone(),
-            thread: P::Mutex::new(None),
-            join: P::Mutex::new(None),
+            waker: selector.waker(),
+            launch: P::Mutex::new(Launch::Never),
             queue,
-            consumer: P::Mutex::new(Some(consumer)),
+            tails: tail_queue,
+            outfit: P::Mutex::new(Some(Outfit { tasks, tails, selector })),
             ready: P::Mutex::new(Vec::new()),
             ready_count: P::Atomic::new(0),
             quiet_period: P::Atomic::new(0),
@@ -165,6 +152,16 @@ impl<P: Platform> EventLoop<P> {
         &self.0.name
     }
 
+    /// Its rules.
+    pub fn config(&self) -> &LoopConfig {
+        &self.0.config
+    }
+
+    /// Whether `other` is the same event loop.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the running thread is the loop's.
     pub fn in_loop(&self) -> bool {
         self.here().is_some()
@@ -177,12 +174,6 @@ impl<P: Platform> EventLoop<P> {
     #[inline]
     pub(crate) fn here(&self) -> Option<OnLoop<'_, P>> {
         self.0.owner.here()
-    }
-
-    /// Its state.
-    pub fn state(&self) -> LoopState {
-        // SeqCst: a shutdown is in one order with the sleep flag, as a task is.
-        LoopState::ALL[self.0.state.load(Ordering::SeqCst) as usize]
     }
 
     /// Gives the loop a task. The first one starts its thread.
@@ -207,11 +198,17 @@ impl<P: Platform> EventLoop<P> {
             return Ok(());
         }
         let lazy = task.is_lazy();
-        if let Err((task, refusal)) = shared.queue.offer(task) {
-            let reason = if refusal == Refusal::Full { RejectReason::Full } else { RejectReason::ShutDown };
-            return Err(self.rejected(task, reason));
-        }
+        let place = match self.offer(task, in_loop) {
+            Ok(place) => place,
+            Err((task, refusal)) => return Err(self.rejected(task, refusal.into())),
+        };
         if !in_loop {
+            if let Some(number) = place
+                && self.is_shut_down()
+                && let Some(task) = shared.queue.take_back(number)
+            {
+                return Err(self.rejected(task, RejectReason::ShutDown));
+            }
             self.wake(lazy && shared.config.lazy == LazyRule::AtNextWake);
         }
         Ok(())
@@ -225,45 +222,56 @@ impl<P: Platform> EventLoop<P> {
         self.execute(Task::Closure(Box::new(f)))
     }
 
-    /// Has the loop run `f` after `delay`, unless it shuts down before.
+    /// Gives the loop a tail task: a closure to run after its pass over the ordinary tasks, once (Netty's
+    /// `executeAfterEventLoopIteration`). Unlike Netty it starts the thread, as any task does.
     ///
     /// # Errors
-    /// As [`EventLoop::execute`].
-    pub fn schedule(&self, delay: Duration, f: impl FnOnce() + Send + 'static) -> Result<(), Rejected<P>> {
-        let deadline = P::now().saturating_add(delay);
-        let task = Box::new(f);
-        if let Some(on) = self.here() {
-            self.0.private.with(on, |p| p.schedule(deadline, task));
-            return Ok(());
+    /// As [`EventLoop::execute`]; the bound is that of the tail tasks' own queue.
+    pub fn execute_after_iteration(&self, f: impl FnOnce() + Send + 'static) -> Result<(), Rejected<P>> {
+        let f: Closure = Box::new(f);
+        let state = self.state();
+        if state == LoopState::NotStarted
+            && let Err(error) = self.start()
+        {
+            return Err(self.rejected(Task::Closure(f), error.into()));
         }
-        let this = self.clone();
-        self.execute_fn(move || {
-            let on = this.here().expect("a task runs on its loop");
-            this.0.private.with(on, |p| p.schedule(deadline, task));
-        })
+        if state >= LoopState::Shutdown {
+            return Err(self.rejected(Task::Closure(f), RejectReason::ShutDown));
+        }
+        if let Err((f, refusal)) = self.0.tails.offer(f) {
+            return Err(self.rejected(Task::Closure(f), refusal.into()));
+        }
+        if !self.in_loop() {
+            self.wake(false);
+        }
+        Ok(())
     }
 
     /// Starts to shut down: the loop ends when no task has come for `quiet_period`, or after `timeout`. Netty's defaults are
     /// 2 s and 15 s. Later calls change nothing.
     pub fn shutdown_gracefully(&self, quiet_period: Duration, timeout: Duration) {
         let shared = &*self.0;
-        for from in [LoopState::NotStarted, LoopState::Started] {
-            if self.state() == from {
-                // Relaxed: published by the exchange of the state below. Two callers may mix their values; both are valid.
-                shared.quiet_period.store(nanoseconds(quiet_period), Ordering::Relaxed);
-                shared.timeout.store(nanoseconds(timeout.max(quiet_period)), Ordering::Relaxed);
-                if self.advance(from, LoopState::ShuttingDown) {
-                    if from == LoopState::NotStarted && self.spawn().is_err() {
-                        // Nobody has seen a thread, so that nothing can have been accepted but by a racing `execute`,
-                        // whose task is abandoned with the queue.
-                        self.set_state(LoopState::Terminated);
-                        shared.terminated.complete(Ok(()));
-                    }
-                    break;
+        loop {
+            let from = self.state();
+            if from >= LoopState::ShuttingDown {
+                break;
+            }
+            // Relaxed: published by the exchange of the state below. Two callers may mix their values; both are valid.
+            shared.quiet_period.store(nanoseconds(quiet_period), Ordering::Relaxed);
+            shared.timeout.store(nanoseconds(timeout.max(quiet_period)), Ordering::Relaxed);
+            if self.advance(from, LoopState::ShuttingDown) {
+                if from == LoopState::NotStarted && self.spawn_once(&mut shared.launch.lock()).is_err() {
+                    self.end_without_thread();
                 }
+                break;
             }
         }
         self.wake(false);
+    }
+
+    /// Completes, with success, when the loop has terminated.
+    pub fn terminated(&self) -> &Promise<P> {
+        &self.0.terminated
     }
 
     /// Waits until the loop has terminated. Not for the loop's own thread.
@@ -278,25 +286,10 @@ impl<P: Platform> EventLoop<P> {
     /// [`Panicked`] when the loop itself failed; a panic of a task doesn't end it.
     pub fn join(&self) -> Result<(), Panicked> {
         self.await_termination();
-        let join = self.0.join.lock().take();
-        join.map_or(Ok(()), JoinOps::join)
-    }
-
-    /// The statistics.
-    pub fn stats(&self) -> LoopStats {
-        let (shared, c) = (&*self.0, &self.0.counters);
-        let (state, queue_length) = (self.state(), shared.queue.len());
-        let stranded = if state == LoopState::Terminated { queue_length } else { 0 };
-        LoopStats {
-            state,
-            queue_length,
-            peak_queue_length: shared.queue.peak(),
-            tasks_run: c.run.get(),
-            tasks_panicked: c.panicked.get(),
-            tasks_rejected: c.rejected.get(),
-            tasks_abandoned: c.abandoned.get() + stranded,
-            scheduled_cancelled: c.cancelled.get(),
-            sleeps: c.sleeps.get(),
+        let launch = core::mem::replace(&mut *self.0.launch.lock(), Launch::Joined);
+        match launch {
+            Launch::Started(join) => join.join(),
+            Launch::Never | Launch::Joined => Ok(()),
         }
     }
 
@@ -306,11 +299,6 @@ impl<P: Platform> EventLoop<P> {
             self.0.counters.panicked.add(1);
         }
         P::boundary();
-    }
-
-    /// Whether `other` is the same loop.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Puts a channel whose transport became writable on the loop's list.
@@ -336,37 +324,62 @@ impl<P: Platform> EventLoop<P> {
         drop(removed); // outside the borrow
     }
 
-    fn rejected(&self, task: Task<P>, reason: RejectReason) -> Rejected<P> {
-        self.0.counters.rejected.add(1);
-        P::reach(Reach::TaskRejected);
-        Rejected { task, reason }
-    }
-
-    fn advance(&self, from: LoopState, to: LoopState) -> bool {
-        // SeqCst: see `state`.
-        self.0.state.compare_exchange(from as u32, to as u32, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-    }
-
-    fn set_state(&self, to: LoopState) {
-        // SeqCst: see `state`.
-        self.0.state.store(to as u32, Ordering::SeqCst);
-    }
-
     fn start(&self) -> Result<(), SpawnError> {
+        let rule = self.0.config.start;
+        if rule == StartRule::ThreadFirst {
+            let mut launch = self.0.launch.lock(); // whoever comes meanwhile waits for the outcome
+            if self.state() == LoopState::NotStarted {
+                self.spawn_once(&mut launch)?;
+                self.advance(LoopState::NotStarted, LoopState::Started); // unless a shutdown was faster
+            }
+            return Ok(());
+        }
         if !self.advance(LoopState::NotStarted, LoopState::Started) {
             return Ok(()); // another thread starts it
         }
-        // Since Netty 4.1.19 a failed start leaves the loop as it was.
-        self.spawn().inspect_err(|_| {
-            self.advance(LoopState::Started, LoopState::NotStarted);
+        self.spawn_once(&mut self.0.launch.lock()).inspect_err(|_| {
+            if rule == StartRule::Restored {
+                self.advance(LoopState::Started, LoopState::NotStarted);
+            }
         })
     }
 
-    fn spawn(&self) -> Result<(), SpawnError> {
+    /// Under the lock, so that `join` finds the thread as soon as it can have ended.
+    fn spawn_once(&self, launch: &mut Launch<P>) -> Result<(), SpawnError> {
+        if !matches!(launch, Launch::Never) {
+            return Ok(());
+        }
         let this = self.clone();
-        let mut join = self.0.join.lock(); // so that `join` finds it as soon as the thread can have ended
-        *join = Some(P::spawn(self.0.name.clone(), move || Worker::new(this).run())?);
+        let spawned = if P::strikes(Fault::ThreadStartFails) {
+            Err(SpawnError { name: self.0.name.clone(), reason: "a fault that the scenario asked for".into() })
+        } else {
+            P::spawn(self.0.name.clone(), move || Worker::new(this).run())
+        };
+        match spawned {
+            Ok(join) => *launch = Launch::Started(join),
+            Err(error) => {
+                P::reach(Reach::ThreadStartFailed);
+                self.0.counters.failed_starts.add(1);
+                return Err(error);
+            }
+        }
         Ok(())
+    }
+
+    /// The shutdown found no thread and can't have one. Nothing can have been accepted but, under Netty's rules, by a racing
+    /// `execute`, whose task is abandoned with the queue.
+    fn end_without_thread(&self) {
+        if self.0.config.shutdown == ShutdownRule::CloseQueue {
+            self.close_queues();
+        }
+        self.set_state(LoopState::ShuttingDown, LoopState::Terminated);
+        self.0.terminated.complete(Ok(()));
+    }
+
+    /// Nothing is accepted any more: Millpond's rule.
+    fn close_queues(&self) {
+        self.0.queue.close();
+        self.0.tails.close();
     }
 
     /// Wakes the loop if it sleeps; `gently`: only tells it that there is something to do before long.
@@ -390,8 +403,6 @@ impl<P: Platform> EventLoop<P> {
                 }
             }
         }
-        if let Some(thread) = &*shared.thread.lock() {
-            thread.unpark();
-        }
+        shared.waker.wake();
     }
 }

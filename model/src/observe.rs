@@ -135,6 +135,12 @@ listed! {
         Unwritable,
         /// An executor refused a task.
         TaskRejected,
+        /// An executor could not start its thread.
+        ThreadStartFailed,
+        /// An executor ran a task that was to run after its pass over the others.
+        TailTaskRun,
+        /// A scheduled task was cancelled before it ran.
+        ScheduledTaskCancelled,
         /// A channel was closed with messages in its outbound buffer.
         ClosedWithPendingMessages,
         /// A call passed from a handler to one of another thread.
@@ -165,6 +171,17 @@ listed! {
         TerminatedWithTasks,
         /// An allocation failed.
         AllocationFailed,
+    }
+}
+
+listed! {
+    /// A fault of the environment that happens inside the model, behind [`Platform::strikes`](crate::Platform::strikes).
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+    pub enum Fault {
+        /// An executor refuses a task as if its queue were full.
+        TaskRejected,
+        /// An executor can't have a thread.
+        ThreadStartFails,
     }
 }
 

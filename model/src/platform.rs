@@ -29,7 +29,7 @@ pub use self::atomic::{Arith, AtomicOps, StdWord, Word};
 pub use self::local::{LocalGone, LocalKey};
 pub use self::std::{Std, StdAtomic, StdCell, StdCounter, StdJoin, StdLocal, StdMutex, StdThread};
 
-use crate::observe::{Defect, Event, Kind, Reach};
+use crate::observe::{Defect, Event, Fault, Kind, Reach};
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::alloc::Layout;
@@ -249,6 +249,13 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
     /// A place that is worth knowing to have been reached.
     #[track_caller]
     fn reach(point: Reach);
+    /// Whether the environment fails here and now as `fault` says: the one hook behind which the faults are injected that
+    /// happen inside the model. `false` on `Std`.
+    #[inline(always)]
+    #[track_caller]
+    fn strikes(_fault: Fault) -> bool {
+        false
+    }
     /// Whether `defect` is planted here and now: the one hook behind which a bug is injected. `false` on `Std`.
     #[track_caller]
     fn planted(defect: Defect) -> bool;

@@ -14,6 +14,10 @@
 //! The list is Vyukov's intrusive-style queue (1024cores, "Non-intrusive MPSC node-based queue"). The gate is ours: it is
 //! length and closed bit in one word, so that "accepted" and "closed" can't cross (Netty through 4.2.7 can lose a task there).
 
+mod removable;
+
+pub use removable::RemovableQueue;
+
 use crate::platform::{AtomicOps, CellOps, CounterOps};
 use crate::{Platform, Std};
 use alloc::boxed::Box;

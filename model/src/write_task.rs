@@ -61,7 +61,7 @@ impl<P: Platform> WriteTask<P> {
         if write.channel.config().cancel_on_rejection {
             drop(task);
         } else {
-            core::mem::forget(task); // lost to its pool, as in Netty through 4.1.30
+            task.forget(); // lost to its pool, as in Netty through 4.1.30
         }
         write.channel.clone().reject_write(write);
     }

@@ -11,7 +11,7 @@ use crate::scenario::{Cell, Fault, Oracle, Plant, Preempt, Scenario, Schedule, S
 use crate::threads::On;
 use crate::world;
 use millpond_model::leak::Level;
-use millpond_model::observe::Kind;
+use millpond_model::observe::{self, Kind};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -105,6 +105,7 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         plants: plants(scenario),
         memory_limit: Some(memory_limit(scenario)),
         alloc_fails: alloc_fails(scenario),
+        faults: inside(scenario),
         ..Options::default()
     }
 }
@@ -122,8 +123,13 @@ pub(crate) fn plants(scenario: &Scenario) -> Vec<engine::Plant> {
 pub(crate) fn alloc_fails(scenario: &Scenario) -> Option<engine::When> {
     scenario.faults.iter().find_map(|f| match f {
         Fault::AllocationFails(when) => Some((*when).into()),
-        Fault::PeerReset(_) | Fault::MemoryLimit(_) => None,
+        _ => None,
     })
+}
+
+/// The faults that happen inside the model.
+pub(crate) fn inside(scenario: &Scenario) -> Vec<(observe::Fault, engine::When)> {
+    scenario.faults.iter().filter_map(Fault::inside).map(|(fault, when)| (fault, when.into())).collect()
 }
 
 /// What the program of a scenario does wrong on purpose.
@@ -141,7 +147,7 @@ pub(crate) fn tolerance(scenario: &Scenario) -> Tolerance {
 pub(crate) fn memory_limit(scenario: &Scenario) -> u64 {
     let limits = scenario.faults.iter().filter_map(|f| match f {
         Fault::MemoryLimit(size) => Some(size.bytes()),
-        Fault::PeerReset(_) | Fault::AllocationFails(_) => None,
+        _ => None,
     });
     limits.chain([limits::BUFFER_BYTES]).min().unwrap_or(limits::BUFFER_BYTES)
 }

@@ -44,7 +44,7 @@ pub use sweep::{Cell, cells};
 pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
 
-use millpond_model::observe::{Defect, Kind};
+use millpond_model::observe::{self, Defect, Kind};
 use millpond_model::preset::Preset;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -231,6 +231,10 @@ pub enum Fault {
     AllocationFails(When),
     /// Allocations fail that would make the buffer memory larger than this.
     MemoryLimit(Size),
+    /// An executor refuses a task as if its queue were full.
+    TaskRejected(When),
+    /// An executor can't have a thread.
+    ThreadStartFails(When),
 }
 
 impl Fault {
@@ -242,8 +246,20 @@ impl Fault {
     /// The same, to change it.
     pub fn when_mut(&mut self) -> Option<&mut When> {
         match self {
-            Self::PeerReset(when) | Self::AllocationFails(when) => Some(when),
+            Self::PeerReset(when)
+            | Self::AllocationFails(when)
+            | Self::TaskRejected(when)
+            | Self::ThreadStartFails(when) => Some(when),
             Self::MemoryLimit(_) => None,
+        }
+    }
+
+    /// Which fault of the model it is, if it happens inside the model.
+    pub fn inside(&self) -> Option<(observe::Fault, When)> {
+        match self {
+            Self::TaskRejected(when) => Some((observe::Fault::TaskRejected, *when)),
+            Self::ThreadStartFails(when) => Some((observe::Fault::ThreadStartFails, *when)),
+            _ => None,
         }
     }
 }

@@ -62,6 +62,7 @@ pub fn execute(cell: &Cell, seed: u64, pace: Pace) -> Stressed {
     let options = threads::Options {
         seed,
         plants: run::plants(&scenario),
+        faults: run::inside(&scenario),
         alloc_fails: run::alloc_fails(&scenario),
         memory_limit: Some(run::memory_limit(&scenario)),
         tolerance: run::tolerance(&scenario),

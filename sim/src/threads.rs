@@ -35,7 +35,7 @@ use self::clock::End;
 use self::run::Run;
 use crate::engine::{Plant, When};
 use crate::ledger::{Finding, FindingKind, KindLedger, Tolerance, Tolerated};
-use millpond_model::observe::{Kind, Reach};
+use millpond_model::observe::{Fault, Kind, Reach};
 use millpond_model::platform::JoinOps;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,8 @@ pub struct Options {
     pub seed: u64,
     /// Defects to plant.
     pub plants: Vec<Plant>,
+    /// Faults of the environment that happen inside the model.
+    pub faults: Vec<(Fault, When)>,
     /// Which calls of `Platform::alloc` fail.
     pub alloc_fails: Option<When>,
     /// Bytes that `Platform::alloc` may have outstanding; it fails beyond. `None`: no limit.
@@ -79,6 +81,7 @@ impl Default for Options {
         Self {
             seed: 0,
             plants: Vec::new(),
+            faults: Vec::new(),
             alloc_fails: None,
             memory_limit: None,
             tolerance: Tolerance::default(),

@@ -102,14 +102,14 @@ impl<'a, P: Platform> World<'a, P> {
             .map(|i| EventLoop::new(format!("loop-{i}"), LoopConfig::from(preset)))
             .collect();
         for event_loop in &loops {
-            // Starts the thread, so that loops have the lowest numbers, in index order.
-            event_loop.execute_fn(|| ()).expect("a new loop accepts");
+            // Starts the thread, so that loops have the lowest numbers, in index order; where it can't, its channels try again.
+            let _ = event_loop.execute_fn(|| ());
         }
         let linger = EventLoop::new("linger-0".to_string(), LoopConfig::from(preset));
         let peers = Peers::new();
         let resets = scenario.faults.iter().find_map(|f| match f {
             Fault::PeerReset(when) => Some((*when).into()),
-            Fault::AllocationFails(_) | Fault::MemoryLimit(_) => None,
+            _ => None,
         });
         let count = match scenario.topology.channels {
             0 => scenario.topology.event_loops,
@@ -138,7 +138,7 @@ impl<'a, P: Platform> World<'a, P> {
                 ChannelsAre::Registered | ChannelsAre::Unconnected => Channel::open(event_loop, setup),
             }
         };
-        let channels = (0..count).map(|c| open(c).expect("a new loop accepts")).collect();
+        let channels = (0..count).map(|c| at_last(|| open(c))).collect();
         let mut world = Self {
             scenario,
             pools,
@@ -325,7 +325,8 @@ impl<'a, P: Platform> World<'a, P> {
     fn stall(&mut self, loops: &Range<usize>) {
         for l in loops.clone() {
             if self.stalls[l].is_none() {
-                let stall = Stall::hold(&self.loops[l]).expect("`check` lets no phase come after a shutdown");
+                // `check` lets no phase come after a shutdown.
+                let stall = at_last(|| Stall::hold(&self.loops[l]));
                 stall.wait_until_reached();
                 self.stalls[l] = Some(stall);
             }
@@ -389,6 +390,15 @@ impl<'a, P: Platform> World<'a, P> {
         self.pools.domain.collect();
         self.judge(self.seen);
     }
+}
+
+/// Attempts at what the environment may refuse: `check` lets it refuse nine times in ten.
+const ATTEMPTS: u32 = 1_000;
+
+/// The first success.
+fn at_last<T, E: std::fmt::Debug>(attempt: impl Fn() -> Result<T, E>) -> T {
+    let early = (1..ATTEMPTS).find_map(|_| attempt().ok());
+    early.unwrap_or_else(|| attempt().expect("no environment refuses for ever"))
 }
 
 /// Whether nobody is inside the allocator after these steps: what was written is drained, and the other steps await their end.

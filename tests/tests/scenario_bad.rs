@@ -111,6 +111,10 @@ fn when_something_strikes() {
     error(&plant("ForgottenRelease"), 1, 20, parentheses, "write `ForgottenRelease(Always)`");
     let bare = "(name:\"x\", faults: [AllocationFails])";
     error(bare, 1, 21, "`AllocationFails` needs parentheses", "write `AllocationFails(Always)`");
+    let never = "(name:\"x\", faults: [TaskRejected(Always)])";
+    let few = "at most `TaskRejected(Rate(0.9))`, or `TaskRejected(Nth(3))`";
+    error(never, 1, 34, "nothing ever runs with so many of these faults", few);
+    loads("(name:\"x\", faults: [TaskRejected(Rate(0.9)), ThreadStartFails(Nth(1))])");
     error(&plant("ForgottenRelease(0.5)"), 1, 37, "a `When` is needed here, not `0.5`", "write `Rate(0.5)`");
     error(&plant("LostTask(3)"), 1, 29, "a `When` is needed here, not `3`", "write `Nth(3)`");
     error(&plant("LostTask(Rate(2))"), 1, 34, "a probability is between 0 and 1, not 2", "");

@@ -74,7 +74,7 @@ const EVERYTHING: &str = r#"(
         Shutdown(quiet: Ms(1), timeout: S(1)),
     ],
     faults: [PeerReset(Rate(0.5)), PeerReset(Nth(3)), AllocationFails(At(Ms(3))), AllocationFails(Always),
-        MemoryLimit(MiB(9))],
+        MemoryLimit(MiB(9)), TaskRejected(Nth(4)), ThreadStartFails(Rate(0.2))],
     mended_in: Netty4_1_44,
     plant: [ForgottenRelease(Always), DuplicateRelease(Nth(1)), LostTask(Rate(1)), LostTask(At(Ms(1)))],
     preempt: AtTasks,

@@ -15,25 +15,31 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use write_path_support::{World, on_loop, schedules};
 
-/// One task that races with a shutdown: whether it was accepted and never run (in Netty through 4.2.7).
+/// Tasks given until the first one that is refused: twelve, so that the shutdown has something to race with.
+const TASKS: u64 = 12;
+
+/// Tasks that race with a shutdown: whether one was accepted and never run (in Netty through 4.2.7).
 fn loses_a_task<P: Platform>(shutdown: ShutdownRule) -> bool {
     let event_loop = EventLoop::<P>::new("loop", LoopConfig { shutdown, ..LoopConfig::default() });
     on_loop(&event_loop, || ());
-    let run = Arc::new(P::Atomic::new(false));
-    let accepted = Arc::new(P::Atomic::new(false));
+    let run = Arc::new(P::Atomic::new(0_u64));
+    let accepted = Arc::new(P::Atomic::new(0_u64));
     let producer = {
         let (event_loop, run, accepted) = (event_loop.clone(), Arc::clone(&run), Arc::clone(&accepted));
         P::spawn("producer".to_string(), move || {
-            let offered = event_loop.execute_fn(move || run.store(true, Ordering::SeqCst));
-            accepted.store(offered.is_ok(), Ordering::SeqCst);
+            let offer = |_: &u64| {
+                let run = Arc::clone(&run);
+                event_loop.execute_fn(move || assert!(run.fetch_add(1, Ordering::SeqCst) < TASKS)).is_ok()
+            };
+            accepted.store((0..TASKS).take_while(offer).count() as u64, Ordering::SeqCst);
         })
     };
     event_loop.shutdown_gracefully(Duration::ZERO, Duration::ZERO);
     event_loop.join().expect("the loop ends well");
     producer.expect("threads are to be had").join().expect("no panic");
-    let lost = accepted.load(Ordering::SeqCst) && !run.load(Ordering::SeqCst);
-    assert_eq!(u64::from(lost), event_loop.stats().tasks_abandoned);
-    lost
+    let lost = accepted.load(Ordering::SeqCst) - run.load(Ordering::SeqCst);
+    assert_eq!(lost, event_loop.stats().tasks_abandoned);
+    lost > 0
 }
 
 /// The schedules in which the race is tried: 4,000.

@@ -1,6 +1,6 @@
 //! What an event loop runs.
 
-use super::EventLoop;
+use super::{EventLoop, ScheduledTask, Timer};
 use crate::channel::{Arrival, Channel};
 use crate::pipeline::{Downstream, Posted, Upstream};
 use crate::promise::{Cause, Promise};
@@ -41,6 +41,10 @@ pub enum Task<P: Platform = Std> {
     Downstream(Box<Posted<P, Downstream<P>>>),
     /// A change of writability that another thread caused.
     WritabilityChanged(Channel<P>),
+    /// A scheduled task: from another thread, or due.
+    Scheduled(Box<Timer<P>>),
+    /// A scheduled task was cancelled by another thread.
+    Unschedule(ScheduledTask<P>),
     /// Anything.
     Closure(Box<dyn FnOnce() + Send>),
 }
@@ -48,7 +52,11 @@ pub enum Task<P: Platform = Std> {
 impl<P: Platform> Task<P> {
     /// Whether the task can wait until the loop wakes for something else: Netty's `NonWakeupRunnable`.
     pub(crate) fn is_lazy(&self) -> bool {
-        matches!(self, Self::Write(task) if !task.is_flushing())
+        match self {
+            Self::Write(task) => !task.is_flushing(),
+            Self::Unschedule(_) => true,
+            _ => false,
+        }
     }
 
     /// Runs it, on its loop's thread.
@@ -69,6 +77,8 @@ impl<P: Platform> Task<P> {
             Self::Upstream(posted) => posted.run(),
             Self::Downstream(posted) => posted.run(),
             Self::WritabilityChanged(channel) => channel.writability_changed(),
+            Self::Scheduled(timer) => timer.run(),
+            Self::Unschedule(handle) => handle.unschedule(),
             Self::Closure(f) => f(),
         }
     }
@@ -101,6 +111,8 @@ impl<P: Platform> Task<P> {
             | Self::Read(_)
             | Self::Inactive(_)
             | Self::WritabilityChanged(_)
+            | Self::Scheduled(_)
+            | Self::Unschedule(_)
             | Self::Closure(_) => (),
         }
     }

@@ -20,7 +20,7 @@ use super::set::Set;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
-use millpond_model::observe::Reach;
+use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -142,6 +142,7 @@ pub(super) struct Engine {
     pub memory_limit: Cell<u64>,
     pub alloc_fails: Cell<(Option<When>, Chances)>,
     pub plants: RefCell<Vec<(Plant, Chances)>>,
+    pub faults: RefCell<Vec<(Fault, When, Chances)>>,
     pub reached: [Cell<u64>; Reach::ALL.len()],
     pub ledger: RefCell<Ledger>,
 }
@@ -214,6 +215,7 @@ impl Engine {
             memory_limit: Cell::new(u64::MAX),
             alloc_fails: Cell::new((None, Chances::default())),
             plants: RefCell::new(Vec::new()),
+            faults: RefCell::new(Vec::new()),
             reached: [const { Cell::new(0) }; Reach::ALL.len()],
             ledger: RefCell::new(Ledger::new(false)),
         }
@@ -258,6 +260,9 @@ impl Engine {
         let plants = self.plants.get_mut();
         plants.clear();
         plants.extend(options.plants.iter().map(|p| (*p, Chances::default())));
+        let faults = self.faults.get_mut();
+        faults.clear();
+        faults.extend(options.faults.iter().map(|(fault, when)| (*fault, *when, Chances::default())));
         for count in &self.reached {
             count.set(0);
         }
@@ -424,5 +429,6 @@ fn makes_progress(op: Op) -> bool {
             | Op::Reach
             | Op::AllocFailed
             | Op::SpawnFailed
+            | Op::Struck
     )
 }

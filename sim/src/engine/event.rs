@@ -97,6 +97,8 @@ pub enum Op {
     Planted = 33,
     /// A thread was refused.
     SpawnFailed = 34,
+    /// A fault of the environment struck inside the model.
+    Struck = 35,
     /// A plain cell was read. In rich logs only, not in the digest.
     CellRead = 40,
     /// A plain cell was written. In rich logs only, not in the digest.

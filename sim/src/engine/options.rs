@@ -3,7 +3,7 @@
 //! **Invariant: equal options and an equal program give equal executions**, digest for digest, on any OS thread.
 
 use super::set::MAX_THREADS;
-use millpond_model::observe::Defect;
+use millpond_model::observe::{Defect, Fault};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct Options {
     pub keep_switches: bool,
     /// Defects to plant.
     pub plants: Vec<Plant>,
+    /// Faults of the environment that happen inside the model.
+    pub faults: Vec<(Fault, When)>,
     /// Which calls of `Platform::alloc` fail.
     pub alloc_fails: Option<When>,
     /// Bytes that `Platform::alloc` may have outstanding; it fails beyond. `None`: no limit.
@@ -52,6 +54,7 @@ impl Default for Options {
             record: Record::Lean,
             keep_switches: true,
             plants: Vec::new(),
+            faults: Vec::new(),
             alloc_fails: None,
             memory_limit: None,
             pct_steps: 1000,

@@ -12,7 +12,7 @@ use super::random::{Generator, Stream};
 use super::sync::{SimCell, SimCounter, SimLocal, SimMutex};
 use crate::ledger::Ticket;
 use millpond_model::Platform;
-use millpond_model::observe::{Defect, DropReason, Event, Fate, Kind, Reach};
+use millpond_model::observe::{Defect, DropReason, Event, Fate, Fault, Kind, Reach};
 use millpond_model::platform::{JoinOps, Panicked, SpawnError, ThreadId, ThreadOps, Word};
 use std::alloc::Layout;
 use std::any::Any;
@@ -351,6 +351,12 @@ impl Platform for Sim {
     }
 
     #[track_caller]
+    fn strikes(fault: Fault) -> bool {
+        let engine = engine();
+        !engine.stopping.get() && engine.fails(fault, Location::caller())
+    }
+
+    #[track_caller]
     fn planted(defect: Defect) -> bool {
         let engine = engine();
         !engine.stopping.get() && engine.strikes(defect, Location::caller())
@@ -366,6 +372,18 @@ impl Engine {
         }
         if struck {
             self.event(Op::Planted, defect as u32, 0, 0, 0, site);
+        }
+        struck
+    }
+
+    /// Whether one of the faults asked for happens now. Each counts its own occasions.
+    fn fails(&self, fault: Fault, site: &'static Location<'static>) -> bool {
+        let mut struck = false;
+        for (_, when, chances) in self.faults.borrow_mut().iter_mut().filter(|f| f.0 == fault) {
+            struck |= self.takes(*when, chances);
+        }
+        if struck {
+            self.event(Op::Struck, fault as u32, 0, 0, 0, site);
         }
         struck
     }

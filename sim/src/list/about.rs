@@ -168,6 +168,8 @@ fn fault(name: &str) -> &'static str {
     match name {
         "PeerReset" => "a write to the socket finds the connection reset: `PeerReset(Rate(0.02))`",
         "MemoryLimit" => "buffer memory beyond this can't be had: `MemoryLimit(MiB(16))`",
+        "TaskRejected" => "an executor refuses a task as if its queue were full: `TaskRejected(Rate(0.1))`",
+        "ThreadStartFails" => "an executor can't have a thread: `ThreadStartFails(Nth(1))`",
         "AllocationFails" => "an allocation of buffer memory fails: `AllocationFails(Nth(5_000))`",
         _ => "",
     }
@@ -222,6 +224,9 @@ fn reach(name: &str) -> &'static str {
         "PartialWrite" => "the peer takes only a part of what is offered",
         "Unwritable" => "a channel becomes unwritable",
         "TaskRejected" => "an executor refuses a task",
+        "ThreadStartFailed" => "an executor could not start its thread",
+        "TailTaskRun" => "an executor ran a task that was to run after its pass over the others",
+        "ScheduledTaskCancelled" => "a scheduled task was cancelled before it ran",
         "ClosedWithPendingMessages" => "a channel is closed with messages in its outbound buffer",
         "HandlerChangedThreads" => "a call passed from a handler to one of another thread",
         "HandlerCallRefused" => "the executor of a handler refused a call",

@@ -38,13 +38,20 @@ pub fn check(scenario: &Scenario) -> Vec<Flaw> {
         let name = match fault {
             Fault::PeerReset(_) => "PeerReset",
             Fault::AllocationFails(_) => "AllocationFails",
+            Fault::TaskRejected(_) => "TaskRejected",
+            Fault::ThreadStartFails(_) => "ThreadStartFails",
             Fault::MemoryLimit(size) => {
                 flaws.size(&format!("faults[{i}].MemoryLimit[0]"), *size);
                 continue;
             }
         };
         if let Some(when) = fault.when() {
-            flaws.when(&format!("faults[{i}].{name}[0]"), when);
+            let path = format!("faults[{i}].{name}[0]");
+            flaws.when(&path, when);
+            if fault.inside().is_some() && is_constant(when) {
+                flaws.add(path, "nothing ever runs with so many of these faults", "too often").help =
+                    Some(format!("at most `{name}(Rate({CONSTANT}))`, or `{name}(Nth(3))`"));
+            }
         }
     }
     for (i, plant) in scenario.plant.iter().enumerate() {
@@ -63,6 +70,18 @@ pub fn check(scenario: &Scenario) -> Vec<Flaw> {
     oracles::check(&mut flaws, scenario);
     executions(&mut flaws, scenario, &shape);
     flaws.0
+}
+
+/// The greatest probability at which a world still comes into being.
+const CONSTANT: f64 = 0.9;
+
+/// Whether it strikes so often that nothing else can happen.
+fn is_constant(when: When) -> bool {
+    match when {
+        When::Rate(p) => p > CONSTANT && p <= 1.0, // beyond it isn't a probability at all
+        When::Always => true,
+        When::Nth(_) | When::At(_) => false,
+    }
 }
 
 /// The sizes that a sweep gives a scenario.

@@ -8,7 +8,7 @@ use super::clock::Slot;
 use super::run::{Run, here, try_here};
 use super::sync::WatchedMutex;
 use millpond_model::Platform;
-use millpond_model::observe::{Defect, Event, Kind, Reach};
+use millpond_model::observe::{Defect, Event, Fault, Kind, Reach};
 use millpond_model::platform::{
     JoinOps, Panicked, SpawnError, Std, StdAtomic, StdCell, StdCounter, StdJoin, StdLocal, ThreadId, ThreadOps, Word,
 };
@@ -206,6 +206,10 @@ impl Platform for Watched {
 
     fn reach(point: Reach) {
         try_here(|me| me.reach(point));
+    }
+
+    fn strikes(fault: Fault) -> bool {
+        try_here(|me| me.fails(fault)).unwrap_or(false)
     }
 
     fn planted(defect: Defect) -> bool {

@@ -14,7 +14,7 @@ use super::clock::{Clock, Site, Slot};
 use super::platform::Watched;
 use crate::engine::{Chances, Generator, Plant, Stream, When};
 use crate::ledger::{At, Finding, FindingKind};
-use millpond_model::observe::{Defect, Reach};
+use millpond_model::observe::{Defect, Fault, Reach};
 use millpond_model::platform::{Platform, SpawnError, Std, StdJoin, ThreadId};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +33,7 @@ pub(super) struct Run {
     seed: u64,
     stories: bool,
     plants: Vec<(Plant, Mutex<Chances>)>,
+    faults: Vec<(Fault, When, Mutex<Chances>)>,
     alloc_fails: Option<(When, Mutex<Chances>)>,
     memory_limit: u64,
     /// Bytes of `alloc` that are outstanding.
@@ -54,6 +55,7 @@ impl Run {
             seed: options.seed,
             stories: options.stories,
             plants: options.plants.iter().map(|plant| (*plant, chances())).collect(),
+            faults: options.faults.iter().map(|(fault, when)| (*fault, *when, chances())).collect(),
             alloc_fails: options.alloc_fails.map(|when| (when, chances())),
             memory_limit: options.memory_limit.unwrap_or(u64::MAX),
             bytes: AtomicU64::new(0),
@@ -192,6 +194,12 @@ impl Here {
     pub(super) fn strikes(&self, defect: Defect) -> bool {
         let planted = self.run.plants.iter().filter(|(plant, _)| plant.defect == defect);
         planted.fold(false, |struck, (plant, chances)| self.takes(plant.when, chances) | struck)
+    }
+
+    /// Whether one of the faults asked for happens now. Each counts its own occasions.
+    pub(super) fn fails(&self, fault: Fault) -> bool {
+        let asked = self.run.faults.iter().filter(|(of, ..)| *of == fault);
+        asked.fold(false, |failed, (_, when, chances)| self.takes(*when, chances) | failed)
     }
 
     /// Whether there is memory for `size` bytes more; they are taken then.
