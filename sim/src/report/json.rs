@@ -35,6 +35,11 @@ pub fn execution(cell: &Cell, outcome: &Outcome, command: &Command) -> Value {
         "digest": format!("{:016x}", outcome.digest), "steps": outcome.steps, "events": outcome.events,
         "findings": findings,
     });
+    if let Some(all) = &outcome.enumeration {
+        line["enumeration"] = json!({
+            "preemptions": all.preemptions, "schedules": all.schedules, "complete": all.complete, "steps": all.steps,
+        });
+    }
     if outcome.finding().is_some() {
         line["replay"] = Value::String(command.replay(outcome));
     }
@@ -51,11 +56,17 @@ pub fn cell(cell: &Cell, summary: &CellSummary) -> Value {
         .collect();
     let found: Map<String, Value> = summary.found.iter().map(|(k, n)| (k.to_string(), json!(n))).collect();
     let samples: Vec<Value> = summary.first.iter().flat_map(|o| o.samples.0.iter()).map(sample).collect();
-    json!({
+    let mut line = json!({
         "v": 1, "kind": "cell", "cell": cell.label, "executions": summary.executions, "steps": summary.steps,
         "distinct_schedules": summary.distinct.len(), "found": found, "reached": reached, "samples": samples,
         "attribution": summary.first.iter().flat_map(attribution).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(all) = &summary.enumerated {
+        line["enumeration"] = json!({
+            "preemptions": all.preemptions, "seeds": all.seeds, "schedules": all.schedules, "complete": all.is_complete(),
+        });
+    }
+    line
 }
 
 /// The attribution matrix of each pooled type, a cell a row.
