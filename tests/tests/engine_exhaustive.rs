@@ -250,6 +250,36 @@ fn three_threads_have_as_many_schedules_as_words() {
     }
 }
 
+#[test]
+fn it_goes_on_after_an_execution_that_fails() {
+    // The other panics in its last operation, whatever main has done by then: a path through the grid ends there.
+    for (mine, theirs) in [(0, 1), (3, 1), (2, 4), (5, 3)] {
+        let mut failed = 0;
+        let program = || {
+            let word = Arc::new(Atomic::new(0));
+            let there = Arc::clone(&word);
+            let other = spawn("other", move || {
+                (1..theirs).for_each(|i| there.store(i, SeqCst));
+                assert_eq!(there.swap(0, SeqCst), 1000, "planted");
+            });
+            (0..mine).for_each(|i| word.store(i, SeqCst));
+            other.join().expect("no panic");
+        };
+        let reached = exhaust_with(&within(ALL), u64::MAX, program, |_, execution| {
+            failed += u64::from(matches!(execution.verdict, Verdict::Panic { .. }));
+            ControlFlow::Continue(())
+        });
+        // Main has done i of its p pieces, in any order with the other's first j; then the other fails. The sum over i:
+        let (p, j) = (mine + 1, theirs);
+        assert_eq!(
+            (reached.schedules, failed),
+            (choose(p + j + 1, j + 1), choose(p + j + 1, j + 1)),
+            "{mine} {theirs}"
+        );
+        assert!(reached.complete);
+    }
+}
+
 /// A program drawn from `seed`: main starts one or two threads, all of them step and lock.
 fn drawn(seed: u64) -> Program {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

@@ -13,6 +13,7 @@
 //!   shutdown                  17,936              502,307
 //!   full queue               106,131              221,006
 //!   slow peer                 91,494
+//!   awaited                   14,734              325,341
 //!   close with linger         76,267              308,358
 //!   Netty's releases         304,248
 //! ```
@@ -26,7 +27,7 @@ use millpond_model::Preset;
 use millpond_model::observe::Defect;
 use millpond_model::promise::Cause::{self, Cancelled, ClosedChannel, ConnectionReset, Rejected};
 
-use Do::{Cancel, Close, CloseForcibly, Flush, Open, Reset, ShutDown, Start, Write, WriteAndFlush};
+use Do::{Await, Cancel, Close, CloseForcibly, Flush, Open, Reset, ShutDown, Start, Write, WriteAndFlush};
 
 /// Main's three messages.
 const WRITES: [Do; 5] = [Write(0), Write(1), Flush, Write(2), Flush];
@@ -106,6 +107,25 @@ fn reset_at_every_position() {
 fn rejection_by_a_loop_that_shuts_down_at_every_position() {
     all_hold("shutdown", 1, &large(ShutDown), &[WRITTEN, Err(Rejected), Err(ClosedChannel)]);
     all_hold("shutdown", 2, &small(ShutDown), &[WRITTEN, Err(Rejected), Err(ClosedChannel)]);
+}
+
+#[test]
+fn what_is_flushed_ends_without_another_word() {
+    // Main waits for its messages before anything is shut down: who forgets to wake the loop makes a deadlock.
+    let awaited = |script: &[Do], other: &[Do]| {
+        let waits = written(script).map(Await).collect::<Vec<_>>();
+        with(by_another(script, other), |case| case.main.extend(&waits))
+    };
+    let slow = |script: &[Do], other: &[Do]| with(awaited(script, other), |case| case.window = 0);
+    let main = [WriteAndFlush(0), Write(1), Flush];
+    let all = [awaited(&main, &[WriteAndFlush(2), Await(2)]), slow(&main, &[Open(1), Open(1)])].concat();
+    all_hold("awaited", 1, &all, &[WRITTEN]);
+    let few = [awaited(&main[..1], &[WriteAndFlush(1), Await(1)]), slow(&main[..1], &[Open(1)])].concat();
+    all_hold("awaited", 2, &few, &[WRITTEN]);
+    let closed = [slow(&main, &[Open(1), Close]), slow(&main, &[CloseForcibly, Close])].concat();
+    all_hold("awaited, close", 1, &closed, &[WRITTEN, Err(ClosedChannel)]);
+    let reset = slow(&main, &[Open(1), Reset, Open(1)]);
+    all_hold("awaited, reset", 1, &reset, &[WRITTEN, Err(ConnectionReset), Err(ClosedChannel)]);
 }
 
 #[test]

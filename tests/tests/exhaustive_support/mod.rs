@@ -35,6 +35,8 @@ pub enum Do {
     Flush,
     Close,
     CloseForcibly,
+    /// Waits until a message has ended.
+    Await(usize),
     /// Cancels the promise of a message.
     Cancel(usize),
     /// The peer resets the connection.
@@ -150,6 +152,7 @@ impl Hands {
             Do::Flush => self.channel.flush(),
             Do::Close => self.channel.close(Promise::new()),
             Do::CloseForcibly => self.channel.close_forcibly(),
+            Do::Await(n) => drop(self.promises[n].wait()),
             Do::Cancel(n) => {
                 self.promises[n].cancel();
             }
