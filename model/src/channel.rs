@@ -1,56 +1,55 @@
-//! A channel: what an application writes to, from any thread.
+//! A channel: what an application writes to, from any thread, and reads from, on its event loop.
 //!
 //! **Invariant: a message given to `write` is released once, and its promise completes once, on every path**: written,
 //! cancelled, failed, closed, rejected, or the loop gone. And nothing calls the user while the channel's state is in between:
-//! a listener or handler may write, flush and close.
+//! a listener or handler may write, flush, close, change the pipeline, and move the channel to another loop.
 //!
 //! ```text
 //!  business thread                      event loop
-//!  write ── WriteTask ──> queue ──────> encode ─> outbound buffer ── flush ──> transport
+//!  write ── WriteTask ──> queue ─> handlers ─> encode ─> outbound buffer ── flush ──> transport
 //!     │ pending += size + 48              │ pending -= that; += size + 96         │ pending -= that
 //!     └─ is_writable() <──── pending > 64 KiB: no; < 32 KiB: yes again ───────────┘
+//!                              tail <─ handlers <─────────── buffer <─────────────── read ── transport
 //! ```
 //!
-//! [`write`](self) takes a message in, `flush` moves it out, `close` ends everything, `pending` counts.
+//! [`write`](self) takes a message in, `flush` moves it out, `read` brings one in, `close` ends everything, `pending` counts,
+//! `registration` says which loop has the channel. The handlers are in the [`pipeline`](crate::pipeline); this is its head.
 
 mod close;
+mod connect;
 mod flush;
 mod pending;
+mod read;
+mod registration;
+mod shutdown;
 mod stats;
+mod tail;
 mod write;
 
 pub use pending::PendingIdentity;
+pub use registration::Arrival;
 pub use stats::ChannelStats;
 pub use write::{Encoder, FillEncoder, IllegalPromise};
 
-use crate::event_loop::{EventLoop, LoopBound, OnLoop, RejectReason, Task};
+use crate::allocator::Allocator;
+use crate::event_loop::{EventLoop, RejectReason};
 use crate::outbound::OutboundBuffer;
+use crate::pipeline::{Contexts, Named, Pipeline};
 use crate::platform::AtomicOps;
 use crate::promise::Promise;
-use crate::transport::{Transport, Writable};
+use crate::transport::{Readiness, Transport};
 use crate::write_path::{Pools, WritePathConfig};
 use crate::{Platform, Std};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use pending::Pending;
+use registration::Registrations;
 use stats::Counters;
-
-/// What an application hears of its channel, on the channel's event loop.
-pub trait Handler<P: Platform = Std>: Send + Sync {
-    /// It became writable or unwritable. Posted, and so possibly late, when another thread caused it.
-    fn writability_changed(&self, _channel: &Channel<P>, _writable: bool) {}
-    /// It was closed; told once, when all its writes have ended.
-    fn inactive(&self, _channel: &Channel<P>) {}
-}
-
-/// Hears nothing.
-impl<P: Platform> Handler<P> for () {}
 
 /// What a channel is made of.
 pub struct ChannelSetup<P: Platform = Std> {
-    /// Its event loop.
-    pub event_loop: EventLoop<P>,
     /// Where a close that may block is done (Netty's `GlobalEventExecutor`); without one it blocks the loop.
     pub linger_executor: Option<EventLoop<P>>,
     /// Its pools.
@@ -61,8 +60,8 @@ pub struct ChannelSetup<P: Platform = Std> {
     pub transport: Box<dyn Transport<P>>,
     /// Its encoder.
     pub encoder: Box<dyn Encoder<P>>,
-    /// Its ears.
-    pub handler: Box<dyn Handler<P>>,
+    /// Its handlers, from the transport to the application.
+    pub handlers: Vec<Named<P>>,
 }
 
 /// State of the channel that belongs to its loop.
@@ -77,23 +76,38 @@ struct Private<P: Platform> {
     /// A task that continues the flush is queued.
     continues: bool,
     close_initiated: bool,
+    /// On the list of its loop, which serves it.
+    is_served: bool,
+    /// Whether handlers have been told that it is connected.
+    active_told: bool,
+    /// A read was asked for, where the channel doesn't read by itself.
+    read_wanted: bool,
+    /// The transport said that there is something to read, and nobody has read to the end of it yet.
+    is_readable: bool,
+    /// No more is read.
+    input_ended: bool,
+    /// Inside the read loop.
+    is_reading: bool,
+    /// Of a connect that is in progress.
+    connecting: Option<Promise<P>>,
 }
 
 pub(crate) struct Inner<P: Platform> {
-    event_loop: EventLoop<P>,
+    registrations: Registrations<P>,
     linger_executor: Option<EventLoop<P>>,
     pools: Arc<Pools<P>>,
     config: Arc<WritePathConfig>,
     encoder: Box<dyn Encoder<P>>,
-    handler: Box<dyn Handler<P>>,
+    contexts: Contexts<P>,
     pending: Pending<P>,
-    /// The transport is open.
-    is_active: P::Atomic<bool>,
-    /// On the loop's list of channels whose transport became writable.
-    is_listed: P::Atomic<bool>,
+    /// The transport isn't closed.
+    is_open: P::Atomic<bool>,
+    /// The transport is connected.
+    is_connected: P::Atomic<bool>,
+    /// What the transport has told and nobody has looked at; not zero: on the loop's list.
+    told: P::Atomic<u32>,
     inactive_told: P::Atomic<bool>,
     closed: Promise<P>,
-    private: LoopBound<Private<P>, P>,
     counters: Counters<P>,
 }
 
@@ -112,50 +126,40 @@ impl<P: Platform> Channel<P> {
         self.0.pools.domain.flush();
     }
 
-    /// Opens a connected channel and registers it at its loop.
+    /// A channel without an event loop. What is written before it is registered is refused.
     ///
-    /// # Errors
-    /// Why the loop refused the channel, when it has shut down; the transport is closed then.
-    pub fn open(setup: ChannelSetup<P>) -> Result<Self, RejectReason> {
-        let thread = setup.event_loop.thread().clone();
+    /// # Panics
+    /// When two handlers have the same name.
+    pub fn new(setup: ChannelSetup<P>) -> Self {
         let mut transport = setup.transport;
-        let inner = Arc::new_cyclic(|weak| {
-            transport.open(Writable(weak.clone()));
+        let is_connected = transport.is_connected();
+        Self(Arc::new_cyclic(|weak| {
+            transport.open(Readiness(weak.clone()));
             Inner {
-                event_loop: setup.event_loop,
+                registrations: Registrations::new(Private::new(transport)),
                 linger_executor: setup.linger_executor,
                 pools: setup.pools,
                 config: setup.config,
                 encoder: setup.encoder,
-                handler: setup.handler,
+                contexts: Contexts::new(setup.handlers),
                 pending: Pending::new(),
-                is_active: P::Atomic::new(true),
-                is_listed: P::Atomic::new(false),
+                is_open: P::Atomic::new(true),
+                is_connected: P::Atomic::new(is_connected),
+                told: P::Atomic::new(0),
                 inactive_told: P::Atomic::new(false),
                 closed: Promise::untracked(),
-                private: LoopBound::new(
-                    thread,
-                    Private {
-                        outbound: Some(OutboundBuffer::new()),
-                        transport: None,
-                        is_flushing: false,
-                        awaits_writable: false,
-                        continues: false,
-                        close_initiated: false,
-                    },
-                ),
                 counters: Counters::default(),
             }
-        });
-        let this = Self(inner);
-        if this.event_loop().in_loop() {
-            this.registered(transport);
-        } else if let Err(rejected) = this.event_loop().execute(Task::Register(this.clone(), transport)) {
-            rejected.task.refuse();
-            this.abort_open();
-            return Err(rejected.reason);
-        }
-        Ok(this)
+        }))
+    }
+
+    /// A channel, and its registration at `event_loop` begun.
+    ///
+    /// # Errors
+    /// Why the loop refused the channel; the transport is closed then.
+    pub fn open(event_loop: &EventLoop<P>, setup: ChannelSetup<P>) -> Result<Self, RejectReason> {
+        let this = Self::new(setup);
+        this.register_first(event_loop).map(|()| this)
     }
 
     pub(crate) fn from_inner(inner: Arc<Inner<P>>) -> Self {
@@ -167,9 +171,18 @@ impl<P: Platform> Channel<P> {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Its event loop.
-    pub fn event_loop(&self) -> &EventLoop<P> {
-        &self.0.event_loop
+    /// Its handlers.
+    pub fn pipeline(&self) -> Pipeline<'_, P> {
+        Pipeline(self)
+    }
+
+    pub(crate) fn contexts(&self) -> &Contexts<P> {
+        &self.0.contexts
+    }
+
+    /// Where its buffers come from.
+    pub fn allocator(&self) -> &Allocator<P> {
+        &self.0.pools.buffers
     }
 
     /// Its rules.
@@ -182,10 +195,16 @@ impl<P: Platform> Channel<P> {
         &self.0.closed
     }
 
-    /// Whether its transport is open.
-    pub fn is_active(&self) -> bool {
+    /// Whether its transport is open: not closed yet.
+    pub fn is_open(&self) -> bool {
         // Acquire: pairs with the release in the close paths.
-        self.0.is_active.load(Ordering::Acquire)
+        self.0.is_open.load(Ordering::Acquire)
+    }
+
+    /// Whether its transport is open and connected.
+    pub fn is_active(&self) -> bool {
+        // Acquire: pairs with the release in `connect`.
+        self.is_open() && self.0.is_connected.load(Ordering::Acquire)
     }
 
     /// Whether it makes sense to write more: it isn't closed, and what is pending hasn't crossed the high water mark since it
@@ -206,22 +225,28 @@ impl<P: Platform> Channel<P> {
         self.0.pending.total()
     }
 
-    fn here(&self) -> Option<OnLoop<'_, P>> {
-        self.event_loop().here()
+    /// A handler or encoder panicked.
+    pub(crate) fn count_panic(&self) {
+        self.0.counters.user_panicked();
     }
+}
 
-    fn on_loop(&self) -> OnLoop<'_, P> {
-        self.here().expect("only a task of the channel's own loop calls this")
-    }
-
-    fn private<R>(&self, on: OnLoop<'_, P>, f: impl FnOnce(&mut Private<P>) -> R) -> R {
-        self.0.private.with(on, f)
-    }
-
-    /// Calls the handler; its panic is counted and harms nobody.
-    fn tell(&self, f: impl FnOnce(&dyn Handler<P>)) {
-        if P::catch(|| f(&*self.0.handler)).is_err() {
-            self.0.counters.handler_panicked();
+impl<P: Platform> Private<P> {
+    fn new(transport: Box<dyn Transport<P>>) -> Self {
+        Self {
+            outbound: Some(OutboundBuffer::new()),
+            transport: Some(transport),
+            is_flushing: false,
+            awaits_writable: false,
+            continues: false,
+            close_initiated: false,
+            is_served: false,
+            active_told: false,
+            read_wanted: false,
+            is_readable: false,
+            input_ended: false,
+            is_reading: false,
+            connecting: None,
         }
     }
 }

@@ -16,10 +16,11 @@ mod bound;
 mod config;
 mod stall;
 mod stats;
+mod surely;
 mod task;
 mod worker;
 
-pub(crate) use bound::{LoopBound, LoopThread, OnLoop};
+pub(crate) use bound::{LoopBound, LoopFlag, LoopThread, OnLoop};
 pub use config::{LazyRule, LoopConfig, ShutdownRule};
 pub use stall::Stall;
 pub use stats::LoopStats;
@@ -39,6 +40,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use stats::Counters;
+use surely::Surely;
 use worker::{Private, Worker};
 
 /// Where an event loop is in its life.
@@ -120,6 +122,7 @@ struct Shared<P: Platform> {
     terminated: Promise<P>,
     counters: Counters<P>,
     private: LoopBound<Private<P>, P>,
+    surely: Surely<P>,
 }
 
 /// An event loop; clones are the same loop. It lives until it is shut down. See the [module](self).
@@ -153,6 +156,7 @@ impl<P: Platform> EventLoop<P> {
             terminated: Promise::untracked(),
             counters: Counters::default(),
             private: LoopBound::new(owner, Private::default()),
+            surely: Surely::new(),
         }))
     }
 
@@ -294,6 +298,19 @@ impl<P: Platform> EventLoop<P> {
             scheduled_cancelled: c.cancelled.get(),
             sleeps: c.sleeps.get(),
         }
+    }
+
+    /// Runs what a task is; its panic is counted.
+    fn run_caught(&self, f: impl FnOnce()) {
+        if P::catch(f).is_err() {
+            self.0.counters.panicked.add(1);
+        }
+        P::boundary();
+    }
+
+    /// Whether `other` is the same loop.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Puts a channel whose transport became writable on the loop's list.

@@ -137,6 +137,26 @@ listed! {
         TaskRejected,
         /// A channel was closed with messages in its outbound buffer.
         ClosedWithPendingMessages,
+        /// A call passed from a handler to one of another thread.
+        HandlerChangedThreads,
+        /// The executor of a handler refused a call.
+        HandlerCallRefused,
+        /// A handler was removed while it was on the stack.
+        HandlerRemovedInside,
+        /// A message or event reached the end of the pipeline.
+        ReachedTheTail,
+        /// A channel was written to that had no event loop yet.
+        WriteBeforeRegistration,
+        /// A channel moved to another event loop.
+        Reregistered,
+        /// A call for a channel arrived at an event loop that it had left.
+        Forwarded,
+        /// The peer sent its last byte.
+        InputEnded,
+        /// The output of a channel was shut down while messages were in its outbound buffer.
+        OutputShutDownWithPendingMessages,
+        /// A thread did the work of an event loop that had ended.
+        StoodIn,
         /// A write found its channel closed.
         WriteAfterClose,
         /// A channel was closed through the linger executor.
@@ -156,6 +176,8 @@ listed! {
         ForgottenRelease,
         /// A write that failed because its channel is closed releases its message twice (Netty #3368).
         DuplicateRelease,
+        /// A read loop releases a buffer that nothing was read into, and then again (Netty #3368).
+        ReadBufferReleasedTwice,
         /// An executor accepts a task while it shuts down and never runs it (Netty #9603).
         LostTask,
         /// A composite releases what its component was derived from, and not the component (Netty #8495).

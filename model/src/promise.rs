@@ -47,11 +47,29 @@ pub enum Cause {
     /// The transport can't write a message of this type.
     #[error("unsupported message type")]
     UnsupportedMessage,
+    /// The channel isn't connected yet.
+    #[error("not yet connected")]
+    NotYetConnected,
+    /// The channel has never had an event loop.
+    #[error("not registered")]
+    NotRegistered,
+    /// The channel has an event loop.
+    #[error("already registered")]
+    AlreadyRegistered,
+    /// The channel is connected, or is being connected.
+    #[error("already connected")]
+    AlreadyConnected,
+    /// The peer refused the connection.
+    #[error("connection refused")]
+    ConnectionRefused,
+    /// The output of the channel is shut down.
+    #[error("output shut down")]
+    OutputShutdown,
 }
 
 impl Cause {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Cancelled,
         Self::ClosedChannel,
         Self::ConnectionReset,
@@ -60,6 +78,12 @@ impl Cause {
         Self::EncoderFailed,
         Self::IllegalCount,
         Self::UnsupportedMessage,
+        Self::NotYetConnected,
+        Self::NotRegistered,
+        Self::AlreadyRegistered,
+        Self::AlreadyConnected,
+        Self::ConnectionRefused,
+        Self::OutputShutdown,
     ];
 
     /// Its name in a report.
@@ -73,6 +97,12 @@ impl Cause {
             Self::EncoderFailed => "encoder failed",
             Self::IllegalCount => "illegal count",
             Self::UnsupportedMessage => "unsupported message",
+            Self::NotYetConnected => "not yet connected",
+            Self::NotRegistered => "not registered",
+            Self::AlreadyRegistered => "already registered",
+            Self::AlreadyConnected => "already connected",
+            Self::ConnectionRefused => "connection refused",
+            Self::OutputShutdown => "output shut down",
         }
     }
 }

@@ -43,8 +43,23 @@ pub struct WritePathConfig {
     pub flush_task_flushes_new: bool,
     /// Whether `bytes_before_unwritable` counts the byte that crosses the mark: from 4.1.93.
     pub exact_bytes_before: bool,
-    /// Whether the end of a close that the loop rejects is done where it is (Millpond), or lost (Netty through 4.2.7).
-    pub inline_when_rejected: bool,
+    /// Whether what an executor refuses is done or released all the same (Millpond), or lost (Netty through 4.2.7): the end of a
+    /// close, a call from handler to handler, a write before the first registration.
+    pub keeps_refused: bool,
+    /// Whether the end of the output fails what is pending: from 4.1.15.
+    pub output_shutdown_fails_pending: bool,
+    /// Whether a channel whose write failed is closed (`AUTO_CLOSE`, default true).
+    pub auto_close: bool,
+    /// Whether the channel reads by itself (`AUTO_READ`, default true).
+    pub auto_read: bool,
+    /// Whether the channel stays open for writing when the peer sends no more (`ALLOW_HALF_CLOSURE`, default false).
+    pub allow_half_closure: bool,
+    /// Reads in one turn: 16 (`MAX_MESSAGES_PER_READ`).
+    pub max_reads: u32,
+    /// Bytes of a buffer that is read into: 2,048 (Netty's adaptive guess begins there from 4.1.58; here it doesn't move).
+    pub receive_buffer: u32,
+    /// Whether a channel that gets no memory to read into is closed: from 4.1.52. Before, it tried again at once, for ever.
+    pub close_when_out_of_memory: bool,
 }
 
 impl Default for WritePathConfig {
@@ -71,7 +86,14 @@ impl From<Preset> for WritePathConfig {
             max_gather: if from(Preset::Netty4_1_22) { 1024 } else { u32::MAX },
             flush_task_flushes_new: !from(Preset::Netty4_1_38),
             exact_bytes_before: from(Preset::Netty4_2_7),
-            inline_when_rejected: preset == Preset::Millpond,
+            keeps_refused: preset == Preset::Millpond,
+            output_shutdown_fails_pending: from(Preset::Netty4_1_22),
+            auto_close: true,
+            auto_read: true,
+            allow_half_closure: false,
+            max_reads: 16,
+            receive_buffer: 2048,
+            close_when_out_of_memory: from(Preset::Netty4_1_66),
         }
     }
 }

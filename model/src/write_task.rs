@@ -4,14 +4,19 @@
 //! recycled on the loop: the one pooled object of the write path that crosses threads, on every write.
 
 use crate::channel::Channel;
+use crate::event_loop::Task;
 use crate::message::Message;
+use crate::pipeline::Place;
 use crate::promise::Promise;
 use crate::recycler::Pooled;
 use crate::{Platform, Std};
+use alloc::sync::Arc;
 
 /// What a write needs on the loop.
 pub(crate) struct Write<P: Platform> {
     pub(crate) channel: Channel<P>,
+    /// The handler that is called; none: the head of the pipeline.
+    pub(crate) place: Option<Arc<Place<P>>>,
     pub(crate) message: Message<P>,
     pub(crate) promise: Promise<P>,
     /// Bytes counted as pending at submission; `None` when they weren't.
@@ -39,8 +44,13 @@ impl<P: Platform> WriteTask<P> {
 
     /// Runs on the loop, then recycles the task there, as Netty's `finally` does.
     pub(crate) fn run(mut task: Pooled<Self, P>) {
-        let Write { channel, message, promise, counted, flush } = task.take();
-        channel.run_write(message, promise, counted, flush);
+        let write = task.0.as_ref().expect("a task that is queued carries a write");
+        let channel = write.channel.clone();
+        if !channel.is_write_here(write) {
+            return channel.forward(Task::Write(task));
+        }
+        let write = task.take();
+        channel.run_write(write);
         drop(channel);
         drop(task);
     }

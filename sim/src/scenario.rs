@@ -251,6 +251,7 @@ macro_rules! plants {
 plants! {
     ForgottenRelease
     DuplicateRelease
+    ReadBufferReleasedTwice
     LostTask
     CompositeReleasesRoot
     CompositeForgetsDropped

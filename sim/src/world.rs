@@ -113,15 +113,16 @@ impl<'a, P: Platform> World<'a, P> {
         let open = |c: u32| {
             let peer =
                 SimPeer::new(&scenario.socket, resets, linger_time, stream(seed, 1 << 32 | u64::from(c)), &peers);
-            Channel::open(ChannelSetup {
-                event_loop: loops[(c % scenario.topology.event_loops) as usize].clone(),
+            let event_loop = &loops[(c % scenario.topology.event_loops) as usize];
+            let setup = ChannelSetup {
                 linger_executor: Some(linger.clone()),
                 pools: Arc::clone(&pools),
                 config: Arc::clone(&config),
                 transport: Box::new(peer),
                 encoder: Box::new(FillEncoder(FILLING)),
-                handler: Box::new(()),
-            })
+                handlers: Vec::new(),
+            };
+            Channel::open(event_loop, setup)
         };
         let channels = (0..count).map(|c| open(c).expect("a new loop accepts")).collect();
         let mut world = Self {

@@ -8,7 +8,7 @@ use millpond_model::event_loop::{LoopConfig, Stall};
 use millpond_model::message::{Message, Pojo};
 use millpond_model::platform::{JoinOps, Lock};
 use millpond_model::promise::{Cause, Promise};
-use millpond_model::transport::{Transport, Writable, WriteOutcome};
+use millpond_model::transport::{Readiness, Transport, WriteOutcome};
 use millpond_model::write_path::WritePathConfig;
 use millpond_model::{Platform, Preset};
 use std::sync::Arc;
@@ -545,7 +545,7 @@ fn partial_writes<P: Platform>() {
 struct Trickle(usize, Arc<std::sync::atomic::AtomicUsize>);
 
 impl<P: Platform> Transport<P> for Trickle {
-    fn open(&mut self, _writable: Writable<P>) {}
+    fn open(&mut self, _readiness: Readiness<P>) {}
     fn write(&mut self, chunks: &[&[u8]]) -> WriteOutcome {
         self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         WriteOutcome::Wrote(self.0.min(chunks.iter().map(|chunk| chunk.len()).sum()))

@@ -9,14 +9,14 @@
 //! ```
 //!
 //! Under Netty's rules the way back can be refused by a loop that has ended meanwhile, and the messages are lost with it.
-//! Millpond goes on where it is: the buffer is owned by the close, not by the loop.
+//! Under Millpond's it can't be refused: somebody stands in for a loop that has ended.
 
-use super::Channel;
-use super::pending::Notice;
+use super::{Channel, Private};
 use crate::Platform;
 use crate::event_loop::{OnLoop, Task};
 use crate::observe::Reach;
 use crate::outbound::OutboundBuffer;
+use crate::pipeline::{Downstream, Upstream};
 use crate::platform::AtomicOps;
 use crate::promise::{Cause, Promise};
 use crate::transport::Transport;
@@ -33,16 +33,34 @@ struct Closing<P: Platform> {
 }
 
 impl<P: Platform> Channel<P> {
-    /// Closes the channel, from any thread. Pending writes fail; closing twice is harmless.
+    /// Closes the channel, from any thread, through the handlers. Pending writes fail; closing twice is harmless.
     pub fn close(&self, promise: Promise<P>) {
-        match self.here() {
-            Some(on) => self.close_here(on, Some(promise), Cause::ClosedChannel),
-            None => {
-                if let Err(rejected) = self.event_loop().execute(Task::Close(self.clone(), promise)) {
-                    rejected.task.refuse();
-                }
-            }
+        if self.contexts().is_empty() || self.registered_loop().is_none() {
+            self.close_at_head(promise);
+        } else {
+            self.go_down(None, Downstream::Close(promise));
         }
+    }
+
+    pub(crate) fn close_at_head(&self, promise: Promise<P>) {
+        if let Some(on) = self.here() {
+            return self.close_here(on, Some(promise), Cause::ClosedChannel);
+        }
+        match self.take_waiting() {
+            Some(private) => {
+                self.end_unregistered(private);
+                promise.complete(Ok(()));
+            }
+            None if self.registered_loop().is_none() => self.follow_close(promise),
+            None => self.post(Task::Close(self.clone(), promise)),
+        }
+    }
+
+    /// Completes when the channel is closed.
+    fn follow_close(&self, promise: Promise<P>) {
+        self.closed().add_listener(move |outcome| {
+            promise.complete(outcome);
+        });
     }
 
     /// Closes only the transport, from any thread, without waiting for anything. Pending writes fail when they are flushed or
@@ -53,13 +71,18 @@ impl<P: Platform> Channel<P> {
                 let transport = self.private(on, |p| p.transport.take());
                 self.close_transport(transport);
             }
-            None => drop(self.event_loop().execute(Task::CloseForcibly(self.clone()))),
+            None => match self.take_waiting() {
+                Some(private) => self.end_unregistered(private),
+                None => self.post(Task::CloseForcibly(self.clone())),
+            },
         }
     }
 
     /// The loop shuts down.
     pub(crate) fn close_for_shutdown(&self) {
-        self.close_here(self.on_loop(), None, Cause::ClosedChannel);
+        if let Some(on) = self.here() {
+            self.close_here(on, None, Cause::ClosedChannel);
+        }
     }
 
     pub(super) fn close_here(&self, on: OnLoop<'_, P>, promise: Option<Promise<P>>, cause: Cause) {
@@ -68,19 +91,20 @@ impl<P: Platform> Channel<P> {
         }
         if self.private(on, |p| core::mem::replace(&mut p.close_initiated, true)) {
             if let Some(promise) = promise {
-                self.closed().add_listener(move |outcome| {
-                    promise.complete(outcome);
-                });
+                self.follow_close(promise);
             }
             return;
         }
         self.0.pending.detach();
-        let (outbound, transport) = self.private(on, |p| {
+        let (outbound, transport, connecting) = self.private(on, |p| {
             p.awaits_writable = false;
-            (p.outbound.take(), p.transport.take())
+            (p.outbound.take(), p.transport.take(), p.connecting.take())
         });
         if outbound.as_ref().is_some_and(|outbound| outbound.len() > 0) {
             P::reach(Reach::ClosedWithPendingMessages);
+        }
+        if let Some(connecting) = connecting {
+            connecting.complete(Err(Cause::ClosedChannel));
         }
         let closing = Closing { channel: self.clone(), outbound, cause };
         let linger = transport.as_ref().and_then(|transport| transport.linger()).filter(|time| *time > Duration::ZERO);
@@ -102,8 +126,8 @@ impl<P: Platform> Channel<P> {
         if let Some(mut transport) = transport {
             transport.close();
         }
-        // Release: pairs with the acquire in `is_active`.
-        self.0.is_active.store(false, Ordering::Release);
+        // Release: pairs with the acquire in `is_open`.
+        self.0.is_open.store(false, Ordering::Release);
     }
 
     fn transport_closed(&self, transport: Option<Box<dyn Transport<P>>>, promise: Option<Promise<P>>) {
@@ -114,44 +138,37 @@ impl<P: Platform> Channel<P> {
         }
     }
 
-    /// The registration was refused.
-    pub(super) fn abort_open(&self) {
+    /// The end of a channel that no event loop ever had.
+    pub(super) fn end_unregistered(&self, mut private: Private<P>) {
         self.0.pending.detach();
-        // Release: pairs with the acquire in `is_active`.
-        self.0.is_active.store(false, Ordering::Release);
-        self.closed().complete(Ok(()));
+        let outbound = private.outbound.take();
+        assert!(outbound.is_none_or(|outbound| outbound.len() == 0), "without a loop nothing gets there");
+        self.transport_closed(private.transport.take(), None);
+        self.destroy_pipeline(); // nobody was told that it was added
     }
 
-    pub(crate) fn registered(&self, transport: Box<dyn Transport<P>>) {
-        let on = self.on_loop();
-        self.private(on, |p| p.transport = Some(transport));
-        self.event_loop().register(on, self);
-    }
-
-    pub(crate) fn deregistered(&self) {
-        self.event_loop().deregister(self.on_loop(), self);
-        self.tell_inactive();
-    }
-
-    fn tell_inactive(&self) {
+    /// Tells the handlers, once, if they had been told that it was active.
+    pub(super) fn tell_inactive(&self) {
         // AcqRel: one teller.
         let told = self.0.inactive_told.swap(true, Ordering::AcqRel);
         assert!(!told, "a channel becomes inactive once");
-        self.tell(|handler| handler.inactive(self));
+        if self.here().is_some_and(|on| self.private(on, |p| p.active_told)) {
+            self.fire(None, Upstream::Inactive);
+        }
     }
 
     /// Inactive and deregistered, later, as in Netty: the caller may be in the middle of something.
     fn become_inactive(&self) {
-        let Err(rejected) = self.event_loop().execute(Task::Deregister(self.clone())) else { return };
-        drop(rejected);
-        if !self.config().inline_when_rejected {
-            self.0.counters.post_back_lost();
-            return;
+        let Err(rejected) = self.event_loop().execute(Task::Inactive(self.clone())) else { return };
+        if self.config().keeps_refused {
+            self.event_loop().execute_surely(rejected.task);
+        } else {
+            self.count_lost_post_back();
         }
-        match self.here() {
-            Some(_) => self.deregistered(),
-            None => self.tell_inactive(), // the loop has ended, and its registry with it
-        }
+    }
+
+    pub(super) fn count_lost_post_back(&self) {
+        self.0.counters.post_back_lost();
     }
 }
 
@@ -159,12 +176,8 @@ impl<P: Platform> Closing<P> {
     /// Fails what is left, then becomes inactive. On the loop, or where the loop refused it.
     fn finish(mut self) {
         let channel = &self.channel;
-        if let Some(mut outbound) = self.outbound.take() {
-            loop {
-                let cause = if outbound.flushed() > 0 { self.cause } else { Cause::ClosedChannel };
-                let Some(entry) = outbound.pop_any() else { break };
-                channel.end_entry(entry, Err(cause), Notice::Never);
-            }
+        if let Some(outbound) = self.outbound.take() {
+            channel.fail_all(outbound, self.cause, Cause::ClosedChannel);
         }
         channel.become_inactive();
     }
@@ -180,8 +193,10 @@ impl<P: Platform> Closing<P> {
             self.channel.transport_closed(transport, promise);
             self.come_back();
         });
-        if let Err(rejected) = refused {
-            rejected.task.run_here(); // the executor has ended: the loop has to wait itself
+        if let Err(rejected) = refused
+            && let Task::Closure(close) = rejected.task
+        {
+            close(); // the executor has ended: the loop has to wait itself
         }
     }
 
@@ -189,10 +204,10 @@ impl<P: Platform> Closing<P> {
         let channel = self.channel.clone();
         let refused = channel.event_loop().clone().execute_fn(move || self.finish());
         let Err(rejected) = refused else { return };
-        if channel.config().inline_when_rejected {
-            rejected.task.run_here();
+        if channel.config().keeps_refused {
+            channel.event_loop().execute_surely(rejected.task);
         } else {
-            channel.0.counters.post_back_lost();
+            channel.count_lost_post_back();
         }
     }
 }

@@ -10,18 +10,28 @@ use crate::event_loop::{OnLoop, Task};
 use crate::message::Message;
 use crate::observe::Reach;
 use crate::outbound::{Entry, Step};
+use crate::pipeline::Downstream;
 use crate::platform::{AtomicOps, CounterOps};
 use crate::promise::{Cause, Outcome};
 use crate::recycler::Pooled;
+use crate::transport::{Interest, told};
 use core::sync::atomic::Ordering;
 
 impl<P: Platform> Channel<P> {
-    /// Flushes everything written so far, from any thread.
+    /// Flushes everything written so far, from any thread, through the handlers.
     pub fn flush(&self) {
+        if self.contexts().is_empty() {
+            self.flush_at_head();
+        } else {
+            self.go_down(None, Downstream::Flush);
+        }
+    }
+
+    pub(crate) fn flush_at_head(&self) {
         match self.here() {
             Some(on) => self.flush_here(on),
-            // A loop that has shut down has closed the channel: nothing is left to flush.
-            None => drop(self.event_loop().execute(Task::Flush(self.clone()))),
+            // A loop that has shut down has closed the channel, and one without a loop has nothing: nothing is left to flush.
+            None => self.post(Task::Flush(self.clone())),
         }
     }
 
@@ -43,7 +53,7 @@ impl<P: Platform> Channel<P> {
 
     /// The task that continues a flush.
     pub(crate) fn flush_more(&self) {
-        let on = self.on_loop();
+        let Some(on) = self.here() else { return self.forward(Task::FlushMore(self.clone())) };
         if self.config().flush_task_flushes_new {
             self.flush_here(on);
         } else {
@@ -52,22 +62,50 @@ impl<P: Platform> Channel<P> {
         }
     }
 
-    /// The transport has room: puts the channel on its loop's list, once.
-    pub(crate) fn make_ready(self) {
-        // AcqRel: pairs with the swap in `transport_writable`; what the peer did is seen by the flush.
-        if !self.0.is_listed.swap(true, Ordering::AcqRel) {
-            self.event_loop().clone().channel_ready(self);
+    /// The transport has told something: puts the channel on its loop's list, once.
+    pub(crate) fn make_ready(self, bit: u32) {
+        // AcqRel: pairs with the swap in `transport_ready`; what the peer did is seen there. And who finds nothing told yet sees
+        // the loop to which the channel has moved.
+        if self.0.told.fetch_or(bit, Ordering::AcqRel) == 0
+            // Without one: the registration looks.
+            && let Some(event_loop) = self.registered_loop().cloned()
+        {
+            event_loop.channel_ready(self);
         }
     }
 
     /// The loop found the channel on its list.
-    pub(crate) fn transport_writable(&self) {
-        let on = self.on_loop();
-        // Before the flush, so that room made during it lists the channel again. AcqRel: see `make_ready`.
-        self.0.is_listed.swap(false, Ordering::AcqRel);
-        if self.private(on, |p| core::mem::replace(&mut p.awaits_writable, false)) {
+    pub(crate) fn transport_ready(&self) {
+        // One that has moved is looked at by its new loop.
+        let Some(on) = self.here() else { return };
+        if !self.private(on, |p| p.is_served) {
+            return; // what was told stays told until it is registered again
+        }
+        // Before anything is done about it, so that what is told meanwhile lists the channel again. AcqRel: see `make_ready`.
+        let told = self.0.told.swap(0, Ordering::AcqRel);
+        if told & told::CONNECTED != 0 {
+            self.finish_connect(on);
+        }
+        // First out, then in, as Netty does: room is made before more is read.
+        if told & told::WRITABLE != 0 && self.private(on, |p| core::mem::replace(&mut p.awaits_writable, false)) {
             self.flush0(on);
         }
+        if told & told::READABLE != 0 {
+            self.transport_readable(on);
+        }
+    }
+
+    /// Tells the transport what the channel waits for.
+    pub(super) fn tell_interest(&self, on: OnLoop<'_, P>) {
+        self.private(on, |p| {
+            let interest = Interest {
+                read: !p.input_ended && (self.config().auto_read || p.read_wanted),
+                write: p.awaits_writable,
+            };
+            if let Some(transport) = &mut p.transport {
+                transport.interest(interest);
+            }
+        });
     }
 
     fn flush0(&self, on: OnLoop<'_, P>) {
@@ -82,8 +120,10 @@ impl<P: Platform> Channel<P> {
         }
         if self.is_active() {
             self.do_write(on);
+        } else if self.is_open() {
+            self.fail_flushed(on, Cause::NotYetConnected, Notice::Now);
         } else {
-            self.fail_flushed(on, Cause::ClosedChannel);
+            self.fail_flushed(on, Cause::ClosedChannel, Notice::Never);
         }
         self.private(on, |p| {
             p.is_flushing = false;
@@ -102,10 +142,11 @@ impl<P: Platform> Channel<P> {
                 Step::Empty => return,
                 Step::WouldBlock => {
                     self.private(on, |p| p.awaits_writable = true);
+                    self.tell_interest(on);
                     return;
                 }
                 Step::Reset => {
-                    self.close_here(on, None, Cause::ConnectionReset);
+                    self.write_failed(on);
                     return;
                 }
                 Step::Dead => self.fail_dead(on),
@@ -126,6 +167,19 @@ impl<P: Platform> Channel<P> {
             // A loop in its last pass, or with a full queue: nobody would continue.
             drop(rejected);
             self.close_here(on, None, Cause::Rejected);
+        }
+    }
+
+    /// The transport failed: the channel is closed, unless it shall stay open to be read.
+    fn write_failed(&self, on: OnLoop<'_, P>) {
+        let cause = Cause::ConnectionReset;
+        if self.config().auto_close {
+            self.close_here(on, None, cause);
+        } else if self.config().output_shutdown_fails_pending {
+            self.shutdown_output_here(on, None, cause);
+        } else {
+            // Netty through 4.1.15: the channel becomes writable again, and a handler that writes then fails again.
+            self.fail_flushed(on, cause, Notice::Now);
         }
     }
 
@@ -154,7 +208,7 @@ impl<P: Platform> Channel<P> {
     }
 
     /// Fails what is flushed. A listener that flushes meanwhile adds to the same round.
-    fn fail_flushed(&self, on: OnLoop<'_, P>, cause: Cause) {
+    fn fail_flushed(&self, on: OnLoop<'_, P>, cause: Cause, notice: Notice) {
         let begins = self.private(on, |p| {
             p.outbound.as_mut().is_some_and(|outbound| !core::mem::replace(&mut outbound.is_failing, true))
         });
@@ -162,7 +216,7 @@ impl<P: Platform> Channel<P> {
             return;
         }
         while let Some(entry) = self.private(on, |p| p.outbound.as_mut().and_then(|outbound| outbound.pop_flushed())) {
-            self.end_entry(entry, Err(cause), Notice::Never);
+            self.end_entry(entry, Err(cause), notice);
         }
         self.private(on, |p| {
             if let Some(outbound) = &mut p.outbound {

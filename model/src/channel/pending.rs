@@ -11,6 +11,7 @@ use super::Channel;
 use crate::Platform;
 use crate::event_loop::Task;
 use crate::observe::Reach;
+use crate::pipeline::Upstream;
 use crate::platform::{AtomicOps, CounterOps};
 use core::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
@@ -139,13 +140,15 @@ impl<P: Platform> Channel<P> {
         if !later && self.here().is_some() {
             self.writability_changed();
         } else {
-            drop(self.event_loop().execute(Task::WritabilityChanged(self.clone())));
+            self.post(Task::WritabilityChanged(self.clone()));
         }
     }
 
     pub(crate) fn writability_changed(&self) {
-        if self.0.pending.has_outbound() {
-            self.tell(|handler| handler.writability_changed(self, self.is_writable()));
+        if self.here().is_none() {
+            self.forward(Task::WritabilityChanged(self.clone()));
+        } else if self.0.pending.has_outbound() {
+            self.fire(None, Upstream::WritabilityChanged);
         }
     }
 }

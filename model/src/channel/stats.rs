@@ -15,7 +15,7 @@ pub struct ChannelStats {
     pub became_unwritable: u64,
     /// Times it became writable again.
     pub became_writable: u64,
-    /// Messages accepted, from any thread.
+    /// Messages that reached the transport's side of the pipeline, or were refused on their way there.
     pub accepted: u64,
     /// Messages released because they were written.
     pub written: u64,
@@ -29,8 +29,12 @@ pub struct ChannelStats {
     pub failed: u64,
     /// Ends of a close that the loop refused and that are lost.
     pub lost_post_backs: u64,
-    /// Panics of the handler and the encoder.
+    /// Panics of handlers and the encoder.
     pub user_panics: u64,
+    /// Messages that no handler took, and the tail released.
+    pub unhandled_messages: u64,
+    /// Failures that no handler took.
+    pub unhandled_exceptions: u64,
 }
 
 impl ChannelStats {
@@ -49,6 +53,8 @@ pub(super) struct Counters<P: Platform> {
     failed: P::Counter,
     lost_post_backs: P::Counter,
     user_panics: P::Counter,
+    unhandled_messages: P::Counter,
+    unhandled_exceptions: P::Counter,
 }
 
 impl<P: Platform> Default for Counters<P> {
@@ -62,6 +68,8 @@ impl<P: Platform> Default for Counters<P> {
             failed: P::Counter::default(),
             lost_post_backs: P::Counter::default(),
             user_panics: P::Counter::default(),
+            unhandled_messages: P::Counter::default(),
+            unhandled_exceptions: P::Counter::default(),
         }
     }
 }
@@ -71,8 +79,16 @@ impl<P: Platform> Counters<P> {
         self.accepted.add(1);
     }
 
-    pub(super) fn handler_panicked(&self) {
+    pub(super) fn user_panicked(&self) {
         self.user_panics.add(1);
+    }
+
+    pub(super) fn unhandled_message(&self) {
+        self.unhandled_messages.add(1);
+    }
+
+    pub(super) fn unhandled_exception(&self) {
+        self.unhandled_exceptions.add(1);
     }
 
     pub(super) fn post_back_lost(&self) {
@@ -107,6 +123,8 @@ impl<P: Platform> Channel<P> {
             failed: c.failed.get(),
             lost_post_backs: c.lost_post_backs.get(),
             user_panics: c.user_panics.get(),
+            unhandled_messages: c.unhandled_messages.get(),
+            unhandled_exceptions: c.unhandled_exceptions.get(),
         }
     }
 }

@@ -9,10 +9,12 @@ use crate::buffer::{Buffer, Owned};
 use crate::event_loop::{OnLoop, Task};
 use crate::message::{Message, Pojo};
 use crate::observe::{Defect, Event, Reach};
+use crate::pipeline::Place;
 use crate::platform::CounterOps;
 use crate::promise::{Cause, Outcome, Promise};
 use crate::write_task::Write;
 use crate::{Platform, Std};
+use alloc::sync::Arc;
 
 /// The promise of a write was complete already. The message has been released.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -57,42 +59,85 @@ impl<P: Platform> Channel<P> {
     }
 
     fn submit(&self, message: Message<P>, promise: Promise<P>, flush: bool) -> Result<(), IllegalPromise> {
-        self.0.counters.accepted();
+        message.touch("Channel::write");
+        self.write_from(None, message, promise, flush)
+    }
+
+    /// Writes towards the transport: from the handler at `from`, or else from the application.
+    pub(crate) fn write_from(
+        &self,
+        from: Option<&Arc<Place<P>>>,
+        message: Message<P>,
+        promise: Promise<P>,
+        flush: bool,
+    ) -> Result<(), IllegalPromise> {
         if promise.is_done() {
-            self.release(message, Err(Cause::Cancelled));
+            self.refuse_write(message);
             return if promise.is_cancelled() { Ok(()) } else { Err(IllegalPromise) };
         }
-        message.touch("Channel::write");
-        if let Some(on) = self.here() {
-            self.write_here(on, message, promise);
-            if flush {
-                self.flush_here(on);
-            }
-            return Ok(());
+        let next = if self.contexts().is_empty() { None } else { self.next_writer(from) };
+        match next {
+            None => self.write_at_head(message, promise, flush),
+            Some(place) if self.is_writer_here(&place) => self.invoke_write(&place, message, promise, flush),
+            Some(place) => self.submit_task(Some(place), message, promise, flush),
         }
-        self.submit_task(message, promise, flush);
         Ok(())
     }
 
-    fn submit_task(&self, message: Message<P>, promise: Promise<P>, flush: bool) {
+    /// The promise forbids to write.
+    fn refuse_write(&self, message: Message<P>) {
+        self.0.counters.accepted();
+        self.release(message, Err(Cause::Cancelled));
+    }
+
+    fn write_at_head(&self, message: Message<P>, promise: Promise<P>, flush: bool) {
+        let Some(on) = self.here() else { return self.submit_task(None, message, promise, flush) };
+        self.0.counters.accepted();
+        self.write_here(on, message, promise);
+        if flush {
+            self.flush_here(on);
+        }
+    }
+
+    /// A channel that has never been registered has nobody to write. Netty finds that out between the validation of the promise
+    /// and the transfer of ownership, throws, and nobody releases the message.
+    fn write_unregistered(&self, message: Message<P>, promise: &Promise<P>) {
+        P::reach(Reach::WriteBeforeRegistration);
+        self.0.counters.accepted();
+        if self.config().keeps_refused {
+            self.fail(message, promise, if self.is_open() { Cause::NotRegistered } else { Cause::ClosedChannel });
+        } else {
+            promise.complete(Err(Cause::NotRegistered));
+        }
+    }
+
+    fn submit_task(&self, place: Option<Arc<Place<P>>>, message: Message<P>, promise: Promise<P>, flush: bool) {
+        let Some(event_loop) = self.registered_loop() else { return self.write_unregistered(message, &promise) };
+        let executor = place.as_deref().and_then(Place::executor).unwrap_or(event_loop).clone();
+        if place.is_none() {
+            self.0.counters.accepted();
+        }
         let pools = &self.0.pools;
         let mut task = if flush { &pools.write_and_flush_task } else { &pools.write_task }.get();
         let size = u64::from(message.estimated_size()) + u64::from(self.config().task_overhead);
         let counted = (self.config().estimate_on_submit && self.0.pending.has_outbound()).then_some(size);
         assert!(task.0.is_none(), "a pooled task refers to nothing");
-        task.0 = Some(Write { channel: self.clone(), message, promise, counted, flush });
+        task.0 = Some(Write { channel: self.clone(), place, message, promise, counted, flush });
         if counted.is_some() {
             self.0.pending.task_bytes.add(size);
             self.add_pending(size);
         }
         P::note(task.ticket(), Event::Touched("submitted to its event loop"));
-        if let Err(rejected) = self.event_loop().execute(Task::Write(task)) {
+        if let Err(rejected) = executor.execute(Task::Write(task)) {
             rejected.task.refuse();
         }
     }
 
-    /// The end of a write that the loop refused.
+    /// The end of a write that the executor refused.
     pub(crate) fn reject_write(&self, write: Write<P>) {
+        if write.place.is_some() {
+            self.0.counters.accepted();
+        }
         if let Some(size) = write.counted {
             self.0.pending.task_bytes.sub(size);
             if self.config().cancel_on_rejection {
@@ -109,16 +154,27 @@ impl<P: Platform> Channel<P> {
         core::mem::forget(write.message);
     }
 
-    /// A queued write has reached the loop.
-    pub(crate) fn run_write(&self, message: Message<P>, promise: Promise<P>, counted: Option<u64>, flush: bool) {
-        let on = self.on_loop();
+    /// Whether a queued write is on the thread that it was sent to: the channel may have moved meanwhile.
+    pub(crate) fn is_write_here(&self, write: &Write<P>) -> bool {
+        write.place.as_ref().is_some_and(|place| place.executor().is_some()) || self.here().is_some()
+    }
+
+    /// A queued write has reached its thread.
+    pub(crate) fn run_write(&self, write: Write<P>) {
+        let Write { place, message, promise, counted, flush, .. } = write;
         if let Some(size) = counted {
             self.0.pending.task_bytes.sub(size);
             self.subtract_pending(size, Notice::Later);
         }
-        self.write_here(on, message, promise);
-        if flush {
-            self.flush_here(on);
+        match place {
+            Some(place) => self.invoke_write(&place, message, promise, flush),
+            None => {
+                let on = self.here().expect("seen before");
+                self.write_here(on, message, promise);
+                if flush {
+                    self.flush_here(on);
+                }
+            }
         }
     }
 
@@ -145,7 +201,7 @@ impl<P: Platform> Channel<P> {
         let buffer = self.0.pools.buffers.allocate_max(size, size).map_err(|_| Cause::OutOfMemory)?;
         let mut out = Owned::from(buffer); // released if the encoder fails or panics
         let encoded = P::catch(|| self.0.encoder.encode(message, &mut out)).unwrap_or_else(|_| {
-            self.0.counters.handler_panicked();
+            self.count_panic();
             Err(Cause::EncoderFailed)
         });
         encoded.map(|()| out.into_buffer())

@@ -13,12 +13,42 @@ use core::sync::atomic::Ordering;
 
 const NOBODY: u32 = u32::MAX;
 
-/// The thread of an event loop, once it has one; it never changes afterwards.
+/// The thread of an event loop, once it has one; it never changes while that thread runs tasks. When the loop has ended, one thread
+/// at a time may stand in for it.
 pub(crate) struct LoopThread<P: Platform>(Arc<P::Atomic<u32>>);
 
 impl<P: Platform> Clone for LoopThread<P> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
+    }
+}
+
+/// A flag that belongs to the thread of an event loop, and that other threads don't see.
+pub(crate) struct LoopFlag<P: Platform> {
+    thread: LoopThread<P>,
+    value: Cell<bool>,
+}
+
+// SAFETY: `value` is touched only with a token of `thread`, which exists on one thread at a time (checked).
+unsafe impl<P: Platform> Sync for LoopFlag<P> {}
+
+impl<P: Platform> LoopFlag<P> {
+    pub(crate) fn new(thread: LoopThread<P>, value: bool) -> Self {
+        Self { thread, value: Cell::new(value) }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, on: OnLoop<'_, P>) -> bool {
+        self.cell(on).get()
+    }
+
+    pub(crate) fn set(&self, on: OnLoop<'_, P>, value: bool) {
+        self.cell(on).set(value);
+    }
+
+    fn cell(&self, on: OnLoop<'_, P>) -> &Cell<bool> {
+        assert!(Arc::ptr_eq(&on.thread.0, &self.thread.0), "a flag of another event loop");
+        &self.value
     }
 }
 
@@ -47,6 +77,19 @@ impl<P: Platform> LoopThread<P> {
         // Relaxed: other threads only find that it isn't they.
         let claimed = self.0.compare_exchange(NOBODY, id, Ordering::Relaxed, Ordering::Relaxed);
         assert!(claimed.is_ok(), "an event loop has one thread");
+    }
+
+    /// Makes the running thread stand in for that of a loop that has ended: who stood there before.
+    pub(super) fn stand_in(&self) -> ThreadId {
+        let ThreadId(id) = P::current_id();
+        // Relaxed: as in `claim`; one thread at a time does this, by a lock (see `surely`).
+        ThreadId(self.0.swap(id, Ordering::Relaxed))
+    }
+
+    /// Ends that.
+    pub(super) fn step_down(&self, before: ThreadId) {
+        // Relaxed: as above.
+        self.0.store(before.0, Ordering::Relaxed);
     }
 
     /// The token, on the loop's thread.

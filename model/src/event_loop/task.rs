@@ -1,9 +1,10 @@
 //! What an event loop runs.
 
-use crate::channel::Channel;
+use super::EventLoop;
+use crate::channel::{Arrival, Channel};
+use crate::pipeline::{Downstream, Posted, Upstream};
 use crate::promise::{Cause, Promise};
 use crate::recycler::Pooled;
-use crate::transport::Transport;
 use crate::write_task::WriteTask;
 use crate::{Platform, Std};
 use alloc::boxed::Box;
@@ -20,10 +21,24 @@ pub enum Task<P: Platform = Std> {
     Close(Channel<P>, Promise<P>),
     /// As [`Task::Close`], but only the transport.
     CloseForcibly(Channel<P>),
-    /// A channel's registration, with its transport.
-    Register(Channel<P>, Box<dyn Transport<P>>),
+    /// The end of the output of a channel, that came from another thread.
+    ShutdownOutput(Channel<P>, Promise<P>),
+    /// A request to read, that came from another thread.
+    Read(Channel<P>),
+    /// A connect that came from another thread.
+    Connect(Channel<P>, Promise<P>),
+    /// A channel's registration: its private state arrives.
+    Register(Channel<P>, Box<Arrival<P>>),
+    /// A channel moves to another event loop.
+    Move(Channel<P>, EventLoop<P>, Promise<P>),
     /// A channel's deregistration.
-    Deregister(Channel<P>),
+    Deregister(Channel<P>, Promise<P>),
+    /// The same, and it is closed: it becomes inactive.
+    Inactive(Channel<P>),
+    /// A call towards the application, for another thread's handler.
+    Upstream(Box<Posted<P, Upstream<P>>>),
+    /// A call towards the transport, for another thread's handler.
+    Downstream(Box<Posted<P, Downstream<P>>>),
     /// A change of writability that another thread caused.
     WritabilityChanged(Channel<P>),
     /// Anything.
@@ -40,21 +55,22 @@ impl<P: Platform> Task<P> {
     pub(super) fn run(self) {
         match self {
             Self::Write(task) => WriteTask::run(task),
-            Self::Flush(channel) => channel.flush(),
+            Self::Flush(channel) => channel.flush_at_head(),
             Self::FlushMore(channel) => channel.flush_more(),
-            Self::Close(channel, promise) => channel.close(promise),
+            Self::Close(channel, promise) => channel.close_at_head(promise),
             Self::CloseForcibly(channel) => channel.close_forcibly(),
-            Self::Register(channel, transport) => channel.registered(transport),
-            Self::Deregister(channel) => channel.deregistered(),
+            Self::ShutdownOutput(channel, promise) => channel.shutdown_output(promise),
+            Self::Read(channel) => channel.read_at_head(),
+            Self::Connect(channel, promise) => channel.connect(promise),
+            Self::Register(channel, arrival) => channel.arrives(*arrival),
+            Self::Move(channel, to, promise) => channel.moves(&to, promise),
+            Self::Deregister(channel, promise) => channel.deregistered(Some(promise), false),
+            Self::Inactive(channel) => channel.deregistered(None, true),
+            Self::Upstream(posted) => posted.run(),
+            Self::Downstream(posted) => posted.run(),
             Self::WritabilityChanged(channel) => channel.writability_changed(),
             Self::Closure(f) => f(),
         }
-    }
-
-    /// Runs a refused closure on the thread that could not hand it over.
-    pub(crate) fn run_here(self) {
-        assert!(matches!(self, Self::Closure(_)), "only a closure can run anywhere");
-        self.run();
     }
 
     /// Drops it as Netty drops a task that it accepted and won't run: neither is its message released nor its promise
@@ -69,11 +85,23 @@ impl<P: Platform> Task<P> {
     pub(crate) fn refuse(self) {
         match self {
             Self::Write(task) => WriteTask::reject(task),
-            Self::Close(_, promise) => {
+            Self::Close(_, promise)
+            | Self::ShutdownOutput(_, promise)
+            | Self::Connect(_, promise)
+            | Self::Move(_, _, promise)
+            | Self::Deregister(_, promise) => {
                 promise.complete(Err(Cause::Rejected));
             }
-            Self::Register(_, mut transport) => transport.close(),
-            _ => (),
+            Self::Register(channel, arrival) => channel.refused(*arrival),
+            Self::Upstream(posted) => posted.refuse(),
+            Self::Downstream(posted) => posted.refuse(),
+            Self::Flush(_)
+            | Self::FlushMore(_)
+            | Self::CloseForcibly(_)
+            | Self::Read(_)
+            | Self::Inactive(_)
+            | Self::WritabilityChanged(_)
+            | Self::Closure(_) => (),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::observe::Reach;
 use crate::platform::{AtomicOps, Lock};
 use crate::task_queue::TaskConsumer;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
@@ -53,6 +53,10 @@ pub(super) struct Worker<P: Platform> {
     consumer: TaskConsumer<Task<P>, P>,
     last_execution: Duration,
     shutdown_started: Option<Duration>,
+    /// Tasks taken from the queue so far.
+    polled: u64,
+    /// What can't be refused, and after how many tasks of the queue each comes.
+    sure: VecDeque<(u64, Task<P>)>,
 }
 
 impl<P: Platform> Worker<P> {
@@ -61,7 +65,14 @@ impl<P: Platform> Worker<P> {
         shared.owner.claim();
         *shared.thread.lock() = Some(P::current());
         let consumer = shared.consumer.lock().take().expect("an event loop has one thread");
-        Self { event_loop, consumer, last_execution: P::now(), shutdown_started: None }
+        Self {
+            event_loop,
+            consumer,
+            last_execution: P::now(),
+            shutdown_started: None,
+            polled: 0,
+            sure: VecDeque::new(),
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -97,6 +108,7 @@ impl<P: Platform> Worker<P> {
             }
             any = true;
         }
+        any |= self.run_surely();
         if any {
             self.last_execution = P::now();
         }
@@ -107,6 +119,8 @@ impl<P: Platform> Worker<P> {
         // SeqCst: see `channel_ready`.
         shared.queue.is_empty()
             && shared.ready_count.load(Ordering::SeqCst) == 0
+            && shared.surely.is_empty()
+            && self.sure.is_empty()
             && self.event_loop.state() < LoopState::ShuttingDown
     }
 
@@ -161,7 +175,7 @@ impl<P: Platform> Worker<P> {
         shared.ready_count.store(0, Ordering::SeqCst);
         drop(list);
         for channel in ready {
-            self.run_caught(|| channel.transport_writable());
+            self.run_caught(|| channel.transport_ready());
         }
     }
 
@@ -172,8 +186,38 @@ impl<P: Platform> Worker<P> {
         P::boundary();
     }
 
+    /// Runs what can't be refused: few, and each the end of something. Each after the tasks that were in the queue when it was
+    /// seen first, so that it overtakes nothing that its giver gave before.
+    fn run_surely(&mut self) -> bool {
+        while let Some(task) = self.event_loop.0.surely.poll() {
+            self.sure.push_back((self.polled + self.event_loop.0.queue.len(), task));
+        }
+        let mut any = false;
+        while let Some((_, task)) = self.sure.pop_front_if(|(after, _)| *after <= self.polled) {
+            any = true;
+            self.run_sure(task);
+        }
+        any
+    }
+
+    /// Runs the last of them, when the queue is empty for good.
+    fn run_last(&mut self) {
+        while let Some((_, task)) = self.sure.pop_front() {
+            self.run_sure(task);
+        }
+        while let Some(task) = self.event_loop.0.surely.poll_last() {
+            self.run_sure(task);
+        }
+    }
+
+    fn run_sure(&self, task: Task<P>) {
+        bump(&self.event_loop.0.counters.run, 1);
+        self.run_caught(|| task.run());
+    }
+
     fn run_one(&mut self) -> bool {
         let Some(task) = self.consumer.poll() else { return false };
+        self.polled += 1;
         bump(&self.event_loop.0.counters.run, 1);
         self.run_caught(|| task.run());
         true
@@ -269,6 +313,7 @@ impl<P: Platform> Worker<P> {
                 assert!(self.event_loop.0.queue.is_empty(), "a closed queue stays empty");
             }
         }
+        self.run_last();
         self.event_loop.set_state(LoopState::Terminated);
         self.abandon_leftovers();
         self.event_loop.0.terminated.complete(Ok(()));

@@ -170,6 +170,7 @@ fn defect(name: &str) -> &'static str {
     match name {
         "ForgottenRelease" => "a write that fails on a closed channel forgets to release its message",
         "DuplicateRelease" => "a write that fails on a closed channel releases its message twice",
+        "ReadBufferReleasedTwice" => "a read loop releases a buffer that nothing was read into twice (#3368)",
         "LostTask" => "an executor that shuts down accepts a task and never runs it",
         "CompositeReleasesRoot" => {
             "a composite that ends releases what its component was derived from, not the component"
@@ -197,6 +198,16 @@ fn reach(name: &str) -> &'static str {
         "Unwritable" => "a channel becomes unwritable",
         "TaskRejected" => "an executor refuses a task",
         "ClosedWithPendingMessages" => "a channel is closed with messages in its outbound buffer",
+        "HandlerChangedThreads" => "a call passed from a handler to one of another thread",
+        "HandlerCallRefused" => "the executor of a handler refused a call",
+        "HandlerRemovedInside" => "a handler was removed while it was on the stack",
+        "ReachedTheTail" => "a message or event reached the end of the pipeline",
+        "WriteBeforeRegistration" => "a channel was written to that had no event loop yet",
+        "Reregistered" => "a channel moved to another event loop",
+        "Forwarded" => "a call for a channel arrived at an event loop that it had left",
+        "InputEnded" => "the peer sent its last byte",
+        "OutputShutDownWithPendingMessages" => "the output was shut down with messages in the outbound buffer",
+        "StoodIn" => "a thread did the work of an event loop that had ended",
         "WriteAfterClose" => "a write finds its channel closed",
         "ClosedThroughLinger" => "a channel is closed through the linger executor",
         "TerminatedWithTasks" => "an executor ends with tasks in its queue",

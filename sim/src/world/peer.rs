@@ -8,7 +8,7 @@ use crate::scenario::{Peer, Socket};
 use millpond_model::Platform;
 use millpond_model::observe::Reach;
 use millpond_model::platform::{JoinOps, Lock, ThreadOps};
-use millpond_model::transport::{Transport, Writable, WriteOutcome};
+use millpond_model::transport::{Readiness, Transport, WriteOutcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// The room in a peer's window, shared with the thread that empties it.
 struct Window<P: Platform> {
     room: usize,
-    writable: Option<Writable<P>>,
+    readiness: Option<Readiness<P>>,
     emptying: bool,
 }
 
@@ -44,7 +44,7 @@ impl<P: Platform> SimPeer<P> {
     ) -> Self {
         let size = usize::try_from(socket.send_window.bytes()).expect("`check` limits sizes");
         Self {
-            window: Arc::new(P::Mutex::new(Window { room: size, writable: None, emptying: false })),
+            window: Arc::new(P::Mutex::new(Window { room: size, readiness: None, emptying: false })),
             size,
             reads: socket.peer,
             partial: When::rate(socket.partial_write),
@@ -77,8 +77,8 @@ impl<P: Platform> SimPeer<P> {
 }
 
 impl<P: Platform> Transport<P> for SimPeer<P> {
-    fn open(&mut self, writable: Writable<P>) {
-        self.window.lock().writable = Some(writable);
+    fn open(&mut self, readiness: Readiness<P>) {
+        self.window.lock().readiness = Some(readiness);
     }
 
     fn write(&mut self, chunks: &[&[u8]]) -> WriteOutcome {
@@ -112,7 +112,7 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
         if let Some(linger) = self.linger {
             P::sleep(linger);
         }
-        self.window.lock().writable = None;
+        self.window.lock().readiness = None;
     }
 }
 
@@ -180,10 +180,10 @@ impl<P: Platform> Peers<P> {
             let mut window = reading.window.lock();
             window.room = reading.size;
             window.emptying = false;
-            let writable = window.writable.clone();
+            let writable = window.readiness.clone();
             drop(window);
             if let Some(writable) = writable {
-                writable.notify();
+                writable.writable();
             }
         }
     }

@@ -8,6 +8,8 @@ use crate::memory::OutOfMemory;
 use crate::promise::Cause;
 use crate::refcnt::IllegalCount;
 use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use core::any::Any;
 use core::error::Error;
 
 /// Why a handler failed: what a Netty handler throws.
@@ -42,6 +44,12 @@ pub enum HandlerError {
         /// As read, or as computed of what was read.
         length: i64,
     },
+    /// The transport failed.
+    #[error(transparent)]
+    Transport(Cause),
+    /// A handler panicked; the text is its message.
+    #[error("the handler panicked: {0}")]
+    Panicked(String),
     /// Anything else.
     #[error(transparent)]
     Other(Box<dyn Error + Send + Sync>),
@@ -53,11 +61,18 @@ impl HandlerError {
         Self::Other(error.into())
     }
 
+    /// Of the payload of a caught panic.
+    pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+        Self::Panicked(text.or_else(|| payload.downcast_ref().cloned()).unwrap_or_else(|| "no text".to_string()))
+    }
+
     /// What the promise of a write is failed with.
     pub fn cause(&self) -> Cause {
         match self {
             Self::Buffer(BufferError::Memory(_)) => Cause::OutOfMemory,
             Self::Buffer(BufferError::Count(_)) | Self::InputReleased(_) => Cause::IllegalCount,
+            Self::Transport(cause) => *cause,
             _ => Cause::EncoderFailed,
         }
     }

@@ -1,0 +1,339 @@
+//! Which event loop has the channel.
+//!
+//! **Invariant: the private state of a channel is at one place: waiting for the first loop, on the thread of a loop, or in the task
+//! that brings it to one.** Whoever is on the loop that has it may touch it, and call the handlers that have no executor of their
+//! own.
+//!
+//! ```text
+//!   new ──> waiting ── register ──> Register task ──> loop A ── deregister, register ──> Register task ──> loop B
+//!                                                       │ calls that still come to A are forwarded to B
+//! ```
+//!
+//! The order of one thread's writes is kept as long as the channel stays at its loop. During a move a write that is forwarded and
+//! one that goes to the new loop at once may overtake each other, as in Netty.
+
+use super::{Channel, Private};
+use crate::Platform;
+use crate::event_loop::{EventLoop, LoopBound, LoopFlag, OnLoop, RejectReason, Task};
+use crate::observe::Reach;
+use crate::pipeline::Upstream;
+use crate::platform::{AtomicOps, Lock};
+use crate::promise::{Cause, Promise};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+enum Slot<P: Platform> {
+    /// It has not arrived.
+    Absent,
+    Present(Private<P>),
+    /// It was here, and is at this loop, or on its way there.
+    Moved(EventLoop<P>),
+}
+
+/// A channel's place at one event loop.
+struct Registration<P: Platform> {
+    event_loop: EventLoop<P>,
+    /// Whether the slot is `Present`.
+    is_present: LoopFlag<P>,
+    slot: LoopBound<Slot<P>, P>,
+}
+
+/// See the [module](self).
+pub(super) struct Registrations<P: Platform> {
+    /// Null before the first one; else one of `kept`.
+    current: P::Atomic<*mut Registration<P>>,
+    /// All there ever were: few.
+    kept: P::Mutex<Vec<Arc<Registration<P>>>>,
+    waiting: P::Mutex<Option<Private<P>>>,
+    /// An event loop serves the channel.
+    is_registered: P::Atomic<bool>,
+}
+
+// SAFETY: `current` points to one of `kept`, which is never taken out; a registration itself is `Send` and `Sync`.
+unsafe impl<P: Platform> Send for Registrations<P> {}
+// SAFETY: as above.
+unsafe impl<P: Platform> Sync for Registrations<P> {}
+
+/// The private state of a channel on its way to an event loop.
+pub struct Arrival<P: Platform> {
+    registration: Arc<Registration<P>>,
+    /// Where it comes from, unless this is the first registration.
+    from: Option<EventLoop<P>>,
+    private: Private<P>,
+    promise: Option<Promise<P>>,
+}
+
+impl<P: Platform> Registrations<P> {
+    pub(super) fn new(private: Private<P>) -> Self {
+        Self {
+            current: P::Atomic::new(ptr::null_mut()),
+            kept: P::Mutex::new(Vec::new()),
+            waiting: P::Mutex::new(Some(private)),
+            is_registered: P::Atomic::new(false),
+        }
+    }
+
+    fn current(&self) -> Option<&Registration<P>> {
+        // Acquire: pairs with the release in `Channel::arrives` and `send_to`.
+        let current = self.current.load(Ordering::Acquire);
+        // SAFETY: it points to one of `kept`, whose `Arc` stays there as long as `self`.
+        unsafe { current.as_ref() }
+    }
+
+    fn add(&self, event_loop: &EventLoop<P>) -> Arc<Registration<P>> {
+        let thread = event_loop.thread();
+        let registration = Arc::new(Registration {
+            event_loop: event_loop.clone(),
+            is_present: LoopFlag::new(thread.clone(), false),
+            slot: LoopBound::new(thread.clone(), Slot::Absent),
+        });
+        self.kept.lock().push(Arc::clone(&registration));
+        registration
+    }
+}
+
+impl<P: Platform> Registration<P> {
+    fn install(&self, on: OnLoop<'_, P>, private: Private<P>) {
+        let before = self.slot.with(on, |slot| core::mem::replace(slot, Slot::Present(private)));
+        assert!(!matches!(before, Slot::Present(_)), "a channel has one private state");
+        self.is_present.set(on, true);
+    }
+
+    fn take(&self, on: OnLoop<'_, P>, to: &EventLoop<P>) -> Private<P> {
+        self.is_present.set(on, false);
+        match self.slot.with(on, |slot| core::mem::replace(slot, Slot::Moved(to.clone()))) {
+            Slot::Present(private) => private,
+            Slot::Absent | Slot::Moved(_) => unreachable!("the caller has seen it"),
+        }
+    }
+}
+
+impl<P: Platform> Channel<P> {
+    /// The loop that it is registered at, or was last.
+    ///
+    /// # Panics
+    /// When it never was; [`Channel::registered_loop`] doesn't.
+    pub fn event_loop(&self) -> &EventLoop<P> {
+        self.registered_loop().expect("the channel has never been registered")
+    }
+
+    /// The loop that it is registered at, or was last.
+    pub fn registered_loop(&self) -> Option<&EventLoop<P>> {
+        self.0.registrations.current().map(|registration| &registration.event_loop)
+    }
+
+    /// Whether an event loop serves it.
+    pub fn is_registered(&self) -> bool {
+        // Acquire: pairs with the releases below.
+        self.0.registrations.is_registered.load(Ordering::Acquire)
+    }
+
+    /// The token, on the thread of the loop that has the private state.
+    pub(crate) fn here(&self) -> Option<OnLoop<'_, P>> {
+        let registration = self.0.registrations.current()?;
+        let on = registration.event_loop.here()?;
+        registration.is_present.get(on).then_some(on)
+    }
+
+    pub(super) fn private<R>(&self, on: OnLoop<'_, P>, f: impl FnOnce(&mut Private<P>) -> R) -> R {
+        let registration = self.0.registrations.current().expect("the token proves it");
+        registration.slot.with(on, |slot| match slot {
+            Slot::Present(private) => f(private),
+            Slot::Absent | Slot::Moved(_) => panic!("the private state of a channel is elsewhere"),
+        })
+    }
+
+    /// Gives the channel's loop a task, or refuses it.
+    pub(super) fn post(&self, task: Task<P>) {
+        let Some(event_loop) = self.registered_loop() else { return task.refuse() };
+        if event_loop.in_loop() {
+            self.forward(task); // it was here, and isn't any more
+        } else if let Err(rejected) = event_loop.execute(task) {
+            rejected.task.refuse();
+        }
+    }
+
+    /// Gives a task that came to a loop that the channel has left to the one that has it.
+    pub(crate) fn forward(&self, task: Task<P>) {
+        P::reach(Reach::Forwarded);
+        let registration = self.0.registrations.current().expect("only a registered channel has tasks");
+        let to = registration.event_loop.here().and_then(|on| {
+            registration.slot.with(on, |slot| if let Slot::Moved(to) = slot { Some(to.clone()) } else { None })
+        });
+        let to = to.unwrap_or_else(|| registration.event_loop.clone());
+        if let Err(rejected) = to.execute(task) {
+            rejected.task.refuse();
+        }
+    }
+
+    /// Registers the channel at `event_loop`, from any thread: for the first time, or after it was deregistered.
+    ///
+    /// `promise` fails with [`Cause::AlreadyRegistered`] when the channel is at a loop, with [`Cause::ClosedChannel`] when it is
+    /// closed, and with [`Cause::Rejected`] when the loop refuses it: the channel is closed then.
+    pub fn register(&self, event_loop: &EventLoop<P>, promise: Promise<P>) {
+        let waiting = self.0.registrations.waiting.lock().take();
+        if let Some(private) = waiting {
+            // A refusal has been told to the promise.
+            let _refused = self.send_to(event_loop, private, None, Some(promise));
+            return;
+        }
+        let Some(current) = self.registered_loop().cloned() else {
+            promise.complete(Err(if self.is_open() { Cause::AlreadyRegistered } else { Cause::ClosedChannel }));
+            return;
+        };
+        // Later also on the loop itself: the caller may be in the middle of a flush, or in a handler.
+        if let Err(rejected) = current.execute(Task::Move(self.clone(), event_loop.clone(), promise)) {
+            rejected.task.refuse();
+        }
+    }
+
+    pub(super) fn register_first(&self, event_loop: &EventLoop<P>) -> Result<(), RejectReason> {
+        let private = self.0.registrations.waiting.lock().take().expect("a new channel waits");
+        self.send_to(event_loop, private, None, None)
+    }
+
+    /// What a channel that was never registered has; the caller ends it.
+    pub(super) fn take_waiting(&self) -> Option<Private<P>> {
+        self.0.registrations.waiting.lock().take()
+    }
+
+    fn send_to(
+        &self,
+        event_loop: &EventLoop<P>,
+        private: Private<P>,
+        from: Option<EventLoop<P>>,
+        promise: Option<Promise<P>>,
+    ) -> Result<(), RejectReason> {
+        let registration = self.0.registrations.add(event_loop);
+        let is_first = from.is_none();
+        let arrival = Arrival { registration: Arc::clone(&registration), from, private, promise };
+        if event_loop.in_loop() {
+            self.arrives(arrival);
+            return Ok(());
+        }
+        if let Err(rejected) = event_loop.execute(Task::Register(self.clone(), Box::new(arrival))) {
+            rejected.task.refuse();
+            return Err(rejected.reason);
+        }
+        if is_first {
+            // Release: pairs with `current`. Who sees it posts its task after the one that brings the state. The loop may have
+            // been quicker, and another move too: then it is set.
+            let current = Arc::as_ptr(&registration).cast_mut();
+            let registrations = &self.0.registrations.current;
+            let _set = registrations.compare_exchange(ptr::null_mut(), current, Ordering::Release, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Moves the channel to another loop, on the one that has it.
+    pub(crate) fn moves(&self, to: &EventLoop<P>, promise: Promise<P>) {
+        let Some(on) = self.here() else {
+            return self.forward(Task::Move(self.clone(), to.clone(), promise));
+        };
+        let refusal = self.private(on, |p| match (p.is_served, p.close_initiated) {
+            (_, true) => Some(Cause::ClosedChannel),
+            (true, _) => Some(Cause::AlreadyRegistered),
+            _ => None,
+        });
+        if let Some(cause) = refusal {
+            promise.complete(Err(cause));
+            return;
+        }
+        assert!(self.private(on, |p| !p.is_flushing && !p.is_reading), "a channel moves between two tasks");
+        P::reach(Reach::Reregistered);
+        let registration = self.0.registrations.current().expect("the token proves it");
+        let (private, from) = (registration.take(on, to), registration.event_loop.clone());
+        // A refusal has closed the channel, and has been told to the promise.
+        let _refused = self.send_to(to, private, Some(from), Some(promise));
+    }
+
+    /// The private state has arrived at its loop.
+    pub(crate) fn arrives(&self, arrival: Arrival<P>) {
+        let Arrival { registration, private, promise, .. } = arrival;
+        let on = registration.event_loop.here().expect("it arrives on its loop");
+        registration.install(on, private);
+        // Release: pairs with `current`: who sees it finds the state there.
+        self.0.registrations.current.store(Arc::as_ptr(&registration).cast_mut(), Ordering::Release);
+        self.private(on, |p| p.is_served = true);
+        registration.event_loop.register(on, self);
+        // Release: pairs with `is_registered`.
+        self.0.registrations.is_registered.store(true, Ordering::Release);
+        self.tell_all_added();
+        if let Some(promise) = promise {
+            promise.complete(Ok(()));
+        }
+        self.fire(None, Upstream::Registered);
+        self.tell_active();
+        // What the transport has told meanwhile is on no loop's list, or on the wrong one's.
+        registration.event_loop.channel_ready(self.clone());
+    }
+
+    /// Its loop refused it.
+    pub(crate) fn refused(&self, arrival: Arrival<P>) {
+        let Arrival { from, private, promise, .. } = arrival;
+        match from {
+            None => self.end_unregistered(private),
+            Some(from) => {
+                // It is still on the stack of the loop that it wanted to leave.
+                let registration = self.0.registrations.current().expect("it came from a loop");
+                let on = from.here().expect("a loop gives a channel away on its own thread");
+                registration.install(on, private);
+                self.close_here(on, None, Cause::ClosedChannel);
+            }
+        }
+        if let Some(promise) = promise {
+            promise.complete(Err(Cause::Rejected));
+        }
+    }
+
+    /// Takes the channel off its event loop, from any thread, when all handlers that want to have had a say. It stays open, and
+    /// can be [registered](Channel::register) again.
+    pub fn deregister(&self, promise: Promise<P>) {
+        if self.registered_loop().is_none() {
+            promise.complete(Ok(()));
+            return;
+        }
+        self.go_down(None, crate::pipeline::Downstream::Deregister(promise));
+    }
+
+    /// Later, as in Netty: the caller may be in the middle of something.
+    pub(crate) fn deregister_at_head(&self, promise: Promise<P>) {
+        let Err(rejected) = self.event_loop().execute(Task::Deregister(self.clone(), promise)) else { return };
+        if self.config().keeps_refused {
+            self.event_loop().execute_surely(rejected.task);
+        } else {
+            self.count_lost_post_back();
+        }
+    }
+
+    pub(crate) fn deregistered(&self, promise: Option<Promise<P>>, inactive: bool) {
+        let Some(on) = self.here() else {
+            return self.forward(match promise {
+                Some(promise) => Task::Deregister(self.clone(), promise),
+                None => Task::Inactive(self.clone()),
+            });
+        };
+        let was_served = self.private(on, |p| core::mem::take(&mut p.is_served));
+        if was_served {
+            self.event_loop().deregister(on, self);
+            // Release: pairs with `is_registered`.
+            self.0.registrations.is_registered.store(false, Ordering::Release);
+        }
+        if inactive {
+            self.tell_inactive();
+        }
+        if was_served {
+            self.fire(None, Upstream::Unregistered);
+        }
+        if let Some(promise) = promise {
+            promise.complete(Ok(()));
+        }
+        // Not before the handlers have heard that it is inactive: a close may be on its way through the linger executor.
+        if inactive {
+            self.destroy_pipeline();
+        }
+    }
+}
