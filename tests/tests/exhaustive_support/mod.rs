@@ -12,10 +12,13 @@ use millpond::engine::{Execution, Options, Plant, Sim, Strategy, Switch, Verdict
 use millpond::explore::in_order;
 use millpond::ledger::FindingKind;
 use millpond::report::numbers::plural;
-use millpond_model::channel::{Channel, ChannelSetup, FillEncoder, Handler};
+use millpond_model::buffer::Buffer;
+use millpond_model::channel::{Channel, ChannelSetup, Encoder};
 use millpond_model::event_loop::{EventLoop, LoopConfig};
-use millpond_model::message::Message;
+use millpond_model::handler::{Context, HandlerError, Inbound};
+use millpond_model::message::{Message, Pojo};
 use millpond_model::observe::{Defect, Kind};
+use millpond_model::pipeline::Named;
 use millpond_model::platform::JoinOps;
 use millpond_model::promise::{Cause, Outcome, Promise};
 use millpond_model::recycler::Domain;
@@ -62,13 +65,24 @@ pub struct Case {
     pub queue: Option<u32>,
     /// Whether a close goes through an executor of its own, which is a third thread.
     pub linger: bool,
+    /// Whether a handler listens; it makes each operation longer.
+    pub listens: bool,
     /// A defect that strikes each time.
     pub plant: Option<Defect>,
 }
 
 impl Case {
     pub fn new(main: Vec<Do>, other: Vec<Do>) -> Self {
-        Self { preset: Preset::Millpond, main, other, window: 100, queue: None, linger: false, plant: None }
+        Self {
+            preset: Preset::Millpond,
+            main,
+            other,
+            window: 100,
+            queue: None,
+            linger: false,
+            listens: true,
+            plant: None,
+        }
     }
 
     fn messages(&self) -> usize {
@@ -94,9 +108,12 @@ pub fn at_every_position(script: &[Do], what: Do) -> Vec<Vec<Do>> {
 struct Report {
     /// How the message with this number ended, each time that it did.
     ended: Vec<(usize, Outcome)>,
+    active: usize,
     inactive: usize,
     /// Heard after that.
     late: usize,
+    /// The channel's memory is.
+    freed: bool,
     at_rest: Option<AtRest>,
 }
 
@@ -116,12 +133,36 @@ fn with<R>(report: &Shared, f: impl FnOnce(&mut Report) -> R) -> R {
 
 struct Ears(Shared);
 
-impl Handler<Sim> for Ears {
-    fn writability_changed(&self, _channel: &Channel<Sim>, _writable: bool) {
-        with(&self.0, |report| report.late += usize::from(report.inactive > 0));
+impl Inbound<Sim> for Ears {
+    fn active(&self, _context: &dyn Context<Sim>) -> Result<(), HandlerError> {
+        with(&self.0, |report| {
+            report.active += 1;
+            report.late += usize::from(report.inactive > 0);
+        });
+        Ok(())
     }
-    fn inactive(&self, _channel: &Channel<Sim>) {
+    fn writability_changed(&self, _context: &dyn Context<Sim>) -> Result<(), HandlerError> {
+        with(&self.0, |report| report.late += usize::from(report.inactive > 0));
+        Ok(())
+    }
+    fn inactive(&self, _context: &dyn Context<Sim>) -> Result<(), HandlerError> {
         with(&self.0, |report| report.inactive += 1);
+        Ok(())
+    }
+}
+
+/// Encodes nothing, and says when the channel that owns it is gone.
+struct Last(Shared);
+
+impl Encoder<Sim> for Last {
+    fn encode(&self, _message: &Pojo<Sim>, _out: &mut Buffer<Sim>) -> Result<(), Cause> {
+        Err(Cause::EncoderFailed)
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        with(&self.0, |report| report.freed = true);
     }
 }
 
@@ -187,16 +228,16 @@ fn play(case: &Case, report: &Shared) {
         promise.add_listener(move |outcome| with(&report, |report| report.ended.push((n, outcome))));
         promises.push(promise);
     }
-    let channel = Channel::open(ChannelSetup {
-        event_loop: event_loop.clone(),
+    let ears = case.listens.then(|| Named::inbound("ears", Ears(Arc::clone(report))));
+    let setup = ChannelSetup {
         linger_executor: linger.clone(),
         pools: Arc::clone(&pools),
         config: Arc::new(config),
         transport: Box::new(transport),
-        encoder: Box::new(FillEncoder(0)),
-        handler: Box::new(Ears(Arc::clone(report))),
-    });
-    let channel = channel.unwrap_or_else(|e| panic!("{e}"));
+        encoder: Box::new(Last(Arc::clone(report))),
+        handlers: ears.into_iter().collect(),
+    };
+    let channel = Channel::open(&event_loop, setup).unwrap_or_else(|e| panic!("{e}"));
     let mut given: Vec<Option<Message<Sim>>> = promises.iter().map(|_| None).collect();
     written(&case.other).for_each(|n| given[n] = messages[n].take());
     let hands = |messages| Hands {
@@ -258,8 +299,10 @@ pub enum Law {
     NoLostPostBack,
     /// Just the messages that succeeded were received, those of a thread in its order, and completed so.
     Order,
-    /// The handler hears once that the channel is inactive, and nothing after that.
+    /// The handler that heard that the channel is active hears once that it is not, and nothing after that.
     InactiveOnce,
+    /// When every thread has ended the channel's memory is freed: nothing keeps it.
+    Freed,
 }
 
 /// The law that the ledger saw broken.
@@ -306,8 +349,10 @@ fn broken(case: &Case, execution: &Execution, report: &Report) -> BTreeMap<Law, 
     });
     let text = format!("received {received:?}, succeeded {succeeded:?}");
     check(Law::Order, in_order && received == succeeded, text);
-    let heard = (report.inactive, report.late);
-    check(Law::InactiveOnce, heard == (1, 0), format!("{} times, and {} things after that", heard.0, heard.1));
+    let heard = (report.active, report.inactive, report.late);
+    let text = format!("active {} times, inactive {} times, and {} things after that", heard.0, heard.1, heard.2);
+    check(Law::InactiveOnce, heard == (1, 1, 0) || heard == (0, 0, 0), text);
+    check(Law::Freed, report.freed, "something keeps it".to_string());
     broken
 }
 
