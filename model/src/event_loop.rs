@@ -301,9 +301,14 @@ impl<P: Platform> EventLoop<P> {
         P::boundary();
     }
 
-    /// Puts a channel whose transport became writable on the loop's list.
+    /// Puts a channel whose transport became writable on the loop's list. One that has ended keeps no channel, which would keep
+    /// it in turn.
     pub(crate) fn channel_ready(&self, channel: Channel<P>) {
         let mut list = self.0.ready.lock();
+        if self.state() == LoopState::Terminated {
+            drop(list);
+            return;
+        }
         list.push(channel);
         // SeqCst: as the gate of the task queue, in one order with the sleep flag. Under the lock, so that the count is that
         // of the list.

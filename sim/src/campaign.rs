@@ -4,6 +4,7 @@
 //! speed go to standard error.
 
 use crate::cli::strategy_argument;
+use crate::enumerate::{enumerate, preemptions};
 use crate::explore;
 use crate::found::Found;
 use crate::ledger::FindingKind;
@@ -103,7 +104,10 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
         |index| {
             let (cell, seed) = at(index);
             let (cell, how) = (&loaded.cells[cell], hows[cell].get_or_init(|| how.for_cell(&loaded.cells[cell])));
-            let (lean, _) = execute(cell, seed, how);
+            let lean = match preemptions(cell, how) {
+                Some(bound) => enumerate(cell, seed, bound, how, || wall.is_some_and(|wall| start.elapsed() > wall)),
+                None => execute(cell, seed, how).0,
+            };
             if lean.finding().is_none() {
                 return (lean.digest, lean);
             }
@@ -144,7 +148,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
             let why = [format!("seed {seed} gave digest {a:016x}, then {b:016x}")];
             let verdict = Verdict::Nondeterministic;
             match options.format {
-                Format::Json => writeln!(out, "{}", json::summary(scenario, done as u64, verdict, &why))?,
+                Format::Json => writeln!(out, "{}", json::summary(scenario, executions(&summaries), verdict, &why))?,
                 Format::Brief | Format::Text => write!(out, "{}", report::closing(verdict, &why))?,
             }
             return Ok(verdict);
@@ -153,7 +157,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
     let cells: Vec<(&Cell, &CellSummary)> = loaded.cells.iter().zip(&summaries).collect();
     speed(options, &cells, start.elapsed());
     let (verdict, why) = report::judge(scenario, &cells, done == count);
-    tell(loaded, options, &cells, &unwritten, (done as u64, verdict, &why), out)?;
+    tell(loaded, options, &cells, &unwritten, (executions(&summaries), verdict, &why), out)?;
     Ok(verdict)
 }
 
@@ -176,6 +180,10 @@ pub(crate) fn tell(
     writeln!(out, "{}", json::summary(&loaded.scenario, done, verdict, why))
 }
 
+fn executions(cells: &[CellSummary]) -> u64 {
+    cells.iter().map(|cell| cell.executions).sum()
+}
+
 enum Stop {
     Output(io::Error),
     Nondeterministic(u64, u64, u64),
@@ -183,8 +191,9 @@ enum Stop {
 
 /// Runs a failing execution again with stories, and keeps both digests: they must be equal.
 fn rich(cell: &Cell, lean: Outcome, how: &How) -> (u64, Outcome) {
-    let (rich, _) = execute(cell, lean.seed, &How { rich: true, ..how.clone() });
-    (lean.digest, rich)
+    let deviations = lean.deviations.map(Into::into);
+    let (rich, _) = execute(cell, lean.seed, &How { rich: true, deviations, ..how.clone() });
+    (lean.digest, Outcome { enumeration: lean.enumeration, ..rich })
 }
 
 /// Findings whose file could not be written: the report must not name one.
@@ -266,7 +275,7 @@ fn text(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let scenario = &loaded.scenario;
-    writeln!(out, "{}", report::totals(cells, options.on))?;
+    writeln!(out, "{}{}", report::totals(cells, options.on), report::enumerations(cells))?;
     for (cell, summary) in cells {
         for (kind, example) in &summary.examples {
             let command = command(loaded, cell, options);

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use crate::campaign::{Format, RunOptions};
 use crate::conform::command::ConformOptions;
+use crate::engine::Switch;
+use crate::enumerate::parse_switches;
 use crate::exit::Exit;
 use crate::list::Topic;
 use crate::replay::ReplayOptions;
@@ -76,7 +78,7 @@ pub struct RunArgs {
     /// Executions at the same time [default: the number of cores]; results do not depend on it
     #[arg(long, short, value_name = "J", value_parser = parse_jobs)]
     jobs: Option<NonZeroUsize>,
-    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, pct:DEPTH
+    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, pct:DEPTH, dfs:PREEMPTIONS
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
     /// Print one JSON object a line
@@ -169,6 +171,9 @@ pub struct ReplayArgs {
     /// Choose threads in another way than the file says, as the run did
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
+    /// One schedule of an enumeration: that of RunOn but for these switches, STEP:THREAD separated by commas
+    #[arg(long, value_name = "SWITCHES", value_parser = parse_deviations)]
+    deviate: Option<Deviations>,
     /// The digest that the execution should have, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
     digest: Option<u64>,
@@ -183,6 +188,7 @@ impl ReplayArgs {
         ReplayOptions {
             seed: self.seed.unwrap_or(scenario.seeds.start),
             strategy: self.strategy,
+            deviations: self.deviate.as_ref().map(|given| given.0.clone()),
             digest: self.digest,
             format: format(self.json, false),
         }
@@ -281,10 +287,11 @@ fn parse_jobs(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
-/// A strategy as the command line spells it: a name of the scenario language in any case, `pct:3` for `Pct(depth: 3)`.
+/// A strategy as the command line spells it: a name of the scenario language in any case, `pct:3` for `Pct(depth: 3)`, `dfs:1` for
+/// `Dfs(preemptions: 1)`.
 ///
 /// # Errors
-/// If there is no such strategy, or its depth is out of range.
+/// If there is no such strategy, or its number is out of range.
 pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
     let plain: String = text.to_lowercase().chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     match plain.as_str() {
@@ -292,6 +299,7 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
         "roundrobin" => return Ok(Schedule::RoundRobin),
         "runon" => return Ok(Schedule::RunOn),
         "pct" => return Err("say how deep: pct:3".to_string()),
+        "dfs" => return Err("say with how many preemptions at most: dfs:1".to_string()),
         _ => {}
     }
     if let Some(depth) = plain.strip_prefix("pctdepth").or(plain.strip_prefix("pct")).and_then(|d| d.parse().ok()) {
@@ -302,9 +310,17 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
             Err(format!("a depth is between 1 and {}", limits::PCT_DEPTH))
         };
     }
+    let bound = plain.strip_prefix("dfspreemptions").or(plain.strip_prefix("dfs"));
+    if let Some(preemptions) = bound.and_then(|bound| bound.parse().ok()) {
+        return if u64::from(preemptions) <= limits::PREEMPTIONS {
+            Ok(Schedule::Dfs { preemptions })
+        } else {
+            Err(format!("a schedule is preempted at most {} times", limits::PREEMPTIONS))
+        };
+    }
     match nearest(text, ["Random", "RoundRobin", "RunOn"]) {
         Some(name) => Err(format!("did you mean {name}?")),
-        None => Err("there are Random, RoundRobin, RunOn and pct:DEPTH".to_string()),
+        None => Err("there are Random, RoundRobin, RunOn, pct:DEPTH and dfs:PREEMPTIONS".to_string()),
     }
 }
 
@@ -315,7 +331,16 @@ pub fn strategy_argument(schedule: Schedule) -> String {
         Schedule::RoundRobin => "RoundRobin".to_string(),
         Schedule::RunOn => "RunOn".to_string(),
         Schedule::Pct { depth } => format!("pct:{depth}"),
+        Schedule::Dfs { preemptions } => format!("dfs:{preemptions}"),
     }
+}
+
+/// The value of `--deviate`; a type of its own, as a `Vec` is a repeated argument to clap.
+#[derive(Clone, Debug)]
+struct Deviations(Vec<Switch>);
+
+fn parse_deviations(text: &str) -> Result<Deviations, String> {
+    parse_switches(text).map(Deviations)
 }
 
 fn parse_digest(text: &str) -> Result<u64, String> {

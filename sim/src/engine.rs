@@ -8,6 +8,7 @@
 //!      │
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
+//!      ├─ search     every schedule, one after the other      exhaust    until there is none left
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
 //!      ├─ event      events and their digest            random   the four streams
@@ -20,6 +21,7 @@
 mod atomic;
 mod core;
 mod event;
+mod exhaust;
 mod memory;
 mod options;
 mod outcome;
@@ -29,6 +31,7 @@ mod platform;
 mod random;
 mod run;
 mod schedule;
+mod search;
 mod set;
 mod stop;
 mod strategy;
@@ -37,16 +40,19 @@ mod thread;
 
 pub use self::atomic::SimAtomic;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
+pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
+pub use self::search::DFS_THREADS;
 pub use self::set::MAX_THREADS;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
 
 use self::core::{Engine, Running};
 use self::platform::engine;
+use self::search::Path;
 use crate::ledger::{Finding, Ledger};
 use millpond_model::platform::ThreadId;
 use std::cell::Cell;
@@ -67,16 +73,26 @@ thread_local! {
 /// # Panics
 /// If called inside an execution, or if `options.max_threads` is 0 or above [`MAX_THREADS`].
 pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
+    if let Strategy::Dfs { preemptions } = options.strategy {
+        return execute_path(options, &mut Path::new(preemptions), main);
+    }
+    execute_path(options, &mut Path::new(0), main)
+}
+
+/// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs`.
+fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Execution {
     panics::install();
     overflow::install();
     // If the engine itself panics there are threads alive on its stacks: it is leaked then.
     let mut engine = ManuallyDrop::new(KEPT.take().unwrap_or_else(|| Box::new(Engine::new())));
+    std::mem::swap(engine.path.get_mut(), path);
     engine.begin(options);
     {
         let _running = Running::enter(&engine);
         engine.drive(main);
     }
     let execution = engine.finish();
+    std::mem::swap(engine.path.get_mut(), path);
     KEPT.set(Some(ManuallyDrop::into_inner(engine)));
     execution
 }
@@ -164,6 +180,9 @@ impl Engine {
     fn finish(&self) -> Execution {
         if !self.stopping.get() {
             self.account(); // the points since the last decision are steps too
+        }
+        if matches!(*self.strategy.borrow(), Strategy::Dfs { .. }) {
+            self.end_path();
         }
         let verdict = self.verdict.take().unwrap_or(Verdict::Finished);
         let events = self.events.count();

@@ -6,6 +6,7 @@
 
 use crate::cli::parse_strategy;
 use crate::engine::{CHECKPOINT_EVERY, Switch};
+use crate::enumerate::{parse_switches, switches_argument};
 use crate::outcome::Outcome;
 use crate::replay::{Original, ReplayOptions};
 use crate::run::Command;
@@ -34,12 +35,14 @@ pub struct Finding {
     /// What its execution left behind.
     pub original: Original,
     schedule: Option<Schedule>,
+    deviations: Option<Vec<Switch>>,
 }
 
 impl Finding {
     /// What to replay: the file's seed and schedule in place of those in `given`.
     pub fn options(&self, given: ReplayOptions) -> ReplayOptions {
-        ReplayOptions { seed: self.found.seed, strategy: self.schedule, ..given }
+        let deviations = self.deviations.clone();
+        ReplayOptions { seed: self.found.seed, strategy: self.schedule, deviations, ..given }
     }
 }
 
@@ -61,9 +64,10 @@ fn read(text: &str) -> Result<Finding, String> {
     let original = Original::of(&found)?;
     found.switches()?;
     let schedule = found.strategy.as_deref().map(parse_strategy).transpose()?;
+    let deviations = found.deviations.as_deref().map(parse_switches).transpose()?;
     let loaded = scenario::parse(Path::new(&found.scenario), found.source.clone())
         .map_err(|e| format!("the scenario in it does not load:\n{e}"))?;
-    Ok(Finding { found, loaded, original, schedule })
+    Ok(Finding { found, loaded, original, schedule, deviations })
 }
 
 /// A digest as finding files spell it: 16 hexadecimal digits. One that was cut is none.
@@ -100,6 +104,9 @@ pub struct Found {
     pub checkpoint_every: u64,
     /// The prefix digests, in hexadecimal, separated by spaces.
     pub checkpoints: String,
+    /// If it is one of an enumeration: where its schedule is not that of `RunOn`, `step:thread` separated by commas.
+    #[serde(default)]
+    pub deviations: Option<String>,
     /// The schedule, `step:thread` separated by spaces; empty when it is too long to keep.
     pub switches: String,
     /// The scenario's text.
@@ -131,6 +138,7 @@ impl Found {
             steps: outcome.steps,
             built: crate::built().to_string(),
             checkpoint_every: CHECKPOINT_EVERY,
+            deviations: outcome.deviations.as_deref().map(switches_argument),
             checkpoints: hex.join(" "),
             switches: switches.join(" "),
             source: source.to_string(),

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod conform;
 pub mod crew;
 pub mod engine;
+pub mod enumerate;
 pub mod exit;
 pub mod explore;
 pub mod found;

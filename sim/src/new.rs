@@ -115,7 +115,7 @@ const TEMPLATE: &str = r#"#![type = "millpond::scenario::Scenario"]
     // faults: [PeerReset(Rate(0.02))],
     // plant: [ForgottenRelease(Rate(0.5))],
 
-    // Random, RoundRobin, RunOn or Pct(depth: 3).
+    // Random, RoundRobin, RunOn, Pct(depth: 3), or Dfs(preemptions: 1) for every schedule.
     schedule: Random,
     seeds: 0..16,
 

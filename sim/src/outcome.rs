@@ -3,6 +3,7 @@
 //! **Invariant: everything here is a function of scenario, seed and binary.** No time of day, no duration of the host.
 
 use crate::engine::Switch;
+use crate::enumerate::Enumeration;
 use crate::ledger::{Finding, FindingKind, KindLedger};
 use crate::observed::Samples;
 use millpond_model::leak::LeakStats;
@@ -43,6 +44,10 @@ pub struct Outcome {
     pub leaks: Option<LeakStats>,
     /// What the seed drew, in a swarm.
     pub swarm: Option<String>,
+    /// If it is one of an enumeration: where its schedule is not that of `RunOn`.
+    pub deviations: Option<Vec<Switch>>,
+    /// What the enumeration came to whose only outcome this is.
+    pub enumeration: Option<Enumeration>,
 }
 
 impl Outcome {
@@ -79,15 +84,59 @@ pub struct CellSummary {
     pub first: Option<Outcome>,
     /// The execution with the smallest seed that found each kind.
     pub examples: BTreeMap<FindingKind, Outcome>,
+    /// The enumerations among them.
+    pub enumerated: Option<Enumerated>,
+}
+
+/// The enumerations of a cell, one for each seed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Enumerated {
+    /// The bound.
+    pub preemptions: u32,
+    /// Enumerations.
+    pub seeds: u64,
+    /// Schedules executed.
+    pub schedules: u64,
+    /// Enumerations that a finding ended.
+    pub found: u64,
+    /// Enumerations that a budget ended: of schedules, or of time.
+    pub cut: u64,
+}
+
+impl Enumerated {
+    /// Whether all schedules of all seeds were executed.
+    pub fn is_complete(&self) -> bool {
+        self.found == 0 && self.cut == 0
+    }
+
+    fn add(&mut self, one: &Enumeration, found: bool) {
+        self.preemptions = one.preemptions;
+        self.seeds += 1;
+        self.schedules += one.schedules;
+        self.found += u64::from(found);
+        self.cut += u64::from(!found && !one.complete);
+    }
 }
 
 impl CellSummary {
-    /// Adds the next execution, in order of seeds.
-    pub fn add(&mut self, outcome: Outcome) {
-        self.executions += 1;
-        self.steps += outcome.steps;
-        self.distinct.insert(outcome.digest);
-        for (sum, n) in self.reached.iter_mut().zip(outcome.reached) {
+    /// Adds the next execution or enumeration, in order of seeds.
+    pub fn add(&mut self, mut outcome: Outcome) {
+        let reached = match outcome.enumeration.take() {
+            Some(mut one) => {
+                self.enumerated.get_or_insert_default().add(&one, outcome.finding().is_some());
+                self.executions += one.schedules;
+                self.steps += one.steps;
+                self.distinct.append(&mut one.distinct);
+                one.reached
+            }
+            None => {
+                self.executions += 1;
+                self.steps += outcome.steps;
+                self.distinct.insert(outcome.digest);
+                outcome.reached
+            }
+        };
+        for (sum, n) in self.reached.iter_mut().zip(reached) {
             *sum += n;
         }
         if let Some(finding) = outcome.finding() {

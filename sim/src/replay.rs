@@ -5,12 +5,12 @@
 
 use crate::campaign::Format;
 use crate::cli::strategy_argument;
-use crate::engine::{CHECKPOINT_EVERY, Execution};
+use crate::engine::{CHECKPOINT_EVERY, Execution, Switch};
 use crate::found::{self, Found};
 use crate::outcome::Outcome;
 use crate::report::{self, Verdict, json, story};
 use crate::run::{Command, How, execute};
-use crate::scenario::{Cell, Expect, Loaded, Schedule, printable};
+use crate::scenario::{Cell, Expect, Loaded, Scenario, Schedule, printable};
 use std::io::{self, Write};
 
 /// What `replay` was asked for beyond the file and the cell.
@@ -20,10 +20,20 @@ pub struct ReplayOptions {
     pub seed: u64,
     /// Another strategy than the file's.
     pub strategy: Option<Schedule>,
+    /// In place of any strategy: that of `RunOn`, but for these switches.
+    pub deviations: Option<Vec<Switch>>,
     /// The digest that the execution is expected to have.
     pub digest: Option<u64>,
     /// How results are printed.
     pub format: Format,
+}
+
+impl ReplayOptions {
+    /// Whether they name a whole enumeration rather than one of its executions.
+    pub fn is_many(&self, scenario: &Scenario) -> bool {
+        let schedule = self.strategy.unwrap_or(scenario.schedule);
+        self.deviations.is_none() && matches!(schedule, Schedule::Dfs { .. })
+    }
 }
 
 /// What the original execution left behind.
@@ -65,7 +75,8 @@ pub fn replay(
     original: &Original,
     out: &mut dyn Write,
 ) -> io::Result<Verdict> {
-    let how = How { schedule: options.strategy, rich: true, ..How::default() }.for_cell(cell);
+    let deviations = options.deviations.clone().map(Into::into);
+    let how = How { schedule: options.strategy, deviations, rich: true, ..How::default() }.for_cell(cell);
     let command = Command {
         file: printable(&loaded.path),
         cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },

@@ -11,7 +11,7 @@ pub mod numbers;
 pub mod story;
 
 use crate::exit::Exit;
-use crate::outcome::CellSummary;
+use crate::outcome::{CellSummary, Enumerated};
 use crate::scenario::{Cell, Expect, Oracle, Preempt, Scenario};
 use crate::threads::On;
 use numbers::{count, plural};
@@ -59,6 +59,28 @@ pub fn totals(cells: &[(&Cell, &CellSummary)], on: On) -> String {
     )
 }
 
+/// For each cell, how many schedules were enumerated and whether that was all; empty if that was not asked for.
+pub fn enumerations(cells: &[(&Cell, &CellSummary)]) -> String {
+    let only = cells.len() == 1;
+    let lines = cells.iter().filter_map(|(cell, summary)| {
+        let cell = if only { String::new() } else { format!("cell {}: ", cell.label) };
+        Some(format!("  {cell}{}\n", enumeration(summary.enumerated.as_ref()?)))
+    });
+    lines.collect()
+}
+
+fn enumeration(all: &Enumerated) -> String {
+    let word = match all {
+        all if all.is_complete() => "complete: ",
+        all if all.cut == 0 => "not complete: a finding ended it after ",
+        _ => "not complete: stopped after ",
+    };
+    let seeds = if all.seeds == 1 { String::new() } else { format!(" of {} seeds", count(all.seeds)) };
+    let schedules = plural(all.schedules, "schedule", "schedules");
+    let bound = plural(all.preemptions.into(), "preemption", "preemptions");
+    format!("{word}{schedules}{seeds} with at most {bound}")
+}
+
 /// How a run came out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -83,10 +105,12 @@ impl From<Verdict> for Exit {
     }
 }
 
-/// The verdict over all cells, with the sentences that say why. `complete` is false when the wall-clock budget cut the run.
+/// The verdict over all cells, with the sentences that say why. `complete` is false when the wall-clock budget cut the run. An
+/// enumeration that a budget cut has proved nothing: it is inconclusive whether the scenario holds.
 pub fn judge(scenario: &Scenario, cells: &[(&Cell, &CellSummary)], complete: bool) -> (Verdict, Vec<String>) {
     let mut why = Vec::new();
     let executions: u64 = cells.iter().map(|(_, s)| s.executions).sum();
+    let cut = cells.iter().any(|(_, s)| s.enumerated.is_some_and(|all| all.cut > 0));
     let mut found = 0;
     let mut other = 0;
     for (_, summary) in cells {
@@ -108,8 +132,9 @@ pub fn judge(scenario: &Scenario, cells: &[(&Cell, &CellSummary)], complete: boo
             return (Verdict::NotAsExpected, why);
         }
         Expect::MustFind(kind) if found == 0 => {
-            if !complete {
-                why.push(format!("{kind} was not found before the wall-clock budget was used up"));
+            if !complete || cut {
+                let budget = if complete { "budget" } else { "wall-clock budget" };
+                why.push(format!("{kind} was not found before the {budget} was used up"));
                 return (Verdict::Inconclusive, why);
             }
             why.push(format!("{kind} was not found in {}", plural(executions, "execution", "executions")));
@@ -122,6 +147,12 @@ pub fn judge(scenario: &Scenario, cells: &[(&Cell, &CellSummary)], complete: boo
     let missed: Vec<String> = cells.iter().flat_map(|(cell, summary)| missed(scenario, cell, only, summary)).collect();
     if !missed.is_empty() {
         why.extend(missed);
+        return (Verdict::Inconclusive, why);
+    }
+    if cut && scenario.expect == Expect::MustHold {
+        let n = cells.iter().filter_map(|(_, s)| s.enumerated).map(|all| all.schedules).sum();
+        let schedules = plural(n, "schedule", "schedules");
+        why.push(format!("nothing was found in {schedules}, but there are more: raise the `budget`"));
         return (Verdict::Inconclusive, why);
     }
     if !complete {

@@ -1,8 +1,10 @@
 //! One execution of one cell with one seed, and how a person asks for it again.
 //!
-//! **Invariant: (cell, seed, strategy, binary) decide the outcome.** Nothing else reaches [`execute`].
+//! **Invariant: (cell, seed, strategy, binary) decide the outcome.** Nothing else reaches [`execute`]. Of the schedules of an
+//! enumeration each has its deviations besides.
 
-use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Verdict};
+use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Switch, Verdict};
+use crate::enumerate::switches_argument;
 use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
 use crate::oracle;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 pub struct How {
     /// In place of the scenario's schedule.
     pub schedule: Option<Schedule>,
+    /// In place of any schedule: that of `RunOn`, but for these switches. They tell the executions of an enumeration apart.
+    pub deviations: Option<Arc<[Switch]>>,
     /// Keep stories and the event log.
     pub rich: bool,
     /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
@@ -47,20 +51,34 @@ impl How {
 
 /// Executes `cell` with `seed`. With PCT and without an estimate, a pilot execution comes first. Switches and checkpoints are
 /// in the outcome, no longer in the execution; switches are kept by rich executions only, so that the memory of a lean one
-/// is bounded by what is alive in it.
+/// is bounded by what is alive in it. Of an enumeration this is the first schedule.
 pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
-    let how = &how.for_cell(cell);
+    let how = how.for_cell(cell);
+    let (cell, swarm) = drawn(cell, seed);
+    let options = options(&cell, seed, &how);
+    let (outcome, execution) =
+        perform(&cell, &Arc::new(cell.scenario.clone()), seed, |main| engine::execute(&options, main));
+    (Outcome { deviations: how.deviations.as_deref().map(<[Switch]>::to_vec), swarm, ..outcome }, execution)
+}
+
+/// The cell that `seed` draws, in a swarm, and in words what it drew.
+pub(crate) fn drawn(cell: &Cell, seed: u64) -> (Cell, Option<String>) {
     let (scenario, swarm) = of_seed(&cell.scenario, seed);
-    let cell = &Cell { scenario, ..cell.clone() };
-    let scenario = Arc::new(cell.scenario.clone());
+    (Cell { scenario, ..cell.clone() }, swarm)
+}
+
+/// Has `run` execute the program of `cell`, whose scenario `scenario` is.
+pub fn perform(
+    cell: &Cell,
+    scenario: &Arc<Scenario>,
+    seed: u64,
+    run: impl FnOnce(&mut dyn FnMut()) -> Execution,
+) -> (Outcome, Execution) {
     let seen: Rc<RefCell<world::Seen>> = Rc::default();
-    let mut execution = {
-        let (scenario, seen) = (Arc::clone(&scenario), Rc::clone(&seen));
-        engine::execute(&options(cell, seed, how), move || {
-            engine::with_ledger(|ledger| ledger.tolerate(tolerance(&scenario)));
-            world::play::<engine::Sim>(&scenario, seed, &seen);
-        })
-    };
+    let mut execution = run(&mut || {
+        engine::with_ledger(|ledger| ledger.tolerate(tolerance(scenario)));
+        world::play::<engine::Sim>(scenario, seed, &seen);
+    });
     let seen = seen.take();
     let findings = findings(cell, &execution, &seen);
     let outcome = Outcome {
@@ -78,18 +96,23 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
         kinds: execution.ledger.kinds().to_vec(),
         reached: execution.reach_counts,
         leaks: seen.leaks,
-        swarm,
+        swarm: None,
+        deviations: None,
+        enumeration: None,
     };
     (outcome, execution)
 }
 
-fn options(cell: &Cell, seed: u64, how: &How) -> Options {
+/// What the engine is told.
+pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
     let scenario = &cell.scenario;
     let strategy = match how.schedule.unwrap_or(scenario.schedule) {
+        _ if how.deviations.is_some() => Strategy::Deviate(how.deviations.clone().unwrap_or_default()),
         Schedule::Random => Strategy::Random,
         Schedule::RoundRobin => Strategy::RoundRobin,
         Schedule::RunOn => Strategy::RunOn,
         Schedule::Pct { depth } => Strategy::Pct { depth },
+        Schedule::Dfs { preemptions } => Strategy::Dfs { preemptions },
     };
     Options {
         seed,
@@ -225,8 +248,18 @@ impl Command {
         if !self.cell.is_empty() {
             line.push_str(&format!(" --cell {}", quoted(&self.cell)));
         }
-        if let Some(strategy) = &self.strategy {
-            line.push_str(&format!(" --strategy {}", quoted(strategy)));
+        match &outcome.deviations {
+            // A seed has many of them: this one is told by its switches.
+            Some(deviations) => {
+                line.push_str(" --strategy RunOn");
+                if !deviations.is_empty() {
+                    line.push_str(&format!(" --deviate {}", switches_argument(deviations)));
+                }
+            }
+            None => {
+                let strategy = self.strategy.iter().map(|strategy| format!(" --strategy {}", quoted(strategy)));
+                line.extend(strategy);
+            }
         }
         line.push_str(&format!(" --digest {:016x}", outcome.digest));
         line

@@ -358,6 +358,13 @@ pub enum Schedule {
         /// Depth of the bugs that are found with the proven probability.
         depth: u32,
     },
+    /// All schedules, one after the other, in which the running thread is preempted at most so many times: an enumeration for
+    /// each seed (Musuvathi and Qadeer 2007). Time moves only when no thread can run. One seed (`seeds: 0..1`) is enough,
+    /// unless the workload or a fault draws random numbers.
+    Dfs {
+        /// Switches away from a thread that could have gone on.
+        preemptions: u32,
+    },
 }
 
 /// Where a thread may be preempted.
@@ -376,13 +383,15 @@ pub enum Preempt {
 pub struct Budget {
     /// Scheduling steps of one execution.
     pub steps: u64,
-    /// Wall-clock time of the whole run, looked at between executions only: it never influences a verdict.
+    /// Wall-clock time of the whole run, looked at between executions only: it never influences what one of them finds.
     pub wall: Option<Span>,
+    /// Schedules of one enumeration (`Dfs`).
+    pub schedules: u64,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { steps: 100_000_000, wall: None }
+        Self { steps: 100_000_000, wall: None, schedules: 1_000_000 }
     }
 }
 

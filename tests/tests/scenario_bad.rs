@@ -237,6 +237,8 @@ fn numbers_beyond_their_limits() {
     error(&topology("event_loops: 99999999999"), 1, 36, "`99999999999` is too large", fits);
     says("(name:\"x\", budget: (steps: 0))", "`steps` is at least 1, not 0");
     says("(name:\"x\", schedule: Pct(depth: 65))", "`depth` is between 1 and 64, not 65");
+    says("(name:\"x\", schedule: Dfs(preemptions: 65))", "`preemptions` is between 0 and 64, not 65");
+    says("(name:\"x\", budget: (schedules: 0))", "`schedules` is at least 1, not 0");
     says("(name:\"x\", schedule: Pct(depth: 0))", "`depth` is between 1 and 64, not 0");
     says("(name:\"x\", socket: (send_window: B(0)))", "a size is between 1 byte and 1 GiB");
     says("(name:\"x\", socket: (send_window: GiB(18446744073709551615)))", "a size is between 1 byte and 1 GiB");

@@ -93,7 +93,7 @@ fn texts() -> Vec<String> {
     let cause = "faults: [PeerReset(Always)]";
     let mut texts = vec![EVERYTHING.to_string()];
     texts.extend(variants::<FindingKind>().iter().map(|f| scenario(format!("expect: MustFind({f}), {cause}"))));
-    for schedule in ["Random", "RoundRobin", "RunOn", "Pct(depth: 3)"] {
+    for schedule in ["Random", "RoundRobin", "RunOn", "Pct(depth: 3)", "Dfs(preemptions: 1)"] {
         texts.push(scenario(format!("schedule: {schedule}")));
     }
     for peer in ["ReadsAtOnce", "ReadsAfter(Us(7))", "NeverReads"] {

@@ -387,6 +387,9 @@ impl<P: Platform> Worker<P> {
         self.run_last();
         self.cancel_scheduled();
         self.event_loop.set_state(self.event_loop.state(), LoopState::Terminated);
+        // After the state: who comes to the list later sees it. Outside the lock, as a channel may be dropped here.
+        let ready = core::mem::take(&mut *self.event_loop.0.ready.lock());
+        drop(ready);
         self.abandon_leftovers();
         self.event_loop.0.terminated.complete(Ok(()));
     }

@@ -16,6 +16,7 @@ use super::memory::Blocks;
 use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::random::{Generator, Stream};
+use super::search::{DFS_THREADS, Path};
 use super::set::Set;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
@@ -104,6 +105,8 @@ pub(super) struct Engine {
     /// PCT: (step, priority), the earliest last.
     pub changes: RefCell<Vec<(u64, i64)>>,
     pub demoted: Cell<i64>,
+    /// Dfs: where the enumeration is.
+    pub path: RefCell<Path>,
     pub switches: RefCell<Vec<Switch>>,
     pub keep_switches: Cell<bool>,
     pub preemptions: Cell<u64>,
@@ -182,6 +185,7 @@ impl Engine {
             replayed: Cell::new(0),
             changes: RefCell::new(Vec::new()),
             demoted: Cell::new(0),
+            path: RefCell::new(Path::new(0)),
             switches: RefCell::new(Vec::new()),
             keep_switches: Cell::new(true),
             preemptions: Cell::new(0),
@@ -238,7 +242,8 @@ impl Engine {
         self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
         self.begin_schedule(options);
-        self.max_threads.set(options.max_threads);
+        let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
+        self.max_threads.set(options.max_threads.min(most));
         self.infos.get_mut().clear();
         self.alive.clear();
         self.slots_used.set(0);

@@ -82,6 +82,13 @@ pub enum Strategy {
     Replay(Arc<[Switch]>),
     /// `RunOn` but for these switches; one that is impossible is skipped. For shrinking.
     Deviate(Arc<[Switch]>),
+    /// Every schedule with at most so many preemptions, one after the other: see [`exhaust`](super::exhaust()) and
+    /// [`Search`](super::Search). An execution by itself is given the first one: that of `RunOn`. At most
+    /// [`DFS_THREADS`](super::DFS_THREADS) threads may be alive at once.
+    Dfs {
+        /// Switches away from a thread that could have gone on.
+        preemptions: u32,
+    },
 }
 
 /// Where a thread may be preempted.

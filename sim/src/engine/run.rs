@@ -196,6 +196,7 @@ impl Engine {
         let thread = &self.threads[slot as usize];
         thread.begin(id, coroutine, guard, site);
         self.first_priority(thread);
+        self.starts_on_path(slot);
         self.alive.insert(slot);
         self.runnable.insert(slot);
         slot

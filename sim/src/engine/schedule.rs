@@ -59,6 +59,7 @@ impl Engine {
             }
             changes.sort_unstable_by(|a, b| b.cmp(a));
         }
+        self.path.borrow_mut().begin();
         self.strategy.replace(options.strategy.clone());
     }
 
@@ -104,9 +105,13 @@ impl Engine {
                 self.yielded.insert(slot);
             }
         }
-        if matches!(*self.strategy.borrow(), Strategy::Pct { .. }) {
-            self.demoted.set(self.demoted.get() - 1);
-            me.priority.set(self.demoted.get());
+        match *self.strategy.borrow() {
+            Strategy::Pct { .. } => {
+                self.demoted.set(self.demoted.get() - 1);
+                me.priority.set(self.demoted.get());
+            }
+            Strategy::Dfs { .. } => self.yields_on_path(),
+            _ => {}
         }
         if self.yielded.is_empty() {
             return self.set_changed(); // it is alone

@@ -62,6 +62,11 @@ impl Set {
         there
     }
 
+    /// The slots 0 to 63, each a bit.
+    pub fn low(&self) -> u64 {
+        self.words[0].get()
+    }
+
     /// The slots in ascending order that are not in `without`.
     pub fn minus<'a>(&'a self, without: &'a Self) -> impl Iterator<Item = u32> + 'a {
         (0..self.used.get()).flat_map(|index| {

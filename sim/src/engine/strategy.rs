@@ -48,6 +48,7 @@ impl Engine {
             Strategy::Pct { .. } if self.top() == Some(slot) => self.until_change(),
             Strategy::Pct { .. } => 0,
             Strategy::Replay(list) | Strategy::Deviate(list) => self.until_switch(list),
+            Strategy::Dfs { .. } => self.until_decision(slot),
         };
         self.set_budget(budget);
     }
@@ -142,6 +143,11 @@ impl Engine {
                 self.set_budget(self.until_switch(list));
                 Some(next)
             }
+            Strategy::Dfs { .. } => {
+                let (next, budget) = self.follow_path();
+                self.set_budget(budget);
+                next
+            }
         }
     }
 
@@ -203,6 +209,7 @@ impl Engine {
             Strategy::Pct { .. } => self.top(),
             Strategy::Replay(_) => chosen.or_else(|| self.runnable.contains(current).then_some(current)),
             Strategy::Deviate(_) => chosen.filter(|s| !self.yielded.contains(*s)).or_else(|| self.by_default(yielding)),
+            Strategy::Dfs { .. } => self.forced_by_path(self.by_default(yielding)),
         };
         match next {
             Some(next) => self.new_budget(&strategy, next),

@@ -45,6 +45,11 @@ pub fn execution(cell: &Cell, outcome: &Outcome, command: &Command) -> Value {
             line["operations"] = json!(outcome.steps);
         }
     }
+    if let Some(all) = &outcome.enumeration {
+        line["enumeration"] = json!({
+            "preemptions": all.preemptions, "schedules": all.schedules, "complete": all.complete, "steps": all.steps,
+        });
+    }
     if outcome.finding().is_some() {
         let (key, again) = match command.on {
             On::Sim => ("replay", command.replay(outcome)),
@@ -79,6 +84,11 @@ pub fn cell(cell: &Cell, summary: &CellSummary, on: On) -> Value {
             line["platform"] = json!("std");
             line["operations"] = json!(summary.steps);
         }
+    }
+    if let Some(all) = &summary.enumerated {
+        line["enumeration"] = json!({
+            "preemptions": all.preemptions, "seeds": all.seeds, "schedules": all.schedules, "complete": all.is_complete(),
+        });
     }
     line
 }

@@ -63,6 +63,10 @@ pub fn check(scenario: &Scenario) -> Vec<Flaw> {
     if let super::Schedule::Pct { depth } = scenario.schedule {
         flaws.within("schedule.Pct.depth", "`depth`", depth.into(), 1..=limits::PCT_DEPTH);
     }
+    if let super::Schedule::Dfs { preemptions } = scenario.schedule {
+        flaws.within("schedule.Dfs.preemptions", "`preemptions`", preemptions.into(), 0..=limits::PREEMPTIONS);
+    }
+    flaws.within("budget.schedules", "`schedules`", scenario.budget.schedules, 1..=u64::MAX);
     flaws.within("budget.steps", "`steps`", scenario.budget.steps, 1..=u64::MAX);
     if let Some(wall) = scenario.budget.wall {
         flaws.span("budget.wall", wall);

@@ -63,6 +63,8 @@ pub const PAGE_BYTES: u64 = 4096;
 pub const WRITE_SPIN: u64 = 1_000_000;
 /// Depth of a PCT schedule.
 pub const PCT_DEPTH: u64 = 64;
+/// Preemptions of a schedule in an enumeration.
+pub const PREEMPTIONS: u64 = 64;
 /// Cells of a sweep.
 pub const CELLS: u64 = 1_000;
 /// Seeds, and cells times seeds.

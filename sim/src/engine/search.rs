@@ -1,0 +1,291 @@
+//! Every schedule with at most so many preemptions: depth-first, by executing the program again and again.
+//!
+//! **Invariant: between two executions the path leads to the next schedule, and each schedule to the left of it has been
+//! executed exactly once.** A program that does not take the path's decisions again is not deterministic: `Diverged`.
+//!
+//! ```text
+//!   step   1 2 3 4   5      6 7 8 9    10
+//!         [. . . .][yield] [. . . .] [exit]     a bracket is one entry of the path
+//!                              ^ undone last to first: at step 9 each other thread, then at step 8, 7, 6; then the yield
+//! ```
+//!
+//! This is context bounding (Musuvathi and Qadeer, *Iterative context bounding for systematic testing of multithreaded
+//! programs*, PLDI 2007). By default the running thread goes on. At a scheduling point with another runnable thread a switch
+//! is a preemption, of which a schedule has a bounded number. Where the running thread can't go on, because it blocks,
+//! yields or ends, each runnable thread is an alternative and costs nothing. Time moves only when nothing can run: there
+//! is no schedule in which a timer fires early.
+//!
+//! A spin loop would be enumerated for ever, so that yields are fair (Musuvathi and Qadeer, *Fair stateless model checking*,
+//! PLDI 2008): a thread that yields is set aside until another has taken a step. If it yields again it is set aside until
+//! each thread that could have run since the yield before, and did not, has taken one.
+//!
+//! Points that are passed cost nothing: the path holds one entry for a whole run of them, told from the numbers of the steps.
+
+use super::core::{Engine, NEVER};
+use super::options::Switch;
+use super::outcome::Verdict;
+use super::thread::NONE;
+
+/// Most threads that may be alive at once under [`Strategy::Dfs`](super::Strategy::Dfs): a bit of a word for each.
+pub const DFS_THREADS: u32 = 64;
+
+/// An entry of the path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Decision {
+    /// The first and the last of its steps: one step unless it is a run of points with the same runnable threads.
+    first: u64,
+    last: u64,
+    /// Slots that may run at each of its steps; without the running thread's at a point.
+    others: u64,
+    /// Those of them not tried yet at `last`.
+    untried: u64,
+    /// The slot that runs from `last` on. `NONE`: the running thread goes on.
+    taken: u32,
+    /// Whether the running thread could go on.
+    at_point: bool,
+}
+
+/// What a thread that yielded waits for: slots, each a bit.
+#[derive(Clone, Copy, Default)]
+struct Fairness {
+    /// Could run at its last yield, and has not since.
+    passed_over: u64,
+    /// Must take a step before this thread is an alternative again.
+    first: u64,
+}
+
+/// Where the enumeration is.
+pub(super) struct Path {
+    preemptions: u32,
+    decisions: Vec<Decision>,
+    // The running execution:
+    /// Entries of the path that lead to its schedule; it adds the rest.
+    given: usize,
+    /// Entries that lie behind it.
+    at: usize,
+    used: u32,
+    /// The run of points that is being passed: the first one's step, and the other threads.
+    open: Option<(u64, u64)>,
+    /// Decisions that `RunOn` would have taken otherwise.
+    deviations: Vec<Switch>,
+    /// By slot; empty as long as nobody has yielded.
+    fairness: Vec<Fairness>,
+}
+
+impl Path {
+    pub fn new(preemptions: u32) -> Self {
+        Self {
+            preemptions,
+            decisions: Vec::new(),
+            given: 0,
+            at: 0,
+            used: 0,
+            open: None,
+            deviations: Vec::new(),
+            fairness: Vec::new(),
+        }
+    }
+
+    /// Gets ready to follow the path, for the first time or again.
+    pub fn begin(&mut self) {
+        self.decisions.truncate(self.given);
+        self.at = 0;
+        self.used = 0;
+        self.open = None;
+        self.deviations.clear();
+        self.fairness.clear();
+    }
+
+    /// Goes to the next schedule: the last decision that has an alternative is taken otherwise. False if none has.
+    pub fn advance(&mut self) -> bool {
+        while let Some(decision) = self.decisions.last_mut() {
+            if decision.untried != 0 {
+                decision.taken = decision.untried.trailing_zeros();
+                decision.untried &= decision.untried - 1;
+                self.given = self.decisions.len();
+                return true;
+            }
+            if decision.last > decision.first {
+                decision.last -= 1;
+                decision.untried = decision.others;
+            } else {
+                self.decisions.pop();
+            }
+        }
+        self.given = 0;
+        false
+    }
+
+    /// Whether the path's entries are all behind the execution.
+    fn is_new(&self) -> bool {
+        self.at == self.given
+    }
+
+    /// The entry that the execution comes to next. It passes through the runs of points that are not left in between.
+    fn next(&mut self) -> Option<&Decision> {
+        let ahead = &self.decisions[self.at..self.given];
+        self.at += ahead.iter().take_while(|d| d.taken == NONE).count();
+        self.decisions[self.at..self.given].first()
+    }
+
+    /// Points that may be passed before the next decision, at `step`.
+    fn until_decision(&mut self, step: u64) -> u64 {
+        self.next().filter(|d| d.at_point).map_or(NEVER, |d| d.last.saturating_sub(step + 1))
+    }
+
+    /// A run of points begins at `first`. At each of them `others` could run, too.
+    fn open(&mut self, first: u64, others: impl FnOnce(&Self) -> u64) {
+        if self.is_new() && self.used < self.preemptions {
+            self.open = Some((first, others(self))).filter(|(_, others)| *others != 0);
+        }
+    }
+
+    /// The run of points ended with the step `last`.
+    fn close(&mut self, last: u64) {
+        if let Some((first, others)) = self.open.take().filter(|(first, _)| *first <= last) {
+            self.decisions.push(Decision { first, last, others, untried: others, taken: NONE, at_point: true });
+        }
+    }
+
+    /// The slot that takes over at the point `step`, if the path says so.
+    fn preempted_at(&mut self, step: u64) -> Option<u32> {
+        let slot = self.next().filter(|d| d.at_point && d.last == step)?.taken;
+        self.at += 1;
+        self.used += 1;
+        Some(slot)
+    }
+
+    /// The slot that runs on from `step`, where the running thread can't and one of `others` has to. `None`: the path says
+    /// something else.
+    fn forced_at(&mut self, step: u64, others: u64, default: u32) -> Option<u32> {
+        if others.is_power_of_two() {
+            return Some(others.trailing_zeros());
+        }
+        if !self.is_new() {
+            let decision = self.next()?;
+            let same = !decision.at_point && decision.last == step && decision.others == others;
+            let slot = same.then_some(decision.taken);
+            self.at += 1;
+            return slot;
+        }
+        let untried = others & !(1 << default);
+        let decision = Decision { first: step, last: step, others, untried, taken: default, at_point: false };
+        self.decisions.push(decision);
+        Some(default)
+    }
+
+    /// `slot` takes a step: nobody waits for it any more.
+    fn runs(&mut self, slot: u32) {
+        for thread in &mut self.fairness {
+            thread.first &= !(1 << slot);
+            thread.passed_over &= !(1 << slot);
+        }
+    }
+
+    /// `slot` yields while `runnable` could run.
+    fn yields(&mut self, slot: u32, runnable: u64) {
+        let slots = self.fairness.len().max(slot as usize + 1);
+        self.fairness.resize(slots, Fairness::default());
+        let thread = &mut self.fairness[slot as usize];
+        thread.first |= thread.passed_over;
+        thread.passed_over = runnable & !(1 << slot);
+    }
+
+    /// A thread begins in `slot`.
+    fn starts(&mut self, slot: u32) {
+        if let Some(thread) = self.fairness.get_mut(slot as usize) {
+            *thread = Fairness::default();
+        }
+    }
+
+    /// Those of `slots` that need not let one of `runnable` go first.
+    fn fair(&self, slots: u64, runnable: u64) -> u64 {
+        let waits = |slot: &usize| self.fairness[*slot].first & runnable != 0;
+        slots & !(0..self.fairness.len()).filter(waits).fold(0, |set, slot| set | 1 << slot)
+    }
+
+    /// Where the schedule of the last execution differs from `RunOn`'s.
+    pub fn deviations(&self) -> &[Switch] {
+        &self.deviations
+    }
+
+    /// Decisions of the last execution.
+    pub fn decisions(&self) -> u64 {
+        self.decisions.iter().map(|d| d.last - d.first + 1).sum()
+    }
+}
+
+impl Engine {
+    /// The threads besides `slot` that may run at its next point.
+    fn others(&self, path: &Path, slot: u32) -> u64 {
+        let runnable = self.runnable.low();
+        path.fair(runnable & !self.yielded.low() & !(1 << slot), runnable)
+    }
+
+    /// *Dfs*: the points that `slot` passes before the next decision, when the set of threads has changed.
+    pub fn until_decision(&self, slot: u32) -> u64 {
+        let mut path = self.path.borrow_mut();
+        let step = self.steps.get();
+        path.close(step);
+        path.open(step + 1, |path| self.others(path, slot));
+        path.until_decision(step)
+    }
+
+    /// *Dfs* at a point: who runs, and how many points it passes.
+    pub fn follow_path(&self) -> (Option<u32>, u64) {
+        let mut path = self.path.borrow_mut();
+        let (step, current) = (self.steps.get(), self.current.get());
+        path.close(step - 1);
+        let Some(slot) = path.preempted_at(step) else {
+            path.open(step, |path| self.others(path, current));
+            return (Some(current), path.until_decision(step));
+        };
+        if self.others(&path, current) >> slot & 1 == 0 {
+            drop(path);
+            self.fail(Verdict::Diverged { step });
+            return (None, 0);
+        }
+        path.runs(slot);
+        path.deviations.push(Switch { step, to: self.threads[slot as usize].id.get() });
+        path.open(step + 1, |path| self.others(path, slot));
+        (Some(slot), path.until_decision(step))
+    }
+
+    /// *Dfs* where the running thread can't go on. `None`: the program is not deterministic.
+    pub fn forced_by_path(&self, default: Option<u32>) -> Option<u32> {
+        let mut path = self.path.borrow_mut();
+        let (step, runnable) = (self.steps.get(), self.runnable.low());
+        path.close(step - 1);
+        let awake = runnable & !self.yielded.low();
+        assert!(awake != 0, "somebody can run");
+        // If each must let a thread go first that is set aside, then it is theirs to run.
+        let others = Some(path.fair(awake, runnable)).filter(|fair| *fair != 0).unwrap_or(awake);
+        let first = default.filter(|slot| others >> slot & 1 != 0).unwrap_or(others.trailing_zeros());
+        let slot = path.forced_at(step, others, first)?;
+        path.runs(slot);
+        if default != Some(slot) {
+            path.deviations.push(Switch { step, to: self.threads[slot as usize].id.get() });
+        }
+        Some(slot)
+    }
+
+    /// *Dfs*: the running thread yields.
+    pub fn yields_on_path(&self) {
+        self.path.borrow_mut().yields(self.current.get(), self.runnable.low());
+    }
+
+    /// *Dfs*: a thread begins.
+    pub fn starts_on_path(&self, slot: u32) {
+        self.path.borrow_mut().starts(slot);
+    }
+
+    /// *Dfs*: the execution has ended.
+    pub fn end_path(&self) {
+        let mut path = self.path.borrow_mut();
+        let step = self.steps.get();
+        path.close(step);
+        if path.next().is_some() {
+            *self.verdict.borrow_mut() = Some(Verdict::Diverged { step });
+        }
+    }
+}
