@@ -109,7 +109,7 @@ fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         memory_limit: Some(memory_limit(scenario)),
         alloc_fails: scenario.faults.iter().find_map(|f| match f {
             Fault::AllocationFails(when) => Some((*when).into()),
-            Fault::PeerReset(_) | Fault::MemoryLimit(_) => None,
+            _ => None,
         }),
         ..Options::default()
     }
@@ -126,7 +126,7 @@ fn tolerance(scenario: &Scenario) -> Tolerance {
 fn memory_limit(scenario: &Scenario) -> u64 {
     let limits = scenario.faults.iter().filter_map(|f| match f {
         Fault::MemoryLimit(size) => Some(size.bytes()),
-        Fault::PeerReset(_) | Fault::AllocationFails(_) => None,
+        _ => None,
     });
     limits.chain([limits::BUFFER_BYTES]).min().unwrap_or(limits::BUFFER_BYTES)
 }

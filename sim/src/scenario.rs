@@ -20,6 +20,8 @@ mod load;
 mod locate;
 mod oracles;
 mod phase;
+mod pipeline;
+mod requests;
 mod step;
 mod sweep;
 mod tokens;
@@ -33,7 +35,9 @@ pub use load::{Loaded, dialect, load, parse};
 pub use locate::locate;
 pub use oracles::{Column, Expect, Metric, Oracle};
 pub use phase::{Arrival, Call, Clients, From, Heeds, Loops, Message, Payload, Phase, Spread};
-pub use step::{Awaits, Close, Drain, Idle, Named, Order, Renew, Shutdown, Step};
+pub use pipeline::{Decoder, Does, Encoder, Entry, Handler, In, On, Owns, There, Threads};
+pub use requests::{Ends, Requests};
+pub use step::{Awaits, Close, Drain, Ending, Idle, Named, Order, Renew, Shutdown, Step};
 pub use sweep::{Cell, cells};
 pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
@@ -64,6 +68,9 @@ pub struct Scenario {
     /// The channels' outbound side and their peers.
     #[serde(default)]
     pub socket: Socket,
+    /// The codecs and handlers of every channel, from the transport to the application.
+    #[serde(default)]
+    pub pipeline: Vec<Entry>,
     /// What happens, in order.
     #[serde(default = "step::default_workload")]
     pub workload: Vec<Step>,
@@ -112,13 +119,15 @@ pub struct Topology {
     pub event_loops: u32,
     /// Business threads: `business-0`, ...
     pub business_threads: u32,
+    /// Business executors, each a thread that calls handlers: `executor-0`, ...
+    pub executors: u32,
     /// Channels; channel c is registered on loop c mod `event_loops`. 0: one for each loop.
     pub channels: u32,
 }
 
 impl Default for Topology {
     fn default() -> Self {
-        Self { event_loops: 2, business_threads: 4, channels: 0 }
+        Self { event_loops: 2, business_threads: 4, executors: 0, channels: 0 }
     }
 }
 
@@ -175,6 +184,10 @@ pub struct Socket {
     pub peer: Peer,
     /// Probability that a write takes only a part of what the window has room for.
     pub partial_write: f64,
+    /// Probability that a read gives only a part of what the peer has sent.
+    pub partial_read: f64,
+    /// What a channel does when its peer sends no more.
+    pub half_close: HalfClose,
     /// Attempts to write in one flush.
     pub write_spin: Option<u32>,
     /// High water mark: above it the channel is not writable.
@@ -189,6 +202,8 @@ impl Default for Socket {
             send_window: Size::kib(64),
             peer: Peer::ReadsAtOnce,
             partial_write: 0.0,
+            partial_read: 0.0,
+            half_close: HalfClose::Refused,
             write_spin: None,
             high_water: None,
             low_water: None,
@@ -207,22 +222,38 @@ pub enum Peer {
     NeverReads,
 }
 
+/// What a channel does when its peer sends no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum HalfClose {
+    /// It closes.
+    Refused,
+    /// It tells its handlers, and stays open for what they write.
+    Allowed,
+}
+
 /// A fault of the environment.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Fault {
-    /// A write to the socket finds the connection reset.
+    /// A write to the socket, or a read from it, finds the connection reset.
     PeerReset(When),
     /// An allocation of buffer memory fails.
     AllocationFails(When),
     /// Allocations fail that would make the buffer memory larger than this.
     MemoryLimit(Size),
+    /// The handler of this name fails when it is given a message. Counted for each channel.
+    HandlerThrows(String, When),
+    /// The handler of this name panics when it is given a message. Counted for each channel.
+    HandlerPanics(String, When),
+    /// A thread ends in the middle of its work, after its current message, and another takes its place. Counted for each place.
+    ThreadDies(Threads, When),
 }
 
 impl Fault {
     /// When it happens, if there is a choice.
-    pub fn when(self) -> Option<When> {
+    pub fn when(&self) -> Option<When> {
         match self {
-            Self::PeerReset(when) | Self::AllocationFails(when) => Some(when),
+            Self::PeerReset(when) | Self::AllocationFails(when) => Some(*when),
+            Self::HandlerThrows(_, when) | Self::HandlerPanics(_, when) | Self::ThreadDies(_, when) => Some(*when),
             Self::MemoryLimit(_) => None,
         }
     }

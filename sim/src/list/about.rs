@@ -58,6 +58,7 @@ fn strategy(name: &str) -> &'static str {
 fn step(name: &str) -> &'static str {
     match name {
         "Phase" => "business threads write to channels: `Phase(writes: 100, clients: Flood)`",
+        "Requests" => "peers send requests, and await replies if there are any: `Requests(requests: 20, in_flight: 2)`",
         "Drain" => "stalls end; waits until task queues and outbound buffers are empty",
         "Idle" => "nothing happens for a while: `Idle(lasts: S(1))`",
         "Exchange" => "business threads allocate buffers, others read and release them: `Exchange(form: Slice)`",
@@ -65,7 +66,7 @@ fn step(name: &str) -> &'static str {
         "Collect" => "one full garbage collection",
         "Renew" => "business threads end and new ones take their places",
         "Close" => "channels are closed",
-        "Shutdown" => "loops shut down gracefully",
+        "Shutdown" => "loops and executors shut down gracefully: `Shutdown(of: Executors)`",
         _ => "",
     }
 }
@@ -132,6 +133,9 @@ fn oracle(name: &str) -> &'static str {
 fn metric(name: &str) -> &'static str {
     match name {
         "RetainedObjects" => "objects in all pools",
+        "RequestsRead" => "requests of peers that channels have read so far",
+        "RepliesReceived" => "replies that peers have received so far",
+        "UnhandledMessages" => "messages so far that no handler took, and the end of the pipeline released",
         "RetainedBytes" => "estimated bytes of the objects in all pools",
         "CrossThreadRetained" => "objects in pools whose type crosses threads: the write tasks",
         "SameThreadRetained" => "outbound entries and buffer shells in the loops' own pools",
@@ -158,7 +162,10 @@ fn metric(name: &str) -> &'static str {
 
 fn fault(name: &str) -> &'static str {
     match name {
-        "PeerReset" => "a write to the socket finds the connection reset: `PeerReset(Rate(0.02))`",
+        "PeerReset" => "a write to the socket or a read from it finds the connection reset: `PeerReset(Rate(0.02))`",
+        "HandlerThrows" => "a handler fails when it is given a message: `HandlerThrows(\"offload\", Nth(3))`",
+        "HandlerPanics" => "a handler panics when it is given a message: `HandlerPanics(\"offload\", Nth(3))`",
+        "ThreadDies" => "a thread ends in the middle of its work: `ThreadDies(Business, Rate(0.01))`",
         "MemoryLimit" => "buffer memory beyond this can't be had: `MemoryLimit(MiB(16))`",
         "AllocationFails" => "an allocation of buffer memory fails: `AllocationFails(Nth(5_000))`",
         _ => "",
@@ -194,6 +201,7 @@ fn reach(name: &str) -> &'static str {
         "DeadQueueDrained" => "the owner drains a dead thread's queue",
         "WriteSpinExhausted" => "a write uses its whole spin count",
         "PartialWrite" => "the peer takes only a part of what is offered",
+        "PartialRead" => "a read gives only a part of what the peer has sent",
         "Unwritable" => "a channel becomes unwritable",
         "TaskRejected" => "an executor refuses a task",
         "ClosedWithPendingMessages" => "a channel is closed with messages in its outbound buffer",

@@ -4,6 +4,7 @@
 //! waits for what cannot happen. All flaws of a file are reported at once, up to ten.
 
 mod oracles;
+mod pipeline;
 mod pool;
 mod workload;
 
@@ -33,18 +34,22 @@ pub fn check(scenario: &Scenario) -> Vec<Flaw> {
     flaws.name("name", "the scenario's name", &scenario.name);
     topology(&mut flaws, scenario);
     pool::check(&mut flaws, scenario);
+    pipeline::check(&mut flaws, scenario, &shape);
     workload::check(&mut flaws, scenario, &shape);
     for (i, fault) in scenario.faults.iter().enumerate() {
         let name = match fault {
-            Fault::PeerReset(_) => "PeerReset",
-            Fault::AllocationFails(_) => "AllocationFails",
+            Fault::PeerReset(_) => "PeerReset[0]",
+            Fault::AllocationFails(_) => "AllocationFails[0]",
+            Fault::HandlerThrows(..) => "HandlerThrows[1]",
+            Fault::HandlerPanics(..) => "HandlerPanics[1]",
+            Fault::ThreadDies(..) => "ThreadDies[1]",
             Fault::MemoryLimit(size) => {
                 flaws.size(&format!("faults[{i}].MemoryLimit[0]"), *size);
                 continue;
             }
         };
         if let Some(when) = fault.when() {
-            flaws.when(&format!("faults[{i}].{name}[0]"), when);
+            flaws.when(&format!("faults[{i}].{name}"), when);
         }
     }
     for (i, plant) in scenario.plant.iter().enumerate() {

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::exchange::{Exchange, Release};
 use super::phase::Phase;
+use super::requests::Requests;
 use super::{From, Span};
 
 /// One step of a workload.
@@ -14,6 +15,8 @@ use super::{From, Span};
 pub enum Step {
     /// Business threads write.
     Phase(Phase),
+    /// The peers send requests.
+    Requests(Requests),
     /// Stalls end; waits until task queues and outbound buffers are empty.
     Drain(Drain),
     /// Nothing happens for a while.
@@ -28,7 +31,7 @@ pub enum Step {
     Renew(Renew),
     /// Channels are closed.
     Close(Close),
-    /// Loops shut down gracefully.
+    /// Loops and executors shut down gracefully.
     Shutdown(Shutdown),
 }
 
@@ -37,6 +40,7 @@ impl Step {
     pub fn name(&self) -> &str {
         match self {
             Self::Phase(s) => &s.name,
+            Self::Requests(s) => &s.name,
             Self::Drain(s) => &s.name,
             Self::Idle(s) => &s.name,
             Self::Exchange(s) => &s.name,
@@ -160,12 +164,14 @@ pub enum Awaits {
     Nothing,
 }
 
-/// Loops shut down gracefully.
+/// Loops and executors shut down gracefully.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
     /// Its name.
     pub name: String,
+    /// Who shuts down.
+    pub of: Ending,
     /// A loop ends when it had nothing to do for so long.
     pub quiet: Span,
     /// It ends after so long in any case.
@@ -174,6 +180,15 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { name: "shutdown".to_string(), quiet: Span::ZERO, timeout: Span::s(15) }
+        Self { name: "shutdown".to_string(), of: Ending::Everybody, quiet: Span::ZERO, timeout: Span::s(15) }
     }
+}
+
+/// Who shuts down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Ending {
+    /// The event loops, and then the executors.
+    Everybody,
+    /// The executors, while the event loops go on.
+    Executors,
 }

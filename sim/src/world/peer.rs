@@ -3,12 +3,14 @@
 //! **Invariant: after it refused a write for lack of room, a peer that reads says when there is room again**; one that
 //! never reads never does.
 
+use super::exchange::Table;
+use super::wire::Wire;
 use crate::engine::{Chances, Generator, When};
 use crate::scenario::{Peer, Socket};
 use millpond_model::Platform;
 use millpond_model::observe::Reach;
 use millpond_model::platform::{JoinOps, Lock, ThreadOps};
-use millpond_model::transport::{Readiness, Transport, WriteOutcome};
+use millpond_model::transport::{ReadOutcome, Readiness, Transport, WriteOutcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,16 @@ pub(super) struct SimPeer<P: Platform> {
     linger: Option<Duration>,
     draws: Generator,
     readers: Peers<P>,
+    input: Option<Input<P>>,
+}
+
+/// Where what the peer sends comes from.
+struct Input<P: Platform> {
+    wire: Arc<Wire<P>>,
+    table: Arc<Table<P>>,
+    partial: When,
+    partials: Chances,
+    draws: Generator,
 }
 
 impl<P: Platform> SimPeer<P> {
@@ -54,7 +66,20 @@ impl<P: Platform> SimPeer<P> {
             linger,
             draws,
             readers: readers.clone(),
+            input: None,
         }
+    }
+
+    /// The same, with a peer that sends.
+    pub(super) fn sending(
+        self,
+        wire: Arc<Wire<P>>,
+        table: &Arc<Table<P>>,
+        partial_read: f64,
+        draws: Generator,
+    ) -> Self {
+        let (table, partial) = (Arc::clone(table), When::rate(partial_read));
+        Self { input: Some(Input { wire, table, partial, partials: Chances::default(), draws }), ..self }
     }
 
     /// Once it is reset, a connection stays so.
@@ -63,7 +88,22 @@ impl<P: Platform> SimPeer<P> {
         if let Some(when) = self.reset {
             self.resets.strike(when, P::now(), |threshold| draws.chance(threshold));
         }
-        self.resets.strikes > 0
+        match &self.input {
+            Some(input) if self.resets.strikes > 0 => {
+                input.wire.was_reset();
+                true
+            }
+            Some(input) => input.wire.is_reset(),
+            None => self.resets.strikes > 0,
+        }
+    }
+
+    /// What it took of `chunks` is read at the other end.
+    fn took(&self, chunks: &[&[u8]], taken: usize) -> WriteOutcome {
+        if let Some(input) = &self.input {
+            input.wire.receive(chunks, taken).into_iter().for_each(|text| input.table.misreads(text));
+        }
+        WriteOutcome::Wrote(taken)
     }
 
     fn partial(&mut self, offered: usize) -> usize {
@@ -78,7 +118,27 @@ impl<P: Platform> SimPeer<P> {
 
 impl<P: Platform> Transport<P> for SimPeer<P> {
     fn open(&mut self, readiness: Readiness<P>) {
+        if let Some(input) = &self.input {
+            input.wire.open(readiness.clone());
+        }
         self.window.lock().readiness = Some(readiness);
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> ReadOutcome {
+        if self.input.is_none() {
+            return ReadOutcome::WouldBlock;
+        }
+        if self.is_reset() {
+            return ReadOutcome::Reset;
+        }
+        let Some(Input { wire, partial, partials, draws, .. }) = &mut self.input else { unreachable!("seen above") };
+        let there = into.len().min(wire.available());
+        if there > 1 && partials.strike(*partial, P::now(), |threshold| draws.chance(threshold)) {
+            P::reach(Reach::PartialRead);
+            let part = 1 + draws.below_u64(there as u64 - 1) as usize;
+            return wire.read(&mut into[..part]);
+        }
+        wire.read(into)
     }
 
     fn write(&mut self, chunks: &[&[u8]]) -> WriteOutcome {
@@ -88,7 +148,7 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
         let offered: usize = chunks.iter().map(|c| c.len()).sum();
         let offered = self.partial(offered);
         if self.reads == Peer::ReadsAtOnce {
-            return WriteOutcome::Wrote(offered);
+            return self.took(chunks, offered);
         }
         let mut window = self.window.lock();
         let taken = offered.min(window.room);
@@ -101,7 +161,7 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
             drop(window);
             self.readers.read_at(P::now() + span.duration(), &self.window, self.size);
         }
-        if taken == 0 { WriteOutcome::WouldBlock } else { WriteOutcome::Wrote(taken) }
+        if taken == 0 { WriteOutcome::WouldBlock } else { self.took(chunks, taken) }
     }
 
     fn linger(&self) -> Option<Duration> {
@@ -113,6 +173,9 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
             P::sleep(linger);
         }
         self.window.lock().readiness = None;
+        if let Some(input) = &self.input {
+            input.wire.close();
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Flaws, Shape, plural};
+use super::{Flaws, Shape, pipeline, plural};
 use crate::scenario::{
-    Arrival, Call, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step, Through,
-    To, limits,
+    Arrival, Call, Clients, Ending, Exchange, Flaw, From, Heeds, Loops, Message, Payload, Phase, Scenario, Span, Step,
+    Through, To, limits,
 };
 use crate::suggest::{grouped, quoted};
 
@@ -34,6 +34,7 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
                     no_threads(flaws, "no business thread is there to release anything");
                 }
             }
+            Step::Requests(s) => pipeline::requests(flaws, &at, s, scenario, shape),
             Step::Drain(_) | Step::Collect(_) => {}
         }
     }
@@ -44,6 +45,7 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
 fn kind(step: &Step) -> &'static str {
     match step {
         Step::Phase(_) => "Phase",
+        Step::Requests(_) => "Requests",
         Step::Drain(_) => "Drain",
         Step::Idle(_) => "Idle",
         Step::Exchange(_) => "Exchange",
@@ -58,7 +60,7 @@ fn kind(step: &Step) -> &'static str {
 const THREADS: &str = "business thread";
 const LOOPS: &str = "event loop";
 
-fn within_topology(flaws: &mut Flaws, path: &str, range: &Option<Range<u32>>, cells: &[u32], what: &str) {
+pub(super) fn within_topology(flaws: &mut Flaws, path: &str, range: &Option<Range<u32>>, cells: &[u32], what: &str) {
     let Some(range) = range else { return };
     let there = cells.iter().copied().min().unwrap_or(0);
     if range.is_empty() {
@@ -118,7 +120,7 @@ fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape, channels: u3
     }
 }
 
-fn no_threads<'a>(flaws: &'a mut Flaws, message: &str) -> &'a mut Flaw {
+pub(super) fn no_threads<'a>(flaws: &'a mut Flaws, message: &str) -> &'a mut Flaw {
     flaws.add("topology.business_threads", message, "none")
 }
 
@@ -198,7 +200,7 @@ fn message(flaws: &mut Flaws, at: &str, message: &Message) {
     }
 }
 
-fn payload(flaws: &mut Flaws, at: &str, payload: &Payload) {
+pub(super) fn payload(flaws: &mut Flaws, at: &str, payload: &Payload) {
     match payload {
         Payload::Exactly(size) => flaws.size(&format!("{at}.Exactly[0]"), *size),
         Payload::Uniform(low, high) => {
@@ -259,7 +261,8 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
         let needs_loops = match step {
             Step::Phase(p) => p.loops_are == Loops::Running,
             Step::Exchange(e) => e.to == To::Loops,
-            Step::Close(_) | Step::Shutdown(_) => true,
+            Step::Close(_) | Step::Requests(_) => true,
+            Step::Shutdown(s) => s.of == Ending::Everybody,
             Step::Release(r) => r.from == From::Loop,
             Step::Drain(_) | Step::Idle(_) | Step::Collect(_) | Step::Renew(_) => false,
         };
@@ -279,7 +282,7 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
         }
         match step {
             Step::Phase(p) if p.loops_are == Loops::Stalled => stall = Some(&p.name),
-            Step::Shutdown(s) => over = Some(&s.name),
+            Step::Shutdown(s) if s.of == Ending::Everybody => over = Some(&s.name),
             _ => {}
         }
     }
@@ -289,11 +292,20 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
     }
 }
 
-/// The writes of the whole run.
+/// Channels in the cell that has the most.
+fn most_channels(scenario: &Scenario, shape: &Shape) -> u32 {
+    match scenario.topology.channels {
+        0 => shape.loops.iter().copied().max().unwrap_or(0),
+        n => n,
+    }
+}
+
+/// The writes and requests of the whole run.
 pub fn total_writes(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape, seeds: u64) {
     let of_step = |step: &Step, threads: u32| match step {
         Step::Phase(p) => u128::from(writers(p, threads)) * u128::from(p.writes),
         Step::Exchange(e) => u128::from(those(&e.threads, threads)) * u128::from(e.buffers),
+        Step::Requests(r) => pipeline::count(r, most_channels(scenario, shape)),
         _ => 0,
     };
     let of = |threads: u32| scenario.workload.iter().map(|step| of_step(step, threads)).sum::<u128>();
