@@ -20,7 +20,7 @@ pub struct Requests {
     /// Requests of each peer.
     pub requests: u64,
     /// Requests of a peer that aren't answered yet, at most; where nobody replies: that the channel has not read yet. What isn't
-    /// answered within a second is not awaited any longer.
+    /// answered within about a second is not awaited any longer.
     pub in_flight: u32,
     /// How large they are, without the length before them.
     pub size: Payload,

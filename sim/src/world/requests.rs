@@ -12,8 +12,11 @@ use millpond_model::Platform;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a peer waits for a sign of life.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Naps without a sign of life until a peer gives up waiting: about a second together. Many, because a schedule may let one end
+/// before anybody else has run.
+const NAPS: u32 = 64;
+/// The longest nap is so many doublings of a microsecond.
+const DOUBLINGS: u32 = 14;
 
 /// What a step's thread needs to know.
 pub(super) struct RequestsOf<P: Platform> {
@@ -34,8 +37,10 @@ struct Client<'a, P: Platform> {
     left: u64,
     due: Duration,
     progress: u64,
-    /// When there was progress.
-    since: Duration,
+    /// Since there was progress.
+    naps: u32,
+    /// The end of the last one.
+    nap_ends: Duration,
     draws: Generator,
 }
 
@@ -77,7 +82,7 @@ impl<'a, P: Platform> Client<'a, P> {
     fn new(of: &'a RequestsOf<P>, channel: u64, wire: &'a Wire<P>, now: Duration) -> Self {
         wire.await_by(P::current());
         let draws = stream(of.seed, 1 << 48 | of.number << 32 | channel);
-        Self { of, channel, wire, left: of.step.requests, due: now, progress: 0, since: now, draws }
+        Self { of, channel, wire, left: of.step.requests, due: now, progress: 0, naps: 0, nap_ends: now, draws }
     }
 
     fn go_on(&mut self) -> Next {
@@ -86,13 +91,17 @@ impl<'a, P: Platform> Client<'a, P> {
             return Next::Done;
         }
         if status.progress != self.progress {
-            (self.progress, self.since) = (status.progress, now);
+            (self.progress, self.naps, self.nap_ends) = (status.progress, 0, now);
         }
         let in_flight = if self.of.replies { status.unanswered } else { status.unread };
         let limit = if self.left > 0 { self.of.step.in_flight as usize } else { 1 };
         if in_flight >= limit {
-            if now < self.since + PATIENCE {
-                return Next::At(self.since + PATIENCE);
+            if now >= self.nap_ends && self.naps < NAPS {
+                self.nap_ends = now + Duration::from_micros(1 << self.naps.min(DOUBLINGS));
+                self.naps += 1;
+            }
+            if now < self.nap_ends {
+                return Next::At(self.nap_ends);
             }
             self.wire.forgive();
         }
@@ -105,7 +114,7 @@ impl<'a, P: Platform> Client<'a, P> {
         let bytes = size(&self.of.step.size, &mut self.draws) as usize;
         self.wire.send(bytes, (31 * self.channel + status.number) as u8);
         self.left -= 1;
-        (self.due, self.since) = (now + self.of.step.think.duration(), now);
+        (self.due, self.naps, self.nap_ends) = (now + self.of.step.think.duration(), 0, now);
         match self.of.step.ends {
             Ends::HalfClosed if self.left == 0 => self.wire.end(),
             Ends::Reset if self.left == 0 => self.wire.reset(),
