@@ -159,6 +159,11 @@ impl<P: Platform> MemoryPeer<P> {
         Self::tell(state.readiness.clone(), state, Readiness::readable);
     }
 
+    /// Bytes sent that the other end has not read.
+    pub fn unread(&self) -> usize {
+        self.0.lock().sent.len()
+    }
+
     /// Sends no more.
     pub fn end(&self) {
         let mut state = self.0.lock();
