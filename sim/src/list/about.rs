@@ -11,6 +11,10 @@ pub fn about(topic: Topic, name: &str) -> &'static str {
         Topic::Presets => preset(name),
         Topic::Strategies => strategy(name),
         Topic::Steps => step(name),
+        Topic::Entries => entry(name),
+        Topic::Owns => owns(name),
+        Topic::Does => does(name),
+        Topic::Callbacks => callback(name),
         Topic::Forms => form(name),
         Topic::Backends => backend(name),
         Topic::Schemes => scheme(name),
@@ -67,6 +71,51 @@ fn step(name: &str) -> &'static str {
         "Renew" => "business threads end and new ones take their places",
         "Close" => "channels are closed",
         "Shutdown" => "loops and executors shut down gracefully: `Shutdown(of: Executors)`",
+        _ => "",
+    }
+}
+
+fn entry(name: &str) -> &'static str {
+    match name {
+        "Decoder" => {
+            "cuts what comes in into messages: `Decoder(LengthField(max_frame: KiB(8)))`, `Decoder(FixedLength(B(64)))`"
+        }
+        "Encoder" => "makes bytes of what goes out: `Encoder(LengthField(max_frame: KiB(8)))`, `Encoder(Copies)`",
+        "Handler" => "is given what comes in: `Handler(name: \"business\", owns: Replies, on: Executor(0))`",
+        _ => "",
+    }
+}
+
+fn owns(name: &str) -> &'static str {
+    match name {
+        "Forwards" => "it gives messages to the next handler; the default",
+        "Releases" => "it releases messages, and user events",
+        "Retains" => "it gives messages on, and keeps references for a while",
+        "Transfers" => "business threads get messages, reply with copies and release: `Transfers(Business)`",
+        "Replies" => "it writes messages back",
+        _ => "",
+    }
+}
+
+fn does(name: &str) -> &'static str {
+    match name {
+        "Removes" => "it removes an entry, or itself: `Removes(\"decoder\", Read(3))`",
+        "Adds" => "it adds an entry that isn't there: `Adds(\"late\", Read(3))`, for a `Handler(there: Later)`",
+        "Closes" => "it closes the channel: `Closes(Read(9))`",
+        "Fires" => "it fires a user event that carries a buffer: `Fires(Inactive)`",
+        "Writes" => "it writes a buffer and flushes: `Writes(WritabilityChanged)`",
+        _ => "",
+    }
+}
+
+fn callback(name: &str) -> &'static str {
+    match name {
+        "Added" => "when it was added",
+        "Read" => "when it is given its n-th message: `Read(3)`",
+        "WritabilityChanged" => "when the channel became writable or unwritable",
+        "UserEvent" => "when a user event reaches it",
+        "Inactive" => "when the channel became inactive",
+        "Removed" => "when it was removed",
         _ => "",
     }
 }
