@@ -132,7 +132,7 @@ impl<'a, P: Platform> World<'a, P> {
         let config = Arc::new(path);
         let (desk, table) = (Desk::new(gives_errands(scenario)), Table::new());
         let setting = Setting::new(scenario, &executors, &desk, &table, seed);
-        let framings = (pipeline::requests(&scenario.pipeline), pipeline::replies(&scenario.pipeline));
+        let framings = (pipeline::requests(&scenario.pipeline), pipeline::replies(scenario));
         let sends = scenario.workload.iter().any(|step| matches!(step, Step::Requests(_)));
         let wires: Vec<Arc<Wire<P>>> =
             (0..if sends { count } else { 0 }).map(|_| Arc::new(Wire::new(framings.0, framings.1))).collect();

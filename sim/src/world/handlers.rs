@@ -34,8 +34,10 @@ pub(super) struct Acting<P: Platform> {
     line: Arc<Line<P>>,
     index: usize,
     reads: Cell<u64>,
-    /// The last byte of the last message, unless something has failed since.
+    /// The last byte of the last message, unless a handler has failed since.
     last: Cell<Option<u8>>,
+    /// Something else has failed: bytes may be missing anywhere.
+    is_torn: Cell<bool>,
     kept: RefCell<VecDeque<OwnedMessage<P>>>,
     failures: RefCell<(Vec<Failure>, Generator)>,
 }
@@ -57,6 +59,7 @@ impl<P: Platform> Acting<P> {
             index,
             reads: Cell::new(0),
             last: Cell::new(None),
+            is_torn: Cell::new(false),
             kept: RefCell::default(),
             failures: RefCell::new((failures, draws)),
         }
@@ -115,7 +118,7 @@ impl<P: Platform> Acting<P> {
 
     /// Sees whether the bytes are those of requests.
     fn check(&self, message: &Message<P>) {
-        let content = self.line.setting.content;
+        let content = if self.is_torn.get() { Content::Unknown } else { self.line.setting.content };
         let Message::Buffer(buffer) = message else { return };
         buffer.touch("in a handler");
         let Ok(bytes) = buffer.bytes() else { return };
@@ -223,7 +226,11 @@ impl<P: Platform> Inbound<P> for Acting<P> {
     }
 
     fn exception(&self, context: &dyn Context<P>, error: HandlerError) -> Result<(), HandlerError> {
-        self.last.set(None); // bytes may be missing
+        match error {
+            // A handler's message is missing.
+            HandlerError::Other(_) | HandlerError::Panicked(_) => self.last.set(None),
+            _ => self.is_torn.set(true),
+        }
         context.fire_exception(error);
         Ok(())
     }

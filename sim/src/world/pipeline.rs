@@ -155,17 +155,20 @@ pub(super) fn requests(entries: &[Entry]) -> Framing {
         Entry::Decoder(Decoder::LengthField { max_frame }) => Some(max_frame.bytes() as usize),
         _ => None,
     });
-    lengths.map_or(Framing::Bytes, |max_frame| Framing::Lengths { max_frame })
+    lengths.map_or(Framing::Bytes, |max_frame| Framing::Lengths { max_frame, is_whole: true })
 }
 
 /// How peers read.
-pub(super) fn replies(entries: &[Entry]) -> Framing {
+pub(super) fn replies(scenario: &Scenario) -> Framing {
+    let entries = &scenario.pipeline;
     let lengths = entries.iter().find_map(|entry| match entry {
         Entry::Encoder(Encoder::LengthField { max_frame }) => Some(max_frame.bytes() as usize),
         _ => None,
     });
     let kept = lengths.filter(|_| !is_removed(entries, "encoder"));
-    kept.map_or(Framing::Bytes, |max_frame| Framing::Lengths { max_frame })
+    let fails = |fault: &Fault| matches!(fault, Fault::AllocationFails(_) | Fault::MemoryLimit(_));
+    let is_whole = !scenario.faults.iter().any(fails);
+    kept.map_or(Framing::Bytes, |max_frame| Framing::Lengths { max_frame, is_whole })
 }
 
 /// Whether anybody replies.

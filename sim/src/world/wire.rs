@@ -21,6 +21,8 @@ pub(super) enum Framing {
     Lengths {
         /// With its length.
         max_frame: usize,
+        /// Whether all bytes of one are equal; otherwise bytes of what is replied to may be missing.
+        is_whole: bool,
     },
 }
 
@@ -40,7 +42,7 @@ struct FrameReader {
 
 impl FrameReader {
     /// The frames that end in `bytes`, and what is wrong with them.
-    fn take(&mut self, bytes: &[u8], max_frame: usize, wrong: &mut Vec<String>) -> usize {
+    fn take(&mut self, bytes: &[u8], max_frame: usize, is_whole: bool, wrong: &mut Vec<String>) -> usize {
         let mut ended = 0;
         for &byte in bytes {
             if self.is_lost {
@@ -54,7 +56,7 @@ impl FrameReader {
                 continue;
             }
             let first = *self.first.get_or_insert(byte);
-            if byte != first {
+            if is_whole && byte != first {
                 wrong.push(format!("a reply of bytes {first:#04x} has a {byte:#04x} in it"));
                 self.is_lost = true;
                 break;
@@ -265,8 +267,8 @@ impl<P: Platform> Wire<P> {
             left -= bytes.len();
             let ended = match self.replies {
                 Framing::Bytes => consume(&mut state.awaited, bytes.len()),
-                Framing::Lengths { max_frame } => {
-                    let ended = state.reader.take(bytes, max_frame, &mut wrong);
+                Framing::Lengths { max_frame, is_whole } => {
+                    let ended = state.reader.take(bytes, max_frame, is_whole, &mut wrong);
                     let awaited = state.awaited.len();
                     state.awaited.drain(..ended.min(awaited));
                     ended

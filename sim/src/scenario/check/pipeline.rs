@@ -96,7 +96,8 @@ fn handler(flaws: &mut Flaws, at: &str, handler: &Handler, index: usize, scenari
             flaws.add(&at, message, "without a length").help = Some("put the encoder before the handler".to_string());
         }
     }
-    let adds = |entry: &Entry| matches!(entry, Entry::Handler(h) if h.does.iter().any(|d| matches!(d, Does::Adds(name, _) if *name == handler.name)));
+    let adds_it = |does: &Does| matches!(does, Does::Adds(name, _) if *name == handler.name);
+    let adds = |entry: &Entry| matches!(entry, Entry::Handler(h) if h.does.iter().any(adds_it));
     if !scenario.pipeline[index].is_there() && !scenario.pipeline.iter().any(adds) {
         let message = format!("nobody adds {}", quoted(&handler.name));
         flaws.add(format!("{at}.there"), message, "never there").help =
