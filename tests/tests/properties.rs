@@ -92,7 +92,7 @@ prop_compose! {
         }
         workload.push(Step::Close(Close { linger, from: close_from, ..Close::default() }));
         workload.push(Step::Shutdown(Shutdown::default()));
-        scenario.topology = Topology { event_loops, business_threads, channels };
+        scenario.topology = Topology { event_loops, business_threads, executors: 0, channels };
         scenario.socket = socket;
         scenario.workload = workload;
         scenario.schedule = schedule;
