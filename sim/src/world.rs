@@ -400,6 +400,7 @@ impl<'a, P: Platform> World<'a, P> {
             ends(&self.loops);
         }
         ends(&self.executors);
+        self.await_errands();
     }
 
     /// Ends what still runs, in the order in which a program would, and judges.

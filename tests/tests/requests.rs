@@ -130,13 +130,14 @@ fn pipelines_are_deterministic() {
 
 #[test]
 fn what_is_latent_in_netty_holds_on_millpond() {
-    for file in ["latent/executor_ended.ron", "latent/decoder_removed_overtakes.ron"] {
+    for file in ["executor_ended", "loop_ended_under_executor", "decoder_removed_overtakes"] {
+        let file = &format!("latent/{file}.ron");
         let mut scenario = load(file).scenario;
         assert!(matches!(scenario.expect, Expect::MustFind(_)), "{file}");
         assert!(cells(&scenario).iter().all(|cell| cell.scenario.pool.preset != Preset::Millpond));
         (scenario.sweep, scenario.pool.preset) = (Sweep::Single, Preset::Millpond);
         let ours = cell(scenario);
-        for seed in 0..16 {
+        for seed in 0..32 {
             assert_eq!(outcome(&ours, seed).findings, [], "{file}, seed {seed}");
         }
     }

@@ -51,12 +51,15 @@ impl<P: Platform> Life<P> {
         let (desk, heirs_too, chances) = (Arc::clone(&self.desk), Some(Arc::clone(heirs)), self.chances);
         let life = Self { index, age, seed, desk, heirs: heirs_too, dies, chances };
         let theirs = Arc::clone(mailbox);
+        // Locked before it runs: it may die at once, and its own heir comes after it.
+        let mut heirs = heirs.lock();
         let Ok(heir) = P::spawn(name(index, age), move || serve(theirs, life)) else { return false };
         let thread = heir.thread().clone();
         if self.desk.is_manned() {
             self.desk.succeed(index, mailbox, &thread);
         }
-        heirs.lock().push(heir);
+        heirs.push(heir);
+        drop(heirs);
         thread.unpark(); // whoever gave it an order meanwhile has woken this one
         true
     }

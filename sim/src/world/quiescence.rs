@@ -62,6 +62,18 @@ impl<P: Platform> World<'_, P> {
         }
     }
 
+    /// Waits until business threads have run what handlers gave them.
+    pub(super) fn await_errands(&self) {
+        if self.desk.is_manned() {
+            for _ in 0..NAPS_MAX {
+                if self.desk.is_clear() {
+                    return;
+                }
+                P::sleep(Duration::from_micros(1));
+            }
+        }
+    }
+
     fn at_rest(&self) -> bool {
         let running = self.loops.iter().zip(&self.stalls).filter(|(_, stall)| stall.is_none());
         let queued: u64 = running.map(|(event_loop, _)| event_loop.stats().queue_length).sum();
