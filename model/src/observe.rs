@@ -131,6 +131,8 @@ listed! {
         WriteSpinExhausted,
         /// The peer took only a part of what was offered.
         PartialWrite,
+        /// A read gave only a part of what the peer had sent.
+        PartialRead,
         /// A channel became unwritable.
         Unwritable,
         /// An executor refused a task.

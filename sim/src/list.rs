@@ -11,7 +11,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::ledger::FindingKind;
-use crate::scenario::{self, Backend, Column, Fault, Form, Metric, Oracle, Schedule, Step, printable};
+use crate::scenario::{
+    self, Backend, Column, Does, Entry, Fault, Form, In, Metric, Oracle, Owns, Schedule, Step, printable,
+};
 use millpond_model::leak::Level;
 use millpond_model::observe::{Defect, Kind, Reach};
 use millpond_model::preset::Preset;
@@ -33,6 +35,14 @@ pub enum Topic {
     Strategies,
     /// What happens, in order: `workload: [...]`
     Steps,
+    /// What a pipeline is made of: `pipeline: [...]`
+    Entries,
+    /// What a handler does with its messages: `Handler(owns: ...)`
+    Owns,
+    /// What a handler does besides: `Handler(does: [...])`
+    Does,
+    /// In which callback it does that: `Closes(Read(3))`
+    Callbacks,
     /// What buffers are when they are given away: `Exchange(form: ...)`
     Forms,
     /// Where the memory of buffers comes from: `allocator: (backend: ...)`
@@ -61,11 +71,15 @@ pub enum Topic {
 
 impl Topic {
     /// All of them, in the order in which they are listed.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Scenarios,
         Self::Presets,
         Self::Strategies,
         Self::Steps,
+        Self::Entries,
+        Self::Owns,
+        Self::Does,
+        Self::Callbacks,
         Self::Forms,
         Self::Backends,
         Self::Schemes,
@@ -87,6 +101,10 @@ impl Topic {
             Self::Presets => "presets",
             Self::Strategies => "strategies",
             Self::Steps => "steps",
+            Self::Entries => "entries",
+            Self::Owns => "owns",
+            Self::Does => "does",
+            Self::Callbacks => "callbacks",
             Self::Forms => "forms",
             Self::Backends => "backends",
             Self::Schemes => "schemes",
@@ -109,6 +127,10 @@ impl Topic {
             Self::Presets => variants::<Preset>(),
             Self::Strategies => variants::<Schedule>(),
             Self::Steps => variants::<Step>(),
+            Self::Entries => variants::<Entry>(),
+            Self::Owns => variants::<Owns>(),
+            Self::Does => variants::<Does>(),
+            Self::Callbacks => variants::<In>(),
             Self::Forms => variants::<Form>(),
             Self::Backends => variants::<Backend>(),
             Self::Schemes => variants::<Scheme>(),

@@ -98,6 +98,13 @@ const TEMPLATE: &str = r#"#![type = "millpond::scenario::Scenario"]
     // Whose pool: Millpond, or a Netty release such as Netty4_1_8.
     pool: (preset: Millpond),
 
+    // The codecs and handlers of every channel, for peers that send: add `Requests(requests: 20, size: Uniform(B(1), KiB(1)))`.
+    // pipeline: [
+    //     Decoder(LengthField(max_frame: KiB(4))),
+    //     Encoder(LengthField(max_frame: KiB(4))),
+    //     Handler(name: "offload", owns: Transfers(Business)), // or Releases, Forwards, Retains, Replies
+    // ],
+
     // What happens, in order. Oracles refer to steps by their names.
     workload: [
         Phase(

@@ -22,6 +22,8 @@ mod locate;
 mod objects;
 mod oracles;
 mod phase;
+mod pipeline;
+mod requests;
 mod step;
 mod swarm;
 mod sweep;
@@ -38,7 +40,9 @@ pub use locate::locate;
 pub use objects::{Misuse, Objects};
 pub use oracles::{Column, Expect, Metric, Oracle};
 pub use phase::{Arrival, Call, Clients, From, Heeds, Loops, Message, Payload, Phase, Spread};
-pub use step::{Awaits, Drain, Idle, Named, Order, Renew, Shutdown, Step};
+pub use pipeline::{Decoder, Does, Encoder, Entry, Handler, In, On, Owns, There, Threads};
+pub use requests::{Ends, Requests};
+pub use step::{Awaits, Drain, Ending, Idle, Named, Order, Renew, Shutdown, Step};
 pub use swarm::{Swarm, of_seed};
 pub use sweep::{Cell, cells};
 pub use tokens::{Broken, Token, TokenKind, tokens};
@@ -70,6 +74,9 @@ pub struct Scenario {
     /// The channels' outbound side and their peers.
     #[serde(default)]
     pub socket: Socket,
+    /// The codecs and handlers of every channel, from the transport to the application.
+    #[serde(default)]
+    pub pipeline: Vec<Entry>,
     /// What happens, in order.
     #[serde(default = "step::default_workload")]
     pub workload: Vec<Step>,
@@ -125,6 +132,8 @@ pub struct Topology {
     pub event_loops: u32,
     /// Business threads: `business-0`, ...
     pub business_threads: u32,
+    /// Business executors, each a thread that calls handlers: `executor-0`, ...
+    pub executors: u32,
     /// Channels; channel c is registered on loop c mod `event_loops`. 0: one for each loop.
     pub channels: u32,
     /// What they are at the beginning.
@@ -133,7 +142,7 @@ pub struct Topology {
 
 impl Default for Topology {
     fn default() -> Self {
-        Self { event_loops: 2, business_threads: 4, channels: 0, channels_are: ChannelsAre::Registered }
+        Self { event_loops: 2, business_threads: 4, executors: 0, channels: 0, channels_are: ChannelsAre::Registered }
     }
 }
 
@@ -190,6 +199,10 @@ pub struct Socket {
     pub peer: Peer,
     /// Probability that a write takes only a part of what the window has room for.
     pub partial_write: f64,
+    /// Probability that a read gives only a part of what the peer has sent.
+    pub partial_read: f64,
+    /// What a channel does when its peer sends no more.
+    pub half_close: HalfClose,
     /// Attempts to write in one flush.
     pub write_spin: Option<u32>,
     /// High water mark: above it the channel is not writable.
@@ -204,6 +217,8 @@ impl Default for Socket {
             send_window: Size::kib(64),
             peer: Peer::ReadsAtOnce,
             partial_write: 0.0,
+            partial_read: 0.0,
+            half_close: HalfClose::Refused,
             write_spin: None,
             high_water: None,
             low_water: None,
@@ -222,10 +237,19 @@ pub enum Peer {
     NeverReads,
 }
 
+/// What a channel does when its peer sends no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum HalfClose {
+    /// It closes.
+    Refused,
+    /// It tells its handlers, and stays open for what they write.
+    Allowed,
+}
+
 /// A fault of the environment.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Fault {
-    /// A write to the socket finds the connection reset.
+    /// A write to the socket, or a read from it, finds the connection reset.
     PeerReset(When),
     /// An allocation of buffer memory fails.
     AllocationFails(When),
@@ -235,6 +259,12 @@ pub enum Fault {
     TaskRejected(When),
     /// An executor can't have a thread.
     ThreadStartFails(When),
+    /// The handler of this name fails when it is given a message. Counted for each channel.
+    HandlerThrows(String, When),
+    /// The handler of this name panics when it is given a message. Counted for each channel.
+    HandlerPanics(String, When),
+    /// A thread ends in the middle of its work, after its current message, and another takes its place. Counted for each place.
+    ThreadDies(Threads, When),
 }
 
 impl Fault {
@@ -249,7 +279,10 @@ impl Fault {
             Self::PeerReset(when)
             | Self::AllocationFails(when)
             | Self::TaskRejected(when)
-            | Self::ThreadStartFails(when) => Some(when),
+            | Self::ThreadStartFails(when)
+            | Self::HandlerThrows(_, when)
+            | Self::HandlerPanics(_, when)
+            | Self::ThreadDies(_, when) => Some(when),
             Self::MemoryLimit(_) => None,
         }
     }

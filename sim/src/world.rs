@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   main ──orders──> business-0 .. n ──write──> channel 0 .. c ──on──> loop-0 .. m ──> peers
-//!     │                                                                    │
+//!     │                        ^──errands── handlers ┘└─ on ─> executor-0 .. k   <─requests─┘
 //!     └── stalls loops, waits for quiescence, samples pools, closes, shuts down, judges
 //! ```
 
@@ -13,35 +13,46 @@ mod allocator;
 mod business;
 mod closing;
 mod codec;
+mod desk;
 mod exchange;
 mod flight;
 mod forms;
+mod handlers;
+mod life;
 mod objects;
 mod peer;
+mod pipeline;
 mod quiescence;
+mod requests;
+mod wire;
 
 pub(crate) use allocator::pooled as pooled_config;
 pub use quiescence::Seen;
 
 use crate::engine::{Generator, Stream};
 use crate::scenario::{
-    Awaits, ChannelsAre, Collect, Drain, Exchange, Fault, From as CalledFrom, Loops, Objects, Order, Phase, Release,
-    Renew, Scenario, Shutdown, SideQueueRatio, Step,
+    Awaits, ChannelsAre, Collect, Drain, Ending, Entry, Exchange, Fault, From as CalledFrom, HalfClose, Loops, Objects,
+    Order, Owns, Phase, Release, Renew, Requests, Scenario, Shutdown, SideQueueRatio, Step, When,
 };
 use business::{Business, Job};
+use desk::Desk;
 use exchange::{ExchangeOf, Table};
 use millpond_model::Platform;
 use millpond_model::channel::{Channel, ChannelSetup, FillEncoder};
 use millpond_model::event_loop::{EventLoop, LoopConfig, Stall};
 use millpond_model::observe::Kind;
+use millpond_model::platform::JoinOps;
 use millpond_model::promise::Promise;
 use millpond_model::recycler::{Domain, RecyclerConfig, WoqRatio};
 use millpond_model::write_path::{Pools, PoolsConfig, WritePathConfig};
 use objects::{ObjectPool, ObjectsOf};
 use peer::{Peers, SimPeer};
+use pipeline::Setting;
+use requests::RequestsOf;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
+use wire::Wire;
 
 /// The byte that encoded messages are made of.
 const FILLING: u8 = 0x5a;
@@ -51,10 +62,16 @@ pub(crate) struct World<'a, P: Platform> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) pools: Arc<Pools<P>>,
     pub(crate) loops: Vec<EventLoop<P>>,
+    executors: Vec<EventLoop<P>>,
     pub(crate) linger: EventLoop<P>,
     pub(crate) channels: Vec<Channel<P>>,
     business: Vec<Business<P>>,
+    desk: Arc<Desk<P>>,
     peers: Peers<P>,
+    /// Of each channel, where peers send.
+    wires: Vec<Arc<Wire<P>>>,
+    /// The threads that send for the peers and aren't awaited, and how many there were.
+    clients: (Vec<P::Join>, u64),
     stalls: Vec<Option<Stall<P>>>,
     closing: Vec<Promise<P>>,
     table: Arc<Table<P>>,
@@ -105,6 +122,9 @@ impl<'a, P: Platform> World<'a, P> {
             // Starts the thread, so that loops have the lowest numbers, in index order; where it can't, its channels try again.
             let _ = event_loop.execute_fn(|| ());
         }
+        let executors: Vec<EventLoop<P>> = (0..scenario.topology.executors)
+            .map(|i| EventLoop::new(format!("executor-{i}"), LoopConfig::from(preset)))
+            .collect();
         let linger = EventLoop::new("linger-0".to_string(), LoopConfig::from(preset));
         let peers = Peers::new();
         let resets = scenario.faults.iter().find_map(|f| match f {
@@ -117,12 +137,25 @@ impl<'a, P: Platform> World<'a, P> {
         };
         let linger_time = linger_of(scenario);
         let config = Arc::new(path);
+        let (desk, table) = (Desk::new(gives_errands(scenario)), Table::new());
+        let setting = Setting::new(scenario, &executors, &desk, &table, seed);
+        let framings = (pipeline::requests(&scenario.pipeline), pipeline::replies(scenario));
+        let sends = scenario.workload.iter().any(|step| matches!(step, Step::Requests(_)));
+        let wires: Vec<Arc<Wire<P>>> =
+            (0..if sends { count } else { 0 }).map(|_| Arc::new(Wire::new(framings.0, framings.1))).collect();
         let open = |c: u32| {
             let peer =
                 SimPeer::new(&scenario.socket, resets, linger_time, stream(seed, 1 << 32 | u64::from(c)), &peers);
             let peer = match scenario.topology.channels_are {
                 ChannelsAre::Unconnected => peer.unconnected(connect_takes(scenario)),
                 ChannelsAre::Registered | ChannelsAre::Unregistered => peer,
+            };
+            let peer = match wires.get(c as usize) {
+                Some(wire) => {
+                    let draws = stream(seed, 1 << 33 | u64::from(c));
+                    peer.sending(Arc::clone(wire), &table, scenario.socket.partial_read, draws)
+                }
+                None => peer,
             };
             let event_loop = &loops[(c % scenario.topology.event_loops) as usize];
             let setup = ChannelSetup {
@@ -131,7 +164,7 @@ impl<'a, P: Platform> World<'a, P> {
                 config: Arc::clone(&config),
                 transport: Box::new(peer),
                 encoder: Box::new(FillEncoder(FILLING)),
-                handlers: Vec::new(),
+                handlers: setting.handlers(c),
             };
             match scenario.topology.channels_are {
                 ChannelsAre::Unregistered => Ok(Channel::new(setup)),
@@ -144,27 +177,37 @@ impl<'a, P: Platform> World<'a, P> {
             pools,
             stalls: loops.iter().map(|_| None).collect(),
             loops,
+            executors,
             linger,
             channels,
             business: Vec::new(),
+            desk,
             peers,
+            wires,
+            clients: (Vec::new(), 0),
             closing: Vec::new(),
-            table: Table::new(),
             objects: objects_of(scenario, &domain),
             held_threads: 0,
+            table,
             seed,
             seen,
         };
         world.settle();
         for i in 0..scenario.topology.business_threads {
-            world.business.push(Business::start(i, 1, seed));
+            let business = world.start(i, 1);
+            world.business.push(business);
         }
         world
+    }
+
+    fn start(&self, index: u32, age: u32) -> Business<P> {
+        Business::start(index, age, self.seed, &self.desk, death(self.scenario))
     }
 
     fn take(&mut self, step: &Step) {
         match step {
             Step::Phase(phase) => self.phase(phase),
+            Step::Requests(requests) => self.requests(requests),
             Step::Drain(drain) => self.drain(drain),
             Step::Idle(idle) => {
                 self.settle();
@@ -186,6 +229,28 @@ impl<'a, P: Platform> World<'a, P> {
             Step::Move(step) => self.move_on(step),
             Step::Close(close) => self.close(close),
             Step::Shutdown(shutdown) => self.shutdown(shutdown),
+        }
+    }
+
+    fn requests(&mut self, step: &Requests) {
+        let channels = range(step.channels.as_ref(), self.wires.len());
+        let (threads, number) = &mut self.clients;
+        *number += 1;
+        let of = RequestsOf {
+            step: step.clone(),
+            number: *number,
+            seed: self.seed,
+            wires: channels.map(|c| (c as u64, Arc::clone(&self.wires[c]))).collect(),
+            replies: pipeline::has_replies(&self.scenario.pipeline),
+        };
+        let join = P::spawn(format!("clients-{}", *number - 1), move || requests::send_all(&of));
+        let join = join.expect("`check` limits the number of threads");
+        match step.awaits {
+            Awaits::Completion => {
+                join.join().expect("a client does not panic");
+                self.settle();
+            }
+            Awaits::Nothing => threads.push(join),
         }
     }
 
@@ -243,7 +308,7 @@ impl<'a, P: Platform> World<'a, P> {
             codec: self.scenario.pool.preset.into(),
         });
         for (index, t) in threads.clone().enumerate() {
-            self.business[t].order(business::Order::Exchange(Arc::clone(&of), index as u64));
+            self.business[t].order(business::Order::Exchange(Arc::clone(&of), index as u64, 0));
         }
         for t in threads {
             self.business[t].await_idle();
@@ -355,20 +420,25 @@ impl<'a, P: Platform> World<'a, P> {
         for t in range(renew.threads.as_ref(), self.business.len()) {
             let (index, age) = (self.business[t].index, self.business[t].age);
             self.business[t].end();
-            self.business[t] = Business::start(index, age + 1, self.seed);
+            self.business[t] = self.start(index, age + 1);
         }
     }
 
     fn shutdown(&mut self, shutdown: &Shutdown) {
-        for stall in &mut self.stalls {
-            drop(stall.take());
+        let ends = |executors: &[EventLoop<P>]| {
+            for executor in executors {
+                executor.shutdown_gracefully(shutdown.quiet.duration(), shutdown.timeout.duration());
+            }
+            executors.iter().for_each(EventLoop::await_termination);
+        };
+        if shutdown.of == Ending::Everybody {
+            for stall in &mut self.stalls {
+                drop(stall.take());
+            }
+            ends(&self.loops);
         }
-        for event_loop in &self.loops {
-            event_loop.shutdown_gracefully(shutdown.quiet.duration(), shutdown.timeout.duration());
-        }
-        for event_loop in &self.loops {
-            event_loop.await_termination();
-        }
+        ends(&self.executors);
+        self.await_errands();
     }
 
     /// Ends what still runs, in the order in which a program would, and judges.
@@ -383,7 +453,10 @@ impl<'a, P: Platform> World<'a, P> {
         self.linger.shutdown_gracefully(std::time::Duration::ZERO, Shutdown::default().timeout.duration());
         self.linger.await_termination();
         self.peers.end();
-        for event_loop in self.loops.iter().chain([&self.linger]) {
+        for client in self.clients.0.drain(..) {
+            client.join().expect("a client does not panic");
+        }
+        for event_loop in self.loops.iter().chain(&self.executors).chain([&self.linger]) {
             event_loop.join().expect("a loop catches the panics of its tasks");
         }
         // Caches of dead threads that nobody has freed yet.
@@ -403,13 +476,16 @@ fn at_last<T, E: std::fmt::Debug>(attempt: impl Fn() -> Result<T, E>) -> T {
 
 /// Whether nobody is inside the allocator after these steps: what was written is drained, and the other steps await their end.
 fn quiesces(steps: &[Step]) -> bool {
-    let unawaited = steps.iter().any(|step| match step {
+    let is_unawaited = |s: &Step| match s {
         Step::Phase(phase) => phase.awaits == Awaits::Nothing,
+        Step::Requests(requests) => requests.awaits == Awaits::Nothing,
         Step::Release(release) => release.awaits == Awaits::Nothing,
         _ => false,
-    });
-    let moved =
-        steps.iter().rposition(|s| matches!(s, Step::Phase(_) | Step::Move(_) | Step::Close(_) | Step::Shutdown(_)));
+    };
+    let unawaited = steps.iter().any(is_unawaited);
+    let moves =
+        |s: &Step| matches!(s, Step::Phase(_) | Step::Requests(_) | Step::Move(_) | Step::Close(_) | Step::Shutdown(_));
+    let moved = steps.iter().rposition(moves);
     let drained = steps.iter().rposition(|s| matches!(s, Step::Drain(_)));
     !unawaited && moved <= drained
 }
@@ -428,6 +504,18 @@ fn connect_takes(scenario: &Scenario) -> std::time::Duration {
     takes.map(|span| span.duration()).max().unwrap_or_default()
 }
 
+/// Whether handlers give something to business threads.
+fn gives_errands(scenario: &Scenario) -> bool {
+    let gives =
+        |entry: &Entry| matches!(entry, Entry::Handler(h) if matches!(h.owns, Owns::Transfers(_) | Owns::Retains));
+    scenario.pipeline.iter().any(gives)
+}
+
+/// When a business thread dies.
+fn death(scenario: &Scenario) -> Option<When> {
+    scenario.faults.iter().find_map(|fault| if let Fault::ThreadDies(_, when) = fault { Some(*when) } else { None })
+}
+
 /// SO_LINGER is an option of the socket: the largest that any `Close` step wants.
 fn linger_of(scenario: &Scenario) -> Option<std::time::Duration> {
     let longest = scenario
@@ -444,6 +532,7 @@ fn linger_of(scenario: &Scenario) -> Option<std::time::Duration> {
 fn write_path(scenario: &Scenario) -> WritePathConfig {
     let mut path = WritePathConfig::from(scenario.pool.preset);
     let socket = &scenario.socket;
+    path.allow_half_closure = socket.half_close == HalfClose::Allowed;
     if let Some(spin) = socket.write_spin {
         path.write_spin_count = spin;
     }

@@ -58,7 +58,7 @@ fn a_key_that_does_not_exist() {
     assert_eq!(errors(text).render(Colour::None), rendered);
     assert!(errors(text).render(Colour::Ansi).contains('\u{1b}'));
     error("(naem: \"x\")", 1, 2, "`Scenario` has no field `naem`", "did you mean `name`?");
-    let fields = "its fields are `event_loops`, `business_threads`, `channels` and `channels_are`";
+    let fields = "its fields are `event_loops`, `business_threads`, `executors`, `channels` and `channels_are`";
     error("(name:\"x\",topology:(zzz:1))", 1, 21, "`Topology` has no field `zzz`", fields);
     error("(name: \"x\", name: \"y\")", 1, 13, "`name` is given twice", "keep one of the two");
     let call = "(name:\"x\", workload: [Phase(call: Write(flush_evry: 3)), Drain()])";
@@ -525,4 +525,63 @@ fn a_long_line_is_shown_in_part() {
     let rendered = errors(&text).to_string();
     assert!(rendered.contains("[bad.ron:1:400024]") && rendered.contains("Idel()"), "{rendered}");
     assert!(rendered.len() < 2_000);
+}
+
+#[test]
+fn pipelines() {
+    let with = |pipeline: &str, rest: &str| format!("(name:\"x\", pipeline: [{pipeline}]{rest})");
+    let sends = ", workload: [Requests(size: Exactly(B(9)))]";
+    let decoder = "Decoder(LengthField(max_frame: KiB(1)))";
+
+    let unknown = "the pipeline has no entry called \"gaurd\"";
+    let guard = "Handler(name: \"guard\"), Handler(name: \"x\", does: [Removes(\"gaurd\", Read(1))])";
+    error(&with(guard, ""), 1, 81, unknown, "did you mean \"guard\"?");
+    let guard = "Handler(name: \"guard\")";
+    error(&with(guard, ", faults: [HandlerThrows(\"gaurd\", Always)]"), 1, 71, unknown, "did you mean \"guard\"?");
+    let nothing = "Handler(name: \"a\", does: [Adds(\"zzzz\", Added)])";
+    error(&with(nothing, ""), 1, 54, "the pipeline has no entry called \"zzzz\"", "the entries are \"a\"");
+    says(&with(decoder, ", faults: [HandlerPanics(\"decoder\", Always)]"), "only handlers fail on demand");
+
+    let twice = format!("{decoder}, {decoder}");
+    error(&with(&twice, ""), 1, 64, "two entries are called \"decoder\"", "a pipeline has one decoder and one encoder");
+    says(&with("Handler(name: \"encoder\")", ""), "\"encoder\" is the name of the codec");
+    says(&with("Handler(name: \"\")", ""), "the handler's name is empty");
+    says(&with("Decoder(LengthField(max_frame: B(4)))", ""), "longer than its length field");
+    says(&with("Decoder(FixedLength(B(0)))", ""), "a size is between");
+    says(&with("Handler(name: \"a\", does: [Closes(Read(0))])", ""), "`Read` counts from 1");
+
+    let far = "Handler(name: \"a\", on: Executor(2))";
+    let help = "write `topology: (executors: 3)`";
+    error(&with(far, ""), 1, 55, "there is no executor 2: the topology has 0 executors", help);
+    loads(&with(far, ", topology: (executors: 3)"));
+    says(&with(far, ", topology: (executors: 101)"), "`executors` is between 0 and 100");
+    let late = "Handler(name: \"a\", there: Later)";
+    error(&with(late, ""), 1, 49, "nobody adds \"a\"", "another handler may: `does: [Adds(\"a\", Read(1))]`");
+    let nobody = ", topology: (business_threads: 0), workload: []";
+    says(
+        &with("Handler(name: \"a\", owns: Transfers(Business))", nobody),
+        "no business thread is there to take anything",
+    );
+    says(
+        &with("", ", faults: [ThreadDies(Business, Always)], topology: (business_threads: 0), workload: []"),
+        "to die",
+    );
+    let behind = "Handler(name: \"a\", does: [Writes(Added)]), Encoder(LengthField(max_frame: KiB(1)))";
+    says(&with(behind, ""), "doesn't pass the encoder behind it");
+
+    let help = "add `pipeline: [Handler(name: \"echo\", owns: Replies)]`";
+    error(&with("", sends), 1, 37, "nobody reads what the peers send: the pipeline is empty", help);
+    loads(&with(decoder, sends));
+    says(&with("Decoder(FixedLength(B(8)))", sends), "the decoder cuts messages of one length");
+    loads(&with("Decoder(FixedLength(B(9)))", sends));
+    says(&with("Decoder(LengthField(max_frame: B(12)))", sends), "with its length a request has up to 13 bytes");
+    says(&with(decoder, ", workload: [Requests(in_flight: 0)]"), "`in_flight` is between 1");
+    says(&with(decoder, ", workload: [Requests(channels: 0..3)]"), "there are only 2 channels");
+    let much = ", workload: [Requests(in_flight: 1_000_000, size: Exactly(B(1_000)))]";
+    says(&with(decoder, much), "larger than 1 GiB");
+    let pojo = ", workload: [Requests(), Phase()]";
+    says(&with("Encoder(LengthField(max_frame: KiB(1)))", pojo), "a `Pojo` passes the encoder by");
+    says(&with(decoder, ", workload: [Shutdown(), Requests()]"), "when no loop runs any more");
+    loads(&with(decoder, ", workload: [Shutdown(of: Executors), Requests(), Shutdown(name: \"end\")]"));
+    says(&with(decoder, ", socket: (partial_read: 2)"), "a probability is between 0 and 1");
 }

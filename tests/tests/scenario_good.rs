@@ -41,11 +41,22 @@ fn an_attribute_and_the_struct_name_are_tolerated() {
 
 const EVERYTHING: &str = r#"(
     name: "everything",
-    topology: (event_loops: 4, business_threads: 8, channels: 16),
+    topology: (event_loops: 4, business_threads: 8, executors: 2, channels: 16),
     pool: (preset: Netty4_1_8, max_capacity: 100, max_shared_capacity_factor: 2, max_delayed_queues: 4, ratio: 8,
         collect: Withheld),
-    socket: (send_window: MiB(1), partial_write: 0.25, write_spin: 16, high_water: B(64), low_water: B(32)),
+    socket: (send_window: MiB(1), partial_read: 0.5, half_close: Allowed, partial_write: 0.25, write_spin: 16,
+        high_water: B(64), low_water: B(32)),
+    pipeline: [
+        Decoder(LengthField(max_frame: KiB(1))),
+        Encoder(Copies),
+        Handler(name: "h", owns: Forwards, on: Executor(1), there: FromTheStart, does: [Removes("decoder", Read(3)),
+            Adds("i", Added), Closes(Removed), Fires(UserEvent), Writes(WritabilityChanged), Fires(Inactive)]),
+        Handler(name: "i", owns: Retains, on: Loop, there: Later),
+        Handler(name: "j", owns: Transfers(Business)),
+    ],
     workload: [
+        Requests(name: "q", channels: 0..16, requests: 5, in_flight: 2, size: Exactly(B(9)), think: Us(1), ends: HalfClosed,
+            awaits: Nothing),
         Phase(name: "a", threads: 0..4, loops: 1..4, writes: 1_000, clients: Closed(in_flight: 3, think: Ms(1)),
             message: Pojo(encoded: GiB(1)), call: WriteAndFlush, from: Business, heeds: Writability, order: InTurn,
             loops_are: Running, sample_at: [0, 1, 10, 1_000], spread: OverLoops, awaits: Completion),
@@ -71,9 +82,11 @@ const EVERYTHING: &str = r#"(
         Renew(threads: 1..3),
         Close(linger: Ms(5), from: Loop, awaits: Nothing),
         Close(name: "again", awaits: Completion),
-        Shutdown(quiet: Ms(1), timeout: S(1)),
+        Shutdown(name: "early", of: Executors),
+        Shutdown(quiet: Ms(1), timeout: S(1), of: Everybody),
     ],
-    faults: [PeerReset(Rate(0.5)), PeerReset(Nth(3)), AllocationFails(At(Ms(3))), AllocationFails(Always),
+    faults: [HandlerThrows("h", Rate(0.5)), HandlerPanics("h", Nth(5)), ThreadDies(Business, Always),
+        PeerReset(Rate(0.5)), PeerReset(Nth(3)), AllocationFails(At(Ms(3))), AllocationFails(Always),
         MemoryLimit(MiB(9)), TaskRejected(Nth(4)), ThreadStartFails(Rate(0.2))],
     mended_in: Netty4_1_44,
     plant: [ForgottenRelease(Always), DuplicateRelease(Nth(1)), LostTask(Rate(1)), LostTask(At(Ms(1)))],
@@ -130,6 +143,14 @@ fn texts() -> Vec<String> {
         let pooled = "backend: Pooled, arenas: 2, page: KiB(4), chunk: MiB(1), thread_cache: 0, trim_every: 8";
         texts.push(scenario(format!("allocator: ({pooled}, thread_end: {end}, leaked_memory: {leaked})")));
     }
+    for ends in variants::<Ends>() {
+        let pipeline = "Decoder(FixedLength(B(5))), Encoder(LengthField(max_frame: B(9)))";
+        let sends = format!("Requests(size: Exactly(B(5)), ends: {ends})");
+        texts.push(scenario(format!("pipeline: [{pipeline}], socket: (half_close: Refused), workload: [{sends}]")));
+    }
+    for owns in ["Forwards", "Releases", "Retains", "Replies", "Transfers(Business)"] {
+        texts.push(scenario(format!("pipeline: [Handler(name: \"x\", owns: {owns})]")));
+    }
     texts.push(scenario(format!("sweep: Matrix(preset: [{}])", variants::<Preset>().join(", "))));
     texts.push(scenario(format!("pool: (unpooled: [{}])", variants::<Kind>().join(", "))));
     texts
@@ -159,9 +180,27 @@ fn every_name_of_the_language_loads_and_survives_a_round_trip() {
     let judged = [variants::<Expect>(), variants::<FindingKind>(), variants::<Oracle>(), variants::<Metric>()];
     let shown =
         [variants::<Reach>(), variants::<Column>(), variants::<Sweep>(), variants::<Size>(), variants::<Span>()];
-    let names = [&topology[..], &steps, &writes, &exchanges, &memory, &counts, &threads, &strikes, &judged, &shown]
-        .concat()
-        .concat();
+    let sockets =
+        [variants::<HalfClose>(), variants::<Ends>(), variants::<Ending>(), variants::<There>(), variants::<On>()];
+    let pipelines = [variants::<Entry>(), variants::<Decoder>(), variants::<Encoder>(), variants::<Threads>()];
+    let handlers = [variants::<Owns>(), variants::<Does>(), variants::<In>()];
+    let names = [
+        &topology[..],
+        &sockets,
+        &pipelines,
+        &handlers,
+        &steps,
+        &writes,
+        &exchanges,
+        &memory,
+        &counts,
+        &threads,
+        &strikes,
+        &judged,
+        &shown,
+    ]
+    .concat()
+    .concat();
     assert!(names.len() > 100);
     for name in names {
         assert!(words.contains(name), "no text uses {name}");

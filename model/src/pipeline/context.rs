@@ -20,6 +20,7 @@ use crate::promise::Promise;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::cell::Cell;
 use core::sync::atomic::Ordering;
 
 /// Not told yet that it is in the pipeline: calls pass by.
@@ -55,6 +56,8 @@ pub struct Place<P: Platform> {
     is_outbound: bool,
     links: P::Mutex<Option<Links<P>>>,
     handler: Confined<Box<dyn Handler<P>>>,
+    /// Calls of the handler that are on the stack.
+    calls: Confined<Cell<u32>>,
 }
 
 impl<P: Platform> Place<P> {
@@ -68,6 +71,7 @@ impl<P: Platform> Place<P> {
             is_outbound: named.handler.outbound().is_some(),
             links: P::Mutex::new(None),
             handler: Confined(named.handler),
+            calls: Confined(Cell::new(0)),
         }
     }
 
@@ -139,6 +143,14 @@ impl<P: Platform> Place<P> {
     /// private state.
     pub(super) unsafe fn lend(&self) -> &dyn Handler<P> {
         &*self.handler.0
+    }
+
+    /// How many calls of the handler are on the stack.
+    ///
+    /// # Safety
+    /// As [`Place::lend`].
+    pub(super) unsafe fn calls(&self) -> &Cell<u32> {
+        &self.calls.0
     }
 }
 

@@ -208,8 +208,11 @@ impl<P: Platform> Channel<P> {
         assert!(self.is_at(place), "a handler is called by its executor");
         // SAFETY: seen above. The event loop that has the private state of the channel is one at a time, and hands it on between
         // two tasks; a place's own executor never changes.
-        let handler = unsafe { place.lend() };
-        P::catch(|| call(handler)).unwrap_or_else(|payload| {
+        let (handler, calls) = unsafe { (place.lend(), place.calls()) };
+        calls.set(calls.get() + 1);
+        let result = P::catch(|| call(handler));
+        calls.set(calls.get() - 1);
+        result.unwrap_or_else(|payload| {
             self.count_panic();
             Err(HandlerError::panicked(&*payload))
         })
@@ -249,9 +252,18 @@ impl<P: Platform> Channel<P> {
     pub(crate) fn remove_place(&self, place: &Arc<Place<P>>) -> bool {
         let removed = self.contexts().remove(place);
         if removed {
+            if self.is_on_stack(place) {
+                P::reach(Reach::HandlerRemovedInside);
+            }
             self.tell_removed(place);
         }
         removed
+    }
+
+    /// Whether the running thread is inside a call of the handler.
+    fn is_on_stack(&self, place: &Place<P>) -> bool {
+        // SAFETY: as in `caught`.
+        self.is_at(place) && unsafe { place.calls() }.get() > 0
     }
 
     /// It is in no list any more.

@@ -11,6 +11,10 @@ pub fn about(topic: Topic, name: &str) -> &'static str {
         Topic::Presets => preset(name),
         Topic::Strategies => strategy(name),
         Topic::Steps => step(name),
+        Topic::Entries => entry(name),
+        Topic::Owns => owns(name),
+        Topic::Does => does(name),
+        Topic::Callbacks => callback(name),
         Topic::Forms => form(name),
         Topic::Backends => backend(name),
         Topic::Schemes => scheme(name),
@@ -59,6 +63,7 @@ fn strategy(name: &str) -> &'static str {
 fn step(name: &str) -> &'static str {
     match name {
         "Phase" => "business threads write to channels: `Phase(writes: 100, clients: Flood)`",
+        "Requests" => "peers send requests, and await replies if there are any: `Requests(requests: 20, in_flight: 2)`",
         "Drain" => "stalls end; waits until task queues and outbound buffers are empty",
         "Idle" => "nothing happens for a while: `Idle(lasts: S(1))`",
         "Exchange" => "business threads allocate buffers, others read and release them: `Exchange(form: Slice)`",
@@ -72,7 +77,52 @@ fn step(name: &str) -> &'static str {
         "Connect" => "channels that aren't connected get connected: with `channels_are: Unconnected`",
         "Move" => "each channel leaves its event loop for the next one",
         "Close" => "channels are closed: `Close(way: OutputFirst, from: Listener, callers: 3, linger: Ms(5))`",
-        "Shutdown" => "loops shut down gracefully",
+        "Shutdown" => "loops and executors shut down gracefully: `Shutdown(of: Executors)`",
+        _ => "",
+    }
+}
+
+fn entry(name: &str) -> &'static str {
+    match name {
+        "Decoder" => {
+            "cuts what comes in into messages: `Decoder(LengthField(max_frame: KiB(8)))`, `Decoder(FixedLength(B(64)))`"
+        }
+        "Encoder" => "makes bytes of what goes out: `Encoder(LengthField(max_frame: KiB(8)))`, `Encoder(Copies)`",
+        "Handler" => "is given what comes in: `Handler(name: \"business\", owns: Replies, on: Executor(0))`",
+        _ => "",
+    }
+}
+
+fn owns(name: &str) -> &'static str {
+    match name {
+        "Forwards" => "it gives messages to the next handler; the default",
+        "Releases" => "it releases messages, and user events",
+        "Retains" => "it gives messages on, and keeps references for a while",
+        "Transfers" => "business threads get messages, reply with copies and release: `Transfers(Business)`",
+        "Replies" => "it writes messages back",
+        _ => "",
+    }
+}
+
+fn does(name: &str) -> &'static str {
+    match name {
+        "Removes" => "it removes an entry, or itself: `Removes(\"decoder\", Read(3))`",
+        "Adds" => "it adds an entry that isn't there: `Adds(\"late\", Read(3))`, for a `Handler(there: Later)`",
+        "Closes" => "it closes the channel: `Closes(Read(9))`",
+        "Fires" => "it fires a user event that carries a buffer: `Fires(Inactive)`",
+        "Writes" => "it writes a buffer and flushes: `Writes(WritabilityChanged)`",
+        _ => "",
+    }
+}
+
+fn callback(name: &str) -> &'static str {
+    match name {
+        "Added" => "when it was added",
+        "Read" => "when it is given its n-th message: `Read(3)`",
+        "WritabilityChanged" => "when the channel became writable or unwritable",
+        "UserEvent" => "when a user event reaches it",
+        "Inactive" => "when the channel became inactive",
+        "Removed" => "when it was removed",
         _ => "",
     }
 }
@@ -139,6 +189,9 @@ fn oracle(name: &str) -> &'static str {
 fn metric(name: &str) -> &'static str {
     match name {
         "RetainedObjects" => "objects in all pools",
+        "RequestsRead" => "requests of peers that channels have read so far",
+        "RepliesReceived" => "replies that peers have received so far",
+        "UnhandledMessages" => "messages so far that no handler took, and the end of the pipeline released",
         "RetainedBytes" => "estimated bytes of the objects in all pools",
         "CrossThreadRetained" => "objects in pools whose type crosses threads: the write tasks",
         "SameThreadRetained" => "outbound entries and buffer shells in the loops' own pools",
@@ -167,7 +220,10 @@ fn metric(name: &str) -> &'static str {
 
 fn fault(name: &str) -> &'static str {
     match name {
-        "PeerReset" => "a write to the socket finds the connection reset: `PeerReset(Rate(0.02))`",
+        "PeerReset" => "a write to the socket or a read from it finds the connection reset: `PeerReset(Rate(0.02))`",
+        "HandlerThrows" => "a handler fails when it is given a message: `HandlerThrows(\"offload\", Nth(3))`",
+        "HandlerPanics" => "a handler panics when it is given a message: `HandlerPanics(\"offload\", Nth(3))`",
+        "ThreadDies" => "a thread ends in the middle of its work: `ThreadDies(Business, Rate(0.01))`",
         "MemoryLimit" => "buffer memory beyond this can't be had: `MemoryLimit(MiB(16))`",
         "TaskRejected" => "an executor refuses a task as if its queue were full: `TaskRejected(Rate(0.1))`",
         "ThreadStartFails" => "an executor can't have a thread: `ThreadStartFails(Nth(1))`",
@@ -223,6 +279,7 @@ fn reach(name: &str) -> &'static str {
         "DeadQueueDrained" => "the owner drains a dead thread's queue",
         "WriteSpinExhausted" => "a write uses its whole spin count",
         "PartialWrite" => "the peer takes only a part of what is offered",
+        "PartialRead" => "a read gives only a part of what the peer has sent",
         "Unwritable" => "a channel becomes unwritable",
         "TaskRejected" => "an executor refuses a task",
         "ThreadStartFailed" => "an executor could not start its thread",

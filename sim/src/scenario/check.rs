@@ -4,6 +4,7 @@
 //! waits for what cannot happen. All flaws of a file are reported at once, up to ten.
 
 mod oracles;
+mod pipeline;
 mod pool;
 mod workload;
 
@@ -33,20 +34,24 @@ pub fn check(scenario: &Scenario) -> Vec<Flaw> {
     flaws.name("name", "the scenario's name", &scenario.name);
     topology(&mut flaws, scenario);
     pool::check(&mut flaws, scenario);
+    pipeline::check(&mut flaws, scenario, &shape);
     workload::check(&mut flaws, scenario, &shape);
     for (i, fault) in scenario.faults.iter().enumerate() {
-        let name = match fault {
-            Fault::PeerReset(_) => "PeerReset",
-            Fault::AllocationFails(_) => "AllocationFails",
-            Fault::TaskRejected(_) => "TaskRejected",
-            Fault::ThreadStartFails(_) => "ThreadStartFails",
+        let (name, place) = match fault {
+            Fault::PeerReset(_) => ("PeerReset", 0),
+            Fault::AllocationFails(_) => ("AllocationFails", 0),
+            Fault::TaskRejected(_) => ("TaskRejected", 0),
+            Fault::ThreadStartFails(_) => ("ThreadStartFails", 0),
+            Fault::HandlerThrows(..) => ("HandlerThrows", 1),
+            Fault::HandlerPanics(..) => ("HandlerPanics", 1),
+            Fault::ThreadDies(..) => ("ThreadDies", 1),
             Fault::MemoryLimit(size) => {
                 flaws.size(&format!("faults[{i}].MemoryLimit[0]"), *size);
                 continue;
             }
         };
         if let Some(when) = fault.when() {
-            let path = format!("faults[{i}].{name}[0]");
+            let path = format!("faults[{i}].{name}[{place}]");
             flaws.when(&path, when);
             if fault.inside().is_some() && is_constant(when) {
                 flaws.add(path, "nothing ever runs with so many of these faults", "too often").help =

@@ -15,6 +15,12 @@ pub const NAME_CHARS: usize = 200;
 pub const STEPS: usize = 100;
 /// Faults, and planted defects.
 pub const FAULTS: usize = 100;
+/// Entries of a pipeline.
+pub const ENTRIES: usize = 50;
+/// What a handler does besides owning messages.
+pub const DOES: usize = 50;
+/// Entries that are added to one pipeline at run time; what would exceed them isn't added.
+pub const ADDITIONS: u32 = 100;
 /// Oracles.
 pub const ORACLES: usize = 100;
 /// Columns of the table.
@@ -30,8 +36,10 @@ pub const EVENT_LOOPS: u32 = 256;
 pub const BUSINESS_THREADS: u32 = 512;
 /// Channels.
 pub const CHANNELS: u32 = 100_000;
+/// Business executors.
+pub const EXECUTORS: u32 = 100;
 // A simulated thread has a stack of its own: a thousand of them is what a small machine can carry.
-const _: () = assert!(EVENT_LOOPS + BUSINESS_THREADS <= 1_000);
+const _: () = assert!(EVENT_LOOPS + BUSINESS_THREADS + EXECUTORS <= 1_000);
 
 /// Writes of one phase, and writes of all phases, cells and seeds together.
 pub const WRITES: u64 = 1_000_000_000;

@@ -90,6 +90,12 @@ millpond_model::listed! {
         PendingBytes,
         /// Buffers that are alive.
         LiveBuffers,
+        /// Requests of peers that channels have read so far, to their ends.
+        RequestsRead,
+        /// Replies that peers have received so far.
+        RepliesReceived,
+        /// Messages so far that no handler took, and the end of the pipeline released.
+        UnhandledMessages,
         /// Shared capacity that no link holds and no pool can use: the drift of 4.1.3 to 4.1.37.
         LostCapacity,
         /// Pooled and adaptive: bytes of all chunks and of all blocks larger than a chunk.

@@ -10,12 +10,15 @@ use super::closing::{Close, Connect, Move, Register};
 use super::exchange::{Exchange, Release};
 use super::objects::Objects;
 use super::phase::Phase;
+use super::requests::Requests;
 
 /// One step of a workload.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Step {
     /// Business threads write.
     Phase(Phase),
+    /// The peers send requests.
+    Requests(Requests),
     /// Stalls end; waits until task queues and outbound buffers are empty.
     Drain(Drain),
     /// Nothing happens for a while.
@@ -38,7 +41,7 @@ pub enum Step {
     Move(Move),
     /// Channels are closed.
     Close(Close),
-    /// Loops shut down gracefully.
+    /// Loops and executors shut down gracefully.
     Shutdown(Shutdown),
 }
 
@@ -47,6 +50,7 @@ impl Step {
     pub fn name(&self) -> &str {
         match self {
             Self::Phase(s) => &s.name,
+            Self::Requests(s) => &s.name,
             Self::Drain(s) => &s.name,
             Self::Idle(s) => &s.name,
             Self::Exchange(s) => &s.name,
@@ -154,12 +158,14 @@ pub enum Awaits {
     Nothing,
 }
 
-/// Loops shut down gracefully.
+/// Loops and executors shut down gracefully.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shutdown {
     /// Its name.
     pub name: String,
+    /// Who shuts down.
+    pub of: Ending,
     /// A loop ends when it had nothing to do for so long.
     pub quiet: Span,
     /// It ends after so long in any case.
@@ -168,6 +174,15 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { name: "shutdown".to_string(), quiet: Span::ZERO, timeout: Span::s(15) }
+        Self { name: "shutdown".to_string(), of: Ending::Everybody, quiet: Span::ZERO, timeout: Span::s(15) }
     }
+}
+
+/// Who shuts down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Ending {
+    /// The event loops, and then the executors.
+    Everybody,
+    /// The executors, while the event loops go on.
+    Executors,
 }

@@ -3,12 +3,16 @@
 //! **Invariant: a thread's writes depend on the order, the seed and its own index only**: it draws from a stream of its own,
 //! so that what it writes does not depend on the schedule.
 
+use super::desk::{Desk, Errand};
 use super::exchange::{ExchangeOf, Parcel, Table, exchange, on};
 use super::flight::Flight;
+use super::life::Life;
 use super::objects::{ObjectsOf, objects};
 use super::stream;
-use crate::engine::Generator;
-use crate::scenario::{Arrival, Call, Clients, From as CalledFrom, Heeds, Message as Wanted, Payload, Phase, Spread};
+use crate::engine::{Chances, Generator};
+use crate::scenario::{
+    Arrival, Call, Clients, From as CalledFrom, Heeds, Message as Wanted, Payload, Phase, Spread, When,
+};
 use millpond_model::Platform;
 use millpond_model::channel::Channel;
 use millpond_model::event_loop::EventLoop;
@@ -29,14 +33,16 @@ pub(super) type PhaseOf<P> = (Phase, Vec<Vec<Channel<P>>>, Vec<EventLoop<P>>);
 pub(super) enum Order<P: Platform> {
     /// To write.
     Write(Job<P>),
-    /// To take the part of this index in an exchange.
-    Exchange(Arc<ExchangeOf<P>>, u64),
     /// To take the part of this index among those who obtain objects.
     Objects(Arc<ObjectsOf<P>>, u64),
     /// To do this.
     Run(Box<dyn FnOnce() + Send>),
+    /// To take the part of this index in an exchange, from this buffer on.
+    Exchange(Arc<ExchangeOf<P>>, u64, u64),
     /// To read and release these.
     Release(Arc<Table<P>>, Vec<Parcel<P>>),
+    /// To run an errand, of which the master knows nothing.
+    Errand(Arc<Desk<P>>, Errand<P>),
 }
 
 /// An order to write.
@@ -48,11 +54,23 @@ pub(super) struct Job<P: Platform> {
     pub(super) pools: Arc<Pools<P>>,
 }
 
-struct Mailbox<P: Platform> {
+pub(super) struct Mailbox<P: Platform> {
     orders: P::Mutex<VecDeque<Option<Order<P>>>>,
     /// Orders given and not yet carried out.
     open: P::Atomic<u32>,
     master: P::Thread,
+}
+
+impl<P: Platform> Mailbox<P> {
+    /// Puts an order at the end; the thread is then to be woken.
+    pub(super) fn give(&self, order: Option<Order<P>>) {
+        self.orders.lock().push_back(order);
+    }
+
+    /// Puts an order back that isn't carried out to its end.
+    pub(super) fn give_back(&self, order: Order<P>) {
+        self.orders.lock().push_front(Some(order));
+    }
 }
 
 /// A business thread, as its master sees it.
@@ -62,23 +80,37 @@ pub(super) struct Business<P: Platform> {
     pub(super) age: u32,
     mailbox: Arc<Mailbox<P>>,
     join: Option<P::Join>,
+    /// Those that took its place when it died, where threads die.
+    heirs: Option<Heirs<P>>,
+    desk: Arc<Desk<P>>,
 }
 
+/// Threads that took the place of one that died, in order.
+pub(super) type Heirs<P> = Arc<<P as Platform>::Mutex<Vec<<P as Platform>::Join>>>;
+
 impl<P: Platform> Business<P> {
-    pub(super) fn start(index: u32, age: u32, seed: u64) -> Self {
+    pub(super) fn start(index: u32, age: u32, seed: u64, desk: &Arc<Desk<P>>, dies: Option<When>) -> Self {
         let mailbox = Arc::new(Mailbox::<P> {
             orders: P::Mutex::new(VecDeque::new()),
             open: P::Atomic::new(0),
             master: P::current(),
         });
-        let name = if age == 1 { format!("business-{index}") } else { format!("business-{index}.{age}") };
-        let draws = stream(seed, u64::from(age) << 16 | u64::from(index));
+        let heirs: Option<Heirs<P>> = dies.map(|_| Heirs::<P>::new(P::Mutex::new(Vec::new())));
+        let life =
+            Life { index, age, seed, desk: Arc::clone(desk), heirs: heirs.clone(), dies, chances: Chances::default() };
         let theirs = Arc::clone(&mailbox);
-        let join = P::spawn(name, move || serve(&theirs, draws)).expect("`check` limits the number of threads");
-        Self { index, age, mailbox, join: Some(join) }
+        let join =
+            P::spawn(name(index, age), move || serve(theirs, life)).expect("`check` limits the number of threads");
+        if desk.is_manned() {
+            desk.seat(index, &mailbox, join.thread());
+        }
+        Self { index, age, mailbox, join: Some(join), heirs, desk: Arc::clone(desk) }
     }
 
     pub(super) fn thread(&self) -> ThreadId {
+        if let Some(heir) = self.heirs.as_ref().and_then(|heirs| heirs.lock().last().map(|heir| heir.thread().id())) {
+            return heir;
+        }
         self.join.as_ref().expect("a thread that ended is not asked").thread().id()
     }
 
@@ -90,8 +122,12 @@ impl<P: Platform> Business<P> {
         let Some(join) = &self.join else { return };
         // Relaxed: counts; `await_idle` is ordered by the release in `serve`.
         self.mailbox.open.fetch_add(1, Ordering::Relaxed);
-        self.mailbox.orders.lock().push_back(order);
-        join.thread().unpark();
+        self.mailbox.give(order);
+        // The lock isn't held while a thread is woken.
+        match self.heirs.as_ref().and_then(|heirs| heirs.lock().last().map(|heir| heir.thread().clone())) {
+            Some(heir) => heir.unpark(),
+            None => join.thread().unpark(),
+        }
     }
 
     pub(super) fn await_idle(&self) {
@@ -103,21 +139,46 @@ impl<P: Platform> Business<P> {
 
     /// Lets it end and waits until it has.
     pub(super) fn end(&mut self) {
+        if self.desk.is_manned() {
+            self.desk.unseat(self.index);
+        }
         self.send(None);
         if let Some(join) = self.join.take() {
             join.join().expect("a writer does not panic");
         }
+        // A thread that dies leaves its heir here before it ends.
+        while let Some(heir) = self.heirs.as_ref().and_then(|heirs| heirs.lock().pop()) {
+            heir.join().expect("a writer does not panic");
+        }
     }
 }
 
-fn serve<P: Platform>(mailbox: &Mailbox<P>, mut draws: Generator) {
+/// The name of the thread number `index`, the `age`th in its place.
+pub(super) fn name(index: u32, age: u32) -> String {
+    if age == 1 { format!("business-{index}") } else { format!("business-{index}.{age}") }
+}
+
+/// Carries out orders until there is one to end, or until its life ends.
+pub(super) fn serve<P: Platform>(mailbox: Arc<Mailbox<P>>, mut life: Life<P>) {
+    let mut draws = stream(life.seed, u64::from(life.age) << 16 | u64::from(life.index));
     loop {
         let order = mailbox.orders.lock().pop_front();
         match order {
             None => P::park(),
             Some(None) => return,
+            Some(Some(Order::Errand(desk, errand))) => {
+                desk.run(errand);
+                if life.ends() && life.bequeath(&mailbox, None) {
+                    return;
+                }
+            }
             Some(Some(order)) => {
-                carry_out(order, &mut draws);
+                if let Some(rest) = carry_out(order, &mut draws, &mut life) {
+                    if life.bequeath(&mailbox, Some(rest)) {
+                        return;
+                    }
+                    continue;
+                }
                 // Release: what was written happens before the master sees that it was.
                 mailbox.open.fetch_sub(1, Ordering::Release);
                 mailbox.master.unpark();
@@ -126,15 +187,34 @@ fn serve<P: Platform>(mailbox: &Mailbox<P>, mut draws: Generator) {
     }
 }
 
-fn carry_out<P: Platform>(order: Order<P>, draws: &mut Generator) {
+/// What is left of the order, if the thread's life ends.
+fn carry_out<P: Platform>(order: Order<P>, draws: &mut Generator, life: &mut Life<P>) -> Option<Order<P>> {
     match order {
         Order::Write(job) => {
-            Writer { job: &job, draws, flight: Flight::new(), unflushed: Vec::new() }.write_all();
+            let mut writer = Writer { job: &job, draws, flight: Flight::new(), unflushed: Vec::new() };
+            let from = writer.write_all(|| life.ends())?;
+            Some(Order::Write(Job { writes: from..job.writes.end, ..job }))
         }
-        Order::Exchange(of, index) => exchange(&of, index, draws),
-        Order::Objects(of, index) => objects(&of, index, draws),
-        Order::Run(f) => f(),
-        Order::Release(table, parcels) => parcels.into_iter().for_each(|parcel| table.receive(parcel)),
+        Order::Exchange(of, index, from) => {
+            let from = exchange(&of, index, from, draws, || life.ends())?;
+            Some(Order::Exchange(of, index, from))
+        }
+        Order::Release(table, parcels) => {
+            parcels.into_iter().for_each(|parcel| table.receive(parcel));
+            None
+        }
+        Order::Errand(desk, errand) => {
+            desk.run(errand);
+            None
+        }
+        Order::Objects(of, index) => {
+            objects(&of, index, draws);
+            None
+        }
+        Order::Run(f) => {
+            f();
+            None
+        }
     }
 }
 
@@ -147,7 +227,8 @@ struct Writer<'a, P: Platform> {
 }
 
 impl<'a, P: Platform> Writer<'a, P> {
-    fn write_all(&mut self) {
+    /// If the thread `dies`, the number of the first write that is left to do; what it wrote is flushed.
+    fn write_all(&mut self, mut dies: impl FnMut() -> bool) -> Option<u64> {
         let phase = &self.job.shared.0;
         let mut due = P::now();
         for j in self.job.writes.clone() {
@@ -162,11 +243,16 @@ impl<'a, P: Platform> Writer<'a, P> {
             }
             self.write(j, l, channel);
             P::boundary();
+            if dies() {
+                self.flush();
+                return Some(j + 1);
+            }
         }
         self.flush();
         if let Clients::Closed { .. } = phase.clients {
             self.flight.await_below(1);
         }
+        None
     }
 
     /// Flushes what was written without. A thread does that before it waits for its own writes.

@@ -56,6 +56,14 @@ impl<P: Platform> Table<P> {
         std::mem::take(&mut *self.misread.lock())
     }
 
+    /// Keeps what was read and isn't what was written.
+    pub(super) fn misreads(&self, text: String) {
+        let mut misread = self.misread.lock();
+        if misread.len() < MISREAD_MAX {
+            misread.push(text);
+        }
+    }
+
     /// Reads every byte, and releases.
     pub(super) fn receive(&self, parcel: Parcel<P>) {
         let Parcel { buffer, byte, forgets } = parcel;
@@ -73,16 +81,20 @@ impl<P: Platform> Table<P> {
             && let Some(at) = bytes.iter().position(|b| *b != byte)
         {
             let text = format!("byte {at} of {} is {:#04x}, and {byte:#04x} was written", bytes.len(), bytes[at]);
-            let mut misread = self.misread.lock();
-            if misread.len() < MISREAD_MAX {
-                misread.push(text);
-            }
+            self.misreads(text);
         }
     }
 }
 
-/// The part of thread number `index` of the exchange.
-pub(super) fn exchange<P: Platform>(of: &ExchangeOf<P>, index: u64, draws: &mut Generator) {
+/// The part of thread number `index` of the exchange, from its buffer number `from` on. If the thread `dies`, the number of the
+/// first buffer that is left to do.
+pub(super) fn exchange<P: Platform>(
+    of: &ExchangeOf<P>,
+    index: u64,
+    from: u64,
+    draws: &mut Generator,
+    mut dies: impl FnMut() -> bool,
+) -> Option<u64> {
     let Exchange { buffers, in_flight, size: payload, area, form, to, through, keeps, forgets, misuse, .. } =
         &of.exchange;
     let receive = {
@@ -94,7 +106,7 @@ pub(super) fn exchange<P: Platform>(of: &ExchangeOf<P>, index: u64, draws: &mut 
     };
     let flight = Flight::<P>::new();
     let (mut forgotten, mut misused) = (Chances::default(), Chances::default());
-    for j in 0..*buffers {
+    for j in from..*buffers {
         flight.await_below(*in_flight);
         let forgets = forgets.is_some_and(|when| forgotten.strike(when.into(), P::now(), |t| draws.chance(t)));
         let misuse = misuse.is_some_and(|when| misused.strike(when.into(), P::now(), |t| draws.chance(t)));
@@ -130,8 +142,12 @@ pub(super) fn exchange<P: Platform>(of: &ExchangeOf<P>, index: u64, draws: &mut 
             of.table.receive(Parcel { buffer, byte, forgets: false });
         }
         P::boundary();
+        if dies() {
+            return Some(j + 1);
+        }
     }
     flight.await_below(1);
+    None
 }
 
 /// What a thread does that believes to own the buffer: right if it is alive, and to be refused otherwise.

@@ -3,12 +3,14 @@
 //! **Invariant: after it refused a write for lack of room, a peer that reads says when there is room again**; one that
 //! never reads never does.
 
+use super::exchange::Table;
+use super::wire::Wire;
 use crate::engine::{Chances, Generator, When};
 use crate::scenario::{Peer, Socket};
 use millpond_model::Platform;
 use millpond_model::observe::Reach;
 use millpond_model::platform::{JoinOps, Lock, ThreadOps};
-use millpond_model::transport::{ConnectOutcome, Readiness, Transport, WriteOutcome};
+use millpond_model::transport::{ConnectOutcome, ReadOutcome, Readiness, Transport, WriteOutcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,16 @@ pub(super) struct SimPeer<P: Platform> {
     connects: Option<Duration>,
     draws: Generator,
     readers: Peers<P>,
+    input: Option<Input<P>>,
+}
+
+/// Where what the peer sends comes from.
+struct Input<P: Platform> {
+    wire: Arc<Wire<P>>,
+    table: Arc<Table<P>>,
+    partial: When,
+    partials: Chances,
+    draws: Generator,
 }
 
 impl<P: Platform> SimPeer<P> {
@@ -57,6 +69,7 @@ impl<P: Platform> SimPeer<P> {
             connects: None,
             draws,
             readers: readers.clone(),
+            input: None,
         }
     }
 
@@ -66,13 +79,40 @@ impl<P: Platform> SimPeer<P> {
         self
     }
 
+    /// The same, with a peer that sends.
+    pub(super) fn sending(
+        self,
+        wire: Arc<Wire<P>>,
+        table: &Arc<Table<P>>,
+        partial_read: f64,
+        draws: Generator,
+    ) -> Self {
+        let (table, partial) = (Arc::clone(table), When::rate(partial_read));
+        Self { input: Some(Input { wire, table, partial, partials: Chances::default(), draws }), ..self }
+    }
+
     /// Once it is reset, a connection stays so.
     fn is_reset(&mut self) -> bool {
         let draws = &mut self.draws;
         if let Some(when) = self.reset {
             self.resets.strike(when, P::now(), |threshold| draws.chance(threshold));
         }
-        self.resets.strikes > 0
+        match &self.input {
+            Some(input) if self.resets.strikes > 0 => {
+                input.wire.was_reset();
+                true
+            }
+            Some(input) => input.wire.is_reset(),
+            None => self.resets.strikes > 0,
+        }
+    }
+
+    /// What it took of `chunks` is read at the other end.
+    fn took(&self, chunks: &[&[u8]], taken: usize) -> WriteOutcome {
+        if let Some(input) = &self.input {
+            input.wire.receive(chunks, taken).into_iter().for_each(|text| input.table.misreads(text));
+        }
+        WriteOutcome::Wrote(taken)
     }
 
     fn partial(&mut self, offered: usize) -> usize {
@@ -87,6 +127,9 @@ impl<P: Platform> SimPeer<P> {
 
 impl<P: Platform> Transport<P> for SimPeer<P> {
     fn open(&mut self, readiness: Readiness<P>) {
+        if let Some(input) = &self.input {
+            input.wire.open(readiness.clone());
+        }
         self.window.lock().readiness = Some(readiness);
     }
 
@@ -104,6 +147,23 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
         }
     }
 
+    fn read(&mut self, into: &mut [u8]) -> ReadOutcome {
+        if self.input.is_none() {
+            return ReadOutcome::WouldBlock;
+        }
+        if self.is_reset() {
+            return ReadOutcome::Reset;
+        }
+        let Some(Input { wire, partial, partials, draws, .. }) = &mut self.input else { unreachable!("seen above") };
+        let there = into.len().min(wire.available());
+        if there > 1 && partials.strike(*partial, P::now(), |threshold| draws.chance(threshold)) {
+            P::reach(Reach::PartialRead);
+            let part = 1 + draws.below_u64(there as u64 - 1) as usize;
+            return wire.read(&mut into[..part]);
+        }
+        wire.read(into)
+    }
+
     fn write(&mut self, chunks: &[&[u8]]) -> WriteOutcome {
         if self.is_reset() {
             return WriteOutcome::Reset;
@@ -111,7 +171,7 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
         let offered: usize = chunks.iter().map(|c| c.len()).sum();
         let offered = self.partial(offered);
         if self.reads == Peer::ReadsAtOnce {
-            return WriteOutcome::Wrote(offered);
+            return self.took(chunks, offered);
         }
         let mut window = self.window.lock();
         let taken = offered.min(window.room);
@@ -124,7 +184,7 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
             drop(window);
             self.readers.tell_at(P::now() + span.duration(), &self.window, Telling::Emptied(self.size));
         }
-        if taken == 0 { WriteOutcome::WouldBlock } else { WriteOutcome::Wrote(taken) }
+        if taken == 0 { WriteOutcome::WouldBlock } else { self.took(chunks, taken) }
     }
 
     fn linger(&self) -> Option<Duration> {
@@ -136,6 +196,9 @@ impl<P: Platform> Transport<P> for SimPeer<P> {
             P::sleep(linger);
         }
         self.window.lock().readiness = None;
+        if let Some(input) = &self.input {
+            input.wire.close();
+        }
     }
 }
 

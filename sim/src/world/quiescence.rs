@@ -43,6 +43,7 @@ impl<P: Platform> World<'_, P> {
                     pass(event_loop);
                 }
             }
+            self.executors.iter().for_each(pass);
             P::sleep(nap);
             if self.at_rest() {
                 return;
@@ -61,6 +62,18 @@ impl<P: Platform> World<'_, P> {
         }
     }
 
+    /// Waits until business threads have run what handlers gave them.
+    pub(super) fn await_errands(&self) {
+        if self.desk.is_manned() {
+            for _ in 0..NAPS_MAX {
+                if self.desk.is_clear() {
+                    return;
+                }
+                P::sleep(Duration::from_micros(1));
+            }
+        }
+    }
+
     fn at_rest(&self) -> bool {
         let running = self.loops.iter().zip(&self.stalls).filter(|(_, stall)| stall.is_none());
         let queued: u64 = running.map(|(event_loop, _)| event_loop.stats().queue_length).sum();
@@ -68,7 +81,8 @@ impl<P: Platform> World<'_, P> {
         let written = stalled
             || self.scenario.socket.peer == Peer::NeverReads
             || self.channels.iter().all(|c| c.pending_bytes() == 0);
-        queued == 0 && written
+        let elsewhere: u64 = self.executors.iter().map(|executor| executor.stats().queue_length).sum();
+        queued + elsewhere == 0 && written && (!self.desk.is_manned() || self.desk.is_clear())
     }
 
     /// Reads everything.
@@ -78,6 +92,8 @@ impl<P: Platform> World<'_, P> {
         let memory = memory.as_ref();
         let adaptive = self.pools.buffers.adaptive().map(|a| [a.stats(Area::Direct), a.stats(Area::Heap)]);
         let leaks = self.pools.buffers.leak_detector().map(Detector::stats).unwrap_or_default();
+        let [requests, replies] =
+            self.wires.iter().map(|wire| wire.counts()).fold([0; 2], |[a, b], [c, d]| [a + c, b + d]);
         let loops: Vec<_> = self.loops.iter().map(EventLoop::stats).collect();
         let sum = |kinds: &[Kind], f: fn(&PoolStats) -> u64| -> u64 {
             pools.iter().filter(|r| kinds.contains(&r.kind)).flat_map(|r| &r.pools).map(f).sum()
@@ -114,6 +130,9 @@ impl<P: Platform> World<'_, P> {
             Metric::ArenaAllocations => sum_of(memory, |a| a.allocations.total()),
             Metric::ActiveAllocations => sum_of(memory, |a| a.active().total()),
             Metric::ThreadCaches => memory.map_or(0, AllocatorMetrics::thread_caches),
+            Metric::RequestsRead => requests,
+            Metric::RepliesReceived => replies,
+            Metric::UnhandledMessages => self.channels.iter().map(|c| c.stats().unhandled_messages).sum(),
             Metric::LostCapacity => sum(&all, |p| u64::try_from(p.drift()).unwrap_or_default()),
         });
         Sample { step: step.to_string(), at_write, writers: writers.to_vec(), metrics, pools }
@@ -155,7 +174,7 @@ impl<P: Platform> World<'_, P> {
     /// The safety oracles that need the world, after the last thread has ended.
     pub(super) fn judge(&self, seen: &std::cell::RefCell<Seen>) {
         let found = |kind, text: String| seen.borrow_mut().findings.push(Finding::plain(kind, 0, text));
-        for event_loop in &self.loops {
+        for event_loop in self.loops.iter().chain(&self.executors) {
             let abandoned = event_loop.stats().tasks_abandoned;
             if abandoned > 0 {
                 let name = event_loop.name();

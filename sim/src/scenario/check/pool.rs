@@ -108,6 +108,7 @@ fn socket(flaws: &mut Flaws, scenario: &Scenario) {
     let socket = &scenario.socket;
     flaws.size("socket.send_window", socket.send_window);
     flaws.probability("socket.partial_write", socket.partial_write);
+    flaws.probability("socket.partial_read", socket.partial_read);
     if let Peer::ReadsAfter(span) = socket.peer {
         flaws.span("socket.peer.ReadsAfter[0]", span);
     }

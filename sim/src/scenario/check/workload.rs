@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Flaws, Shape, plural};
+use super::{Flaws, Shape, pipeline, plural};
 use crate::scenario::{
-    Arrival, Call, ChannelsAre, Clients, Exchange, Flaw, From, Heeds, Loops, Message, Objects, Payload, Phase,
+    Arrival, Call, ChannelsAre, Clients, Ending, Exchange, Flaw, From, Heeds, Loops, Message, Objects, Payload, Phase,
     Scenario, Span, Step, Through, To, limits,
 };
 use crate::suggest::{grouped, quoted};
@@ -44,6 +44,7 @@ pub fn check(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape) {
                 }
             }
             Step::Drain(_) | Step::Collect(_) | Step::Move(_) => {}
+            Step::Requests(s) => pipeline::requests(flaws, &at, s, scenario, shape),
         }
     }
     order(flaws, &steps[..steps.len().min(limits::STEPS)]);
@@ -61,6 +62,7 @@ fn begins(flaws: &mut Flaws, at: &str, scenario: &Scenario, lack: ChannelsAre) {
 fn kind(step: &Step) -> &'static str {
     match step {
         Step::Phase(_) => "Phase",
+        Step::Requests(_) => "Requests",
         Step::Drain(_) => "Drain",
         Step::Idle(_) => "Idle",
         Step::Exchange(_) => "Exchange",
@@ -79,7 +81,7 @@ fn kind(step: &Step) -> &'static str {
 const THREADS: &str = "business thread";
 const LOOPS: &str = "event loop";
 
-fn within_topology(flaws: &mut Flaws, path: &str, range: &Option<Range<u32>>, cells: &[u32], what: &str) {
+pub(super) fn within_topology(flaws: &mut Flaws, path: &str, range: &Option<Range<u32>>, cells: &[u32], what: &str) {
     let Some(range) = range else { return };
     let there = cells.iter().copied().min().unwrap_or(0);
     if range.is_empty() {
@@ -139,7 +141,7 @@ fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape, channels: u3
     }
 }
 
-fn no_threads<'a>(flaws: &'a mut Flaws, message: &str) -> &'a mut Flaw {
+pub(super) fn no_threads<'a>(flaws: &'a mut Flaws, message: &str) -> &'a mut Flaw {
     flaws.add("topology.business_threads", message, "none")
 }
 
@@ -239,7 +241,7 @@ fn message(flaws: &mut Flaws, at: &str, message: &Message) {
     }
 }
 
-fn payload(flaws: &mut Flaws, at: &str, payload: &Payload) {
+pub(super) fn payload(flaws: &mut Flaws, at: &str, payload: &Payload) {
     match payload {
         Payload::Exactly(size) => flaws.size(&format!("{at}.Exactly[0]"), *size),
         Payload::Uniform(low, high) => {
@@ -300,8 +302,10 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
         let needs_loops = match step {
             Step::Phase(p) => p.loops_are == Loops::Running,
             Step::Exchange(e) => e.to == To::Loops,
-            Step::Register(_) | Step::Connect(_) | Step::Move(_) | Step::Close(_) | Step::Shutdown(_) => true,
+            Step::Register(_) | Step::Connect(_) | Step::Move(_) => true,
             Step::Objects(o) => o.to == To::Loops || o.misuse.is_some(),
+            Step::Close(_) | Step::Requests(_) => true,
+            Step::Shutdown(s) => s.of == Ending::Everybody,
             Step::Release(r) => r.from == From::Loop,
             Step::Drain(_) | Step::Idle(_) | Step::Collect(_) | Step::Renew(_) => false,
         };
@@ -321,7 +325,7 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
         }
         match step {
             Step::Phase(p) if p.loops_are == Loops::Stalled => stall = Some(&p.name),
-            Step::Shutdown(s) => over = Some(&s.name),
+            Step::Shutdown(s) if s.of == Ending::Everybody => over = Some(&s.name),
             _ => {}
         }
     }
@@ -331,12 +335,21 @@ fn order(flaws: &mut Flaws, steps: &[Step]) {
     }
 }
 
-/// The writes of the whole run.
+/// Channels in the cell that has the most.
+fn most_channels(scenario: &Scenario, shape: &Shape) -> u32 {
+    match scenario.topology.channels {
+        0 => shape.loops.iter().copied().max().unwrap_or(0),
+        n => n,
+    }
+}
+
+/// The writes and requests of the whole run.
 pub fn total_writes(flaws: &mut Flaws, scenario: &Scenario, shape: &Shape, seeds: u64) {
     let of_step = |step: &Step, threads: u32| match step {
         Step::Phase(p) => u128::from(writers(p, threads)) * u128::from(p.writes),
         Step::Exchange(e) => u128::from(those(&e.threads, threads)) * u128::from(e.buffers),
         Step::Objects(o) => u128::from(those(&o.threads, threads)) * u128::from(o.rounds) * u128::from(o.together),
+        Step::Requests(r) => pipeline::count(r, most_channels(scenario, shape)),
         _ => 0,
     };
     let of = |threads: u32| scenario.workload.iter().map(|step| of_step(step, threads)).sum::<u128>();
