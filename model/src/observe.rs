@@ -83,6 +83,9 @@ pub enum DropReason {
 }
 
 /// What happens to a tracked object.
+///
+/// An event that gives authority away is noted before anybody else can act on it: on real threads others run between an operation
+/// and its note. Only `Retained` and `Released` come after their operation, whose outcome they tell.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Event {
     /// Its owner gave it back to its pool, which decided its fate. Ends the period of ownership.

@@ -19,6 +19,8 @@
 //! All else is judged as it arrives. What asks for rest (leaks, lost tasks and promises, sums) is judged at the end.
 //!
 //! A run goes on after a finding: a thread can't be stopped. The first one decides.
+//!
+//! The locks of the books order threads more than the program does by itself: a missing barrier is not found here.
 
 mod books;
 mod clock;

@@ -13,8 +13,8 @@
 //!                 every thread waits for another: nobody will ever go on
 //! ```
 //!
-//! The main thread of a run only gives orders and reads numbers. Whatever wakes it, it goes on when everybody else waits, so
-//! that what it reads is at rest.
+//! The main thread of a run only gives orders and reads numbers. When it parks or sleeps, it goes on when everybody else waits,
+//! whatever wakes it, so that what it reads is at rest.
 //!
 //! A thread that waits is blocked by the operating system, as on `Std`; what is kept here is only who does.
 
@@ -228,7 +228,13 @@ impl Clock {
     /// Waits for the thread's token, at most for `limit`, and takes it.
     pub(super) fn park(&self, slot: &Slot, limit: Option<Duration>, site: Site) {
         // Acquire: pairs with the store in `unpark`.
-        if slot.token.swap(false, Ordering::Acquire) || limit == Some(Duration::ZERO) {
+        if slot.token.swap(false, Ordering::Acquire) {
+            if slot.id == MAIN {
+                self.rest(self.lock(), slot);
+            }
+            return;
+        }
+        if limit == Some(Duration::ZERO) {
             return;
         }
         let threads = self.lock();
@@ -236,6 +242,9 @@ impl Clock {
         slot.parked.store(true, Ordering::SeqCst);
         if slot.token.swap(false, Ordering::SeqCst) {
             slot.parked.store(false, Ordering::Relaxed); // Relaxed: at worst somebody looks in vain
+            if slot.id == MAIN {
+                self.rest(threads, slot);
+            }
             return;
         }
         let wait = limit.map_or(Wait::Park, |limit| Wait::ParkTimeout(self.now().saturating_add(limit)));
@@ -296,12 +305,22 @@ impl Clock {
             let key = (due, threads.next_timer);
             threads.timers.insert(key, slot.id);
         }
+        self.stop(threads, slot, wait.due());
+    }
+
+    /// The main thread needn't wait, but for the others.
+    fn rest(&self, mut threads: MutexGuard<'_, Threads>, slot: &Slot) {
+        threads.states[slot.id as usize] = State::Ready;
+        self.stop(threads, slot, None);
+    }
+
+    fn stop(&self, mut threads: MutexGuard<'_, Threads>, slot: &Slot, due: Option<Duration>) {
         threads.running -= 1;
         self.go_on(&mut threads);
         drop(threads);
         // Acquire: pairs with the Release in `Threads::wake`.
         while !slot.woken.swap(false, Ordering::Acquire) {
-            match wait.due() {
+            match due {
                 Some(due) if self.rate > 0 && slot.id != MAIN => self.wait_while_others_work(slot, due),
                 _ => thread::park(),
             }
