@@ -17,6 +17,9 @@
 //! it change threads: obtained on one, released on another. After Netty's `DefaultChannelPipeline`; like there, what is removed
 //! keeps its place among the others for the calls that it still makes.
 //!
+//! A write and its flush are two calls: where a handler with an executor of its own is removed between them, the flush takes the
+//! short way and may overtake the write, which then waits for the next flush. That is so in Netty too.
+//!
 //! What an executor refuses: Netty lets the exception go up to the caller, and forgets what the call carried. Under Millpond's
 //! rules it is released, and the calls that end something (inactive, unregistered, removed) can't be refused.
 

@@ -105,9 +105,10 @@ impl<P: Platform> Channel<P> {
         let mut any = false;
         let mut last = OneRead::Nothing;
         for _ in 0..self.config().max_reads.max(1) {
-            self.private(on, |p| p.read_wanted = false);
+            let wanted = self.private(on, |p| core::mem::take(&mut p.read_wanted));
             last = self.read_one(on);
             if !matches!(last, OneRead::Bytes) {
+                self.private(on, |p| p.read_wanted |= wanted); // nothing has come yet: still wanted
                 break;
             }
             any = true;

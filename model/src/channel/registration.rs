@@ -338,7 +338,8 @@ impl<P: Platform> Channel<P> {
         if let Some(promise) = promise {
             promise.complete(Ok(()));
         }
-        if !self.is_open() {
+        // Not before the handlers have heard that it is inactive: a close may be on its way through the linger executor.
+        if inactive {
             self.destroy_pipeline();
         }
     }

@@ -250,6 +250,11 @@ impl<P: Platform> MemoryPeer<P> {
         self.change(|state| state.sent.extend(bytes));
     }
 
+    /// Bytes sent that the other end has not read.
+    pub fn unread(&self) -> usize {
+        self.0.lock().sent.len()
+    }
+
     /// Sends no more.
     pub fn end(&self) {
         self.change(|state| state.has_ended = true);

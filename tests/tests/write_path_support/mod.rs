@@ -106,6 +106,60 @@ impl<P: Platform> World<P> {
         world
     }
 
+    /// With handlers before the ears, and rules of the test's own.
+    pub fn with_handlers(preset: Preset, handlers: Vec<Named<P>>, rules: impl FnOnce(&mut WritePathConfig)) -> Self {
+        let loops = LoopConfig::from(preset);
+        let (event_loop, linger) = (EventLoop::new("loop", loops.clone()), EventLoop::new("linger", loops));
+        let made = Self::unregistered(preset, event_loop, linger, handlers, rules);
+        let registered = Promise::new();
+        made.channel.register(&made.event_loop, registered.clone());
+        assert_eq!(registered.wait(), Ok(()));
+        made.settle(); // the handlers have been told
+        made
+    }
+
+    /// A channel that has no event loop yet, nor a connection.
+    pub fn unconnected(event_loop: EventLoop<P>, linger: EventLoop<P>) -> Self {
+        let (transport, peer) = MemoryTransport::pair(usize::MAX);
+        peer.disconnect();
+        Self::apart(Preset::Millpond, [event_loop, linger], Vec::new(), |_| (), (transport, peer))
+    }
+
+    /// A channel that has no event loop yet.
+    pub fn unregistered(
+        preset: Preset,
+        event_loop: EventLoop<P>,
+        linger: EventLoop<P>,
+        handlers: Vec<Named<P>>,
+        rules: impl FnOnce(&mut WritePathConfig),
+    ) -> Self {
+        Self::apart(preset, [event_loop, linger], handlers, rules, MemoryTransport::pair(usize::MAX))
+    }
+
+    fn apart(
+        preset: Preset,
+        [event_loop, linger]: [EventLoop<P>; 2],
+        mut handlers: Vec<Named<P>>,
+        rules: impl FnOnce(&mut WritePathConfig),
+        (transport, peer): (MemoryTransport<P>, MemoryPeer<P>),
+    ) -> Self {
+        let mut config = WritePathConfig::from(preset);
+        rules(&mut config);
+        let pools = Arc::new(Pools::new_in(&Domain::new(), &PoolsConfig::from(preset), config.one_task_pool));
+        let heard = Arc::new(P::Mutex::new(Vec::new()));
+        handlers.push(Named::inbound("ears", Ears::<P>(Arc::clone(&heard))));
+        let setup = ChannelSetup {
+            linger_executor: Some(linger.clone()),
+            pools: Arc::clone(&pools),
+            config: Arc::new(config),
+            transport: Box::new(transport),
+            encoder: Box::new(FillEncoder(7)),
+            handlers,
+        };
+        let channel = Channel::new(setup);
+        Self { event_loop, linger, pools, channel, peer, heard }
+    }
+
     /// Over a transport of the test's own; the peer is an idle one.
     pub fn over(
         preset: Preset,
@@ -189,6 +243,13 @@ impl<P: Platform> World<P> {
     pub fn settle(&self) {
         self.on_loop(|| ());
         self.on_loop(|| ());
+    }
+
+    /// The peer sends this, and the channel reads it.
+    pub fn receive(&self, bytes: &[u8]) {
+        self.peer.send(bytes);
+        until::<P>(|| self.peer.unread() == 0, "the channel reads");
+        self.settle();
     }
 
     pub fn close(&self) -> Outcome {
