@@ -197,8 +197,8 @@ impl<P: Platform> PendingWriteQueue<P> {
     fn fail_in_place(&self, cause: Cause) {
         while let Some((buffer, promise, _)) = self.stale() {
             let before = self.len();
-            Message::Buffer(buffer).release();
             promise.complete(Err(cause));
+            Message::Buffer(buffer).release();
             self.forget_first(before);
         }
     }

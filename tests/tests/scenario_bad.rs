@@ -116,9 +116,11 @@ fn when_something_strikes() {
     error(&plant("LostTask(Nth(0))"), 1, 33, "`Nth` counts from 1: it is at least 1, not 0", "");
     let pair = "a `Plant` is needed here, not a pair";
     error(&plant("(LostTask, Nth(3))"), 1, 20, pair, "write `LostTask(Nth(3))`");
-    let plants = "possible are `ForgottenRelease`, `DuplicateRelease`, `LostTask`, `CompositeReleasesRoot`, \
-                  `CompositeForgetsDropped`, `OutputKept`, `CumulationLeak`, `EarlyRemoval`, `ReentrantRead`, \
-                  `CumulationKept`, `ForgottenParent` and `UntrackedAllocation`";
+    let plants = "possible are `ForgottenRelease`, `DuplicateRelease`, `ReadBufferReleasedTwice`, \
+                  `UnflushedSkipped`, `ToldBeforeRemoved`, `VoidFailureSwallowed`, `QueueToldFirst`, \
+                  `QueueFailedInPlace`, `LostTask`, `CompositeReleasesRoot`, `CompositeForgetsDropped`, \
+                  `OutputKept`, `CumulationLeak`, `EarlyRemoval`, `ReentrantRead`, `CumulationKept`, \
+                  `ForgottenParent` and `UntrackedAllocation`";
     error(&plant("Bug(Always)"), 1, 20, "there is no `Plant` called `Bug`", plants);
     let meant = "did you mean `LostTask`?";
     error(&plant("LostTsk(Always)"), 1, 20, "there is no `Plant` called `LostTsk`", meant);

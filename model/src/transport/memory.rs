@@ -37,6 +37,8 @@ struct MemoryState<P: Platform> {
     writes: u64,
     kept: Option<Vec<u8>>,
     reset: bool,
+    /// The other end can know of the reset.
+    shows_reset: bool,
     closed: bool,
     linger: Option<Duration>,
     readiness: Option<Readiness<P>>,
@@ -72,6 +74,7 @@ impl<P: Platform> MemoryTransport<P> {
             writes: 0,
             kept: None,
             reset: false,
+            shows_reset: false,
             closed: false,
             linger: None,
             readiness: None,
@@ -106,8 +109,8 @@ impl<P: Platform> News<P> {
 impl<P: Platform> MemoryState<P> {
     /// What can be done, whether or not it is of interest.
     fn possible(&self) -> Interest {
-        let read = !self.sent.is_empty() || self.has_ended || self.reset;
-        Interest { read, write: self.window > 0 || self.reset }
+        let read = !self.sent.is_empty() || self.has_ended || self.shows_reset;
+        Interest { read, write: self.window > 0 || self.shows_reset }
     }
 
     /// The news after a change of what was possible `before`; to be told when the state is unlocked.
@@ -312,7 +315,7 @@ impl<P: Platform> MemoryPeer<P> {
 
     /// As [`MemoryPeer::reset`], and the other end is told.
     pub fn reset_now(&self) {
-        self.change(|state| state.reset = true);
+        self.change(|state| (state.reset, state.shows_reset) = (true, true));
     }
 
     /// Makes a close block for `time`.
