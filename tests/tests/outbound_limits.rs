@@ -169,8 +169,8 @@ fn gathered_bytes_follow_the_transport<P: Platform>() {
     let offered = offers::<P>(Preset::Netty4_1_38, Some(6000), &[100], 4, 3000);
     assert_eq!(offered, [(4, 12_000), (2, 5900), (2, 6000)]);
     // Exactly half isn't less.
-    let offered = offers::<P>(Preset::Millpond, Some(6000), &[6000], 4, 3000);
-    assert_eq!(offered, [(4, 12_000), (2, 6000)]);
+    let offered = offers::<P>(Preset::Millpond, Some(6000), &[6000], 8, 3000);
+    assert_eq!(offered, [(4, 12_000), (4, 12_000), (2, 6000)]);
     // 4,096 bytes aren't more.
     let offered = offers::<P>(Preset::Millpond, None, &[1], 4, 1024);
     assert_eq!(offered, [(4, 4096), (4, 4095)]);

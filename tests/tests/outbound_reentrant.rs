@@ -54,14 +54,16 @@ fn flush_from_a_listener<P: Platform>() {
     }
 }
 
+type Promises<P> = Arc<<P as Platform>::Mutex<Vec<Promise<P>>>>;
+
 /// Writes and flushes so many times when it hears that the channel is writable.
 struct Fills<P: Platform> {
     left: P::Atomic<u32>,
-    outcomes: Arc<P::Mutex<Vec<Promise<P>>>>,
+    outcomes: Promises<P>,
 }
 
 impl<P: Platform> Fills<P> {
-    fn new(times: u32) -> (Self, Arc<P::Mutex<Vec<Promise<P>>>>) {
+    fn new(times: u32) -> (Self, Promises<P>) {
         let outcomes = Arc::new(P::Mutex::new(Vec::new()));
         (Self { left: P::Atomic::new(times), outcomes: Arc::clone(&outcomes) }, outcomes)
     }
@@ -90,7 +92,7 @@ fn narrow<P: Platform>(
     window: usize,
     times: u32,
     change: impl FnOnce(&mut WritePathConfig),
-) -> (World<P>, Arc<P::Mutex<Vec<Promise<P>>>>) {
+) -> (World<P>, Promises<P>) {
     let mut config = WritePathConfig { high_water_mark: 200, low_water_mark: 100, ..preset.into() };
     change(&mut config);
     let (transport, peer) = MemoryTransport::pair(window);
