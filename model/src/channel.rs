@@ -24,11 +24,15 @@ mod registration;
 mod shutdown;
 mod stats;
 mod tail;
+mod tracker;
+mod writability;
 mod write;
 
 pub use pending::PendingIdentity;
 pub use registration::Arrival;
 pub use stats::ChannelStats;
+pub use tracker::PendingBytesTracker;
+pub use writability::WritabilityIndex;
 pub use write::{Encoder, FillEncoder, IllegalPromise};
 
 use crate::allocator::Allocator;
@@ -41,7 +45,7 @@ use crate::transport::{Readiness, Transport};
 use crate::write_path::{Pools, WritePathConfig};
 use crate::{Platform, Std};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use pending::Pending;
@@ -73,6 +77,10 @@ struct Private<P: Platform> {
     is_flushing: bool,
     /// The transport had no room: a flush waits for it (`OP_WRITE`).
     awaits_writable: bool,
+    /// The transport has been told to say when there is room.
+    told_write: bool,
+    /// Bytes gathered into one write at most; follows what the transport takes.
+    gather_bytes: usize,
     /// A task that continues the flush is queued.
     continues: bool,
     close_initiated: bool,
@@ -166,6 +174,15 @@ impl<P: Platform> Channel<P> {
         Self(inner)
     }
 
+    pub(crate) fn downgrade(&self) -> Weak<Inner<P>> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// A promise for writes that nobody waits for; their failures become exceptions. See [`Promise::void`].
+    pub fn void_promise(&self) -> Promise<P> {
+        Promise::void(self, true)
+    }
+
     /// Whether `other` is the same channel.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -207,8 +224,8 @@ impl<P: Platform> Channel<P> {
         self.is_open() && self.0.is_connected.load(Ordering::Acquire)
     }
 
-    /// Whether it makes sense to write more: it isn't closed, and what is pending hasn't crossed the high water mark since it
-    /// was last below the low one.
+    /// Whether it makes sense to write more: it isn't closed, what is pending hasn't crossed the high water mark since it was last
+    /// below the low one, and the program has [cleared](Channel::set_user_writability) no bit of its own.
     pub fn is_writable(&self) -> bool {
         self.0.pending.has_outbound() && self.0.pending.is_writable()
     }
@@ -233,11 +250,14 @@ impl<P: Platform> Channel<P> {
 
 impl<P: Platform> Private<P> {
     fn new(transport: Box<dyn Transport<P>>) -> Self {
+        let gather_bytes = Self::first_gather(&*transport);
         Self {
             outbound: Some(OutboundBuffer::new()),
             transport: Some(transport),
             is_flushing: false,
             awaits_writable: false,
+            told_write: false,
+            gather_bytes,
             continues: false,
             close_initiated: false,
             is_served: false,

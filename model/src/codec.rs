@@ -27,7 +27,6 @@
 
 mod byte_encoder;
 mod coalesce;
-mod combine;
 mod config;
 mod cumulator;
 mod decoder;

@@ -17,6 +17,7 @@ pub mod message;
 pub mod mpsc;
 pub mod observe;
 mod outbound;
+pub mod pending_queue;
 pub mod pipeline;
 pub mod platform;
 pub mod preset;

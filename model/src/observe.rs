@@ -200,6 +200,16 @@ listed! {
         DuplicateRelease,
         /// A read loop releases a buffer that nothing was read into, and then again (Netty #3368).
         ReadBufferReleasedTwice,
+        /// A close from inside the failure of flushed writes skips the unflushed ones (Netty a89b17fa94).
+        UnflushedSkipped,
+        /// A written entry's promise completes before the entry is out of the outbound buffer (Netty #1630).
+        ToldBeforeRemoved,
+        /// The failure of a write with a void promise is told to nobody (Netty #6622).
+        VoidFailureSwallowed,
+        /// A handler's queue tells that bytes were given back before the write is out of the queue (Netty #3212).
+        QueueToldFirst,
+        /// A handler's queue fails its writes while they are still in it (Netty #3367).
+        QueueFailedInPlace,
         /// An executor accepts a task while it shuts down and never runs it (Netty #9603).
         LostTask,
         /// A composite releases what its component was derived from, and not the component (Netty #8495).

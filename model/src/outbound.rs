@@ -13,6 +13,7 @@
 
 use crate::buffer::{Buffer, BufferError};
 use crate::observe::Reach;
+use crate::platform::CounterOps;
 use crate::promise::Promise;
 use crate::recycler::Pooled;
 use crate::transport::{Transport, WriteOutcome};
@@ -26,21 +27,67 @@ pub struct Entry<P: Platform = Std> {
     pub(crate) content: Option<(Buffer<P>, Promise<P>)>,
     /// Bytes counted as pending.
     pub(crate) pending: u64,
+    /// Bytes of the message that the transport has taken.
+    progress: u64,
+    /// Bytes of the message.
+    total: u64,
 }
 
 impl<P: Platform> Default for Entry<P> {
     fn default() -> Self {
-        Self { content: None, pending: 0 }
+        Self { content: None, pending: 0, progress: 0, total: 0 }
     }
 }
 
 impl<P: Platform> Entry<P> {
+    /// Gets what it carries, and what that counts as pending.
+    pub(crate) fn fill(&mut self, buffer: Buffer<P>, promise: Promise<P>, pending: u64) {
+        assert!(self.content.is_none() && self.pending == 0, "a pooled entry refers to nothing");
+        (self.pending, self.progress, self.total) = (pending, 0, buffer.readable() as u64);
+        self.content = Some((buffer, promise));
+    }
+
+    /// What there is to tell whom when `taken` more bytes are out.
+    fn advance(&mut self, taken: usize) -> Option<Progress<P>> {
+        self.progress += taken as u64;
+        let (_, promise) = self.content.as_ref().filter(|(_, promise)| taken > 0 && promise.is_progressive())?;
+        Some(Progress { promise: promise.clone(), done: self.progress, total: self.total })
+    }
+
     fn readable(&self) -> usize {
         self.content.as_ref().map_or(0, |(buffer, _)| buffer.readable())
     }
 }
 
 type PooledEntry<P> = Pooled<Entry<P>, P>;
+
+/// News for a promise that tells how far it is.
+pub(crate) struct Progress<P: Platform> {
+    promise: Promise<P>,
+    done: u64,
+    total: u64,
+}
+
+impl<P: Platform> Progress<P> {
+    pub(crate) fn tell(self) {
+        let _ended = self.promise.try_progress(self.done, self.total);
+    }
+}
+
+/// What the transport has taken.
+pub(crate) struct Written<P: Platform> {
+    pub(crate) progress: Option<Progress<P>>,
+    /// The entry, if it is out as a whole, and in no list any more.
+    pub(crate) entry: Option<PooledEntry<P>>,
+}
+
+/// What is gathered into one write at most, and where it is counted.
+pub(crate) struct Gather<'a, P: Platform> {
+    pub(crate) buffers: usize,
+    /// But one buffer always goes.
+    pub(crate) bytes: usize,
+    pub(crate) count: &'a P::Counter,
+}
 
 /// What one step of writing did.
 pub(crate) enum Step {
@@ -89,6 +136,7 @@ impl<P: Platform> OutboundBuffer<P> {
 
     /// Flushes the next entry. One whose promise was cancelled is hollowed out: its message and bytes are given back.
     pub(crate) fn flush_next(&mut self) -> Option<Option<(Buffer<P>, u64)>> {
+        assert!(self.flushed <= self.entries.len(), "what is flushed is there");
         let entry = self.entries.get_mut(self.flushed)?;
         self.flushed += 1;
         let (_, promise) = entry.content.as_ref().expect("only a flushed entry can be hollow");
@@ -113,19 +161,28 @@ impl<P: Platform> OutboundBuffer<P> {
         self.entries.pop_front()
     }
 
-    /// Offers the flushed bytes of at most `max` buffers to the transport, in one write.
-    pub(crate) fn write_to(&self, transport: &mut dyn Transport<P>, max: usize) -> Step {
+    /// Offers flushed bytes to the transport, in one write.
+    pub(crate) fn write_to(&self, transport: &mut dyn Transport<P>, gather: &Gather<'_, P>) -> Step {
         if self.flushed == 0 {
             return Step::Empty;
         }
         let full = self.entries.iter().take(self.flushed).filter(|entry| entry.readable() > 0);
-        let mut buffers = full.take(max).filter_map(|entry| entry.content.as_ref()).map(|(buffer, _)| buffer);
+        let buffers = full.take(gather.buffers).filter_map(|entry| entry.content.as_ref()).map(|(buffer, _)| buffer);
+        let mut bytes = 0_usize;
+        let mut buffers = buffers.take_while(|buffer| {
+            let is_first = bytes == 0;
+            bytes = bytes.saturating_add(buffer.readable());
+            is_first || bytes <= gather.bytes
+        });
         let Some(first) = buffers.next() else {
-            return Step::Wrote { taken: 0, offered: 0 }; // nothing but empty messages
+            return Step::Wrote { taken: 0, offered: 0 }; // only empty ones
         };
         match buffers.next() {
-            None => Self::write_one(first, transport),
-            Some(second) => Self::write_many([first, second].into_iter().chain(buffers), transport),
+            None => {
+                gather.count.add(1);
+                Self::write_one(first, transport)
+            }
+            Some(second) => Self::write_many([first, second].into_iter().chain(buffers), transport, gather.count),
         }
         .unwrap_or(Step::Dead)
     }
@@ -138,6 +195,7 @@ impl<P: Platform> OutboundBuffer<P> {
     fn write_many<'a>(
         buffers: impl Iterator<Item = &'a Buffer<P>>,
         transport: &mut dyn Transport<P>,
+        count: &P::Counter,
     ) -> Result<Step, BufferError> {
         let mut pinned = Vec::new();
         for buffer in buffers {
@@ -147,6 +205,7 @@ impl<P: Platform> OutboundBuffer<P> {
                 Err(_) => break, // it will be the first one before long
             }
         }
+        count.add(pinned.len() as u64);
         let chunks: Vec<&[u8]> = pinned.iter().map(|bytes| &**bytes).collect();
         let offered = chunks.iter().map(|chunk| chunk.len()).sum();
         Ok(Self::step(transport.write(&chunks), offered))
@@ -166,20 +225,31 @@ impl<P: Platform> OutboundBuffer<P> {
         }
     }
 
-    /// Takes the first flushed entry out if `taken` covers it, and subtracts it there; else advances it by the rest.
-    pub(crate) fn pop_written(&mut self, taken: &mut usize) -> Option<PooledEntry<P>> {
+    /// Takes the first flushed entry out if `taken` covers it, and subtracts it there; else advances it by the rest. `None`: there
+    /// is no more to do.
+    pub(crate) fn pop_written(&mut self, taken: &mut usize) -> Option<Written<P>> {
         if self.flushed == 0 {
             return None;
         }
         let first = self.entries.front_mut()?;
         let readable = first.readable();
         if readable > *taken {
+            let part = core::mem::take(taken);
             if let Some((buffer, _)) = &mut first.content {
-                buffer.advance(core::mem::take(taken));
+                buffer.advance(part);
             }
-            return None;
+            let progress = first.advance(part)?;
+            return Some(Written { progress: Some(progress), entry: None });
         }
         *taken -= readable;
-        self.pop_flushed()
+        let progress = first.advance(readable);
+        Some(Written { progress, entry: self.pop_flushed() })
+    }
+
+    /// What `taken` bytes have finished, and still in the list: for the one that tells too early, on purpose.
+    pub(crate) fn first_written(&self, taken: usize) -> Option<(Buffer<P>, Promise<P>)> {
+        let first = self.entries.front().filter(|first| self.flushed > 0 && first.readable() <= taken)?;
+        let (buffer, promise) = first.content.as_ref()?;
+        Some((buffer.duplicate().ok()?, promise.clone()))
     }
 }

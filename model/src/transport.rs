@@ -4,11 +4,12 @@
 //! [`ReadOutcome::WouldBlock`] [`Readiness::readable`] once there is something to read.** Otherwise the channel waits for ever.
 //!
 //! A notification is an edge. A transport that stands for a level-triggered selector is told by [`Transport::interest`] what the
-//! channel waits for, and notifies at once when that is so already.
+//! channel waits for, and notifies at once when that is so already, and again after each look at it ([`Transport::looked`]). So the
+//! channel says as soon as it waits for nothing any more.
 
 mod memory;
 
-pub use memory::{MemoryPeer, MemoryTransport};
+pub use memory::{MemoryPeer, MemoryTransport, Trigger};
 
 use crate::channel::Channel;
 use crate::{Platform, Std};
@@ -77,6 +78,13 @@ pub trait Transport<P: Platform = Std>: Send {
     }
     /// What the channel waits for from now on.
     fn interest(&mut self, _interest: Interest) {}
+    /// The channel has acted on what it was told: who stands for a level-triggered selector tells again what is still so, and of
+    /// interest.
+    fn looked(&mut self) {}
+    /// Bytes that it buffers on their way out (`SO_SNDBUF`), where there is such a number.
+    fn send_buffer(&self) -> Option<usize> {
+        None
+    }
     /// Gives bytes, if there are some. `into` isn't empty.
     fn read(&mut self, _into: &mut [u8]) -> ReadOutcome {
         ReadOutcome::WouldBlock

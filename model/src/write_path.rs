@@ -12,6 +12,18 @@ use crate::{Platform, Std};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+/// Which failures of writes with a void promise are told, as exceptions in the pipeline.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum VoidFailures {
+    /// Those of writes that an executor refused: through 4.1.9.
+    Rejected,
+    /// ... and those of the outbound buffer and of handlers: from 4.1.10 (#6622). Not those of writes that find the channel closed,
+    /// or that it can't encode, to this day.
+    Buffered,
+    /// All (Millpond).
+    All,
+}
+
 /// The rules of the write path. Sizes in bytes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +51,11 @@ pub struct WritePathConfig {
     pub spin_bounds_flush: bool,
     /// Buffers gathered into one write: 1,024 from 4.1.18, all before.
     pub max_gather: u32,
+    /// Whether the bytes gathered into one write follow what the transport takes: from 4.1.18. At first they are twice its send
+    /// buffer.
+    pub adaptive_gather: bool,
+    /// Which failures of writes with a void promise are told.
+    pub void_failures: VoidFailures,
     /// Whether the task that continues a flush also flushes what was written since, through 4.1.22.
     pub flush_task_flushes_new: bool,
     /// Whether `bytes_before_unwritable` counts the byte that crosses the mark: from 4.1.93.
@@ -84,6 +101,12 @@ impl From<Preset> for WritePathConfig {
             write_spin_count: 16,
             spin_bounds_flush: from(Preset::Netty4_1_22),
             max_gather: if from(Preset::Netty4_1_22) { 1024 } else { u32::MAX },
+            adaptive_gather: from(Preset::Netty4_1_22),
+            void_failures: match preset {
+                Preset::Millpond => VoidFailures::All,
+                preset if preset >= Preset::Netty4_1_22 => VoidFailures::Buffered,
+                _ => VoidFailures::Rejected,
+            },
             flush_task_flushes_new: !from(Preset::Netty4_1_38),
             exact_bytes_before: from(Preset::Netty4_2_7),
             keeps_refused: preset == Preset::Millpond,

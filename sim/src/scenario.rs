@@ -321,6 +321,11 @@ plants! {
     ForgottenRelease
     DuplicateRelease
     ReadBufferReleasedTwice
+    UnflushedSkipped
+    ToldBeforeRemoved
+    VoidFailureSwallowed
+    QueueToldFirst
+    QueueFailedInPlace
     LostTask
     CompositeReleasesRoot
     CompositeForgetsDropped

@@ -34,7 +34,12 @@ struct Closing<P: Platform> {
 
 impl<P: Platform> Channel<P> {
     /// Closes the channel, from any thread, through the handlers. Pending writes fail; closing twice is harmless.
+    ///
+    /// A void promise is refused: it fails with [`Cause::VoidPromise`], and nothing is closed.
     pub fn close(&self, promise: Promise<P>) {
+        if promise.refuse_void() {
+            return;
+        }
         if self.contexts().is_empty() || self.registered_loop().is_none() {
             self.close_at_head(promise);
         } else {
@@ -68,7 +73,10 @@ impl<P: Platform> Channel<P> {
     pub fn close_forcibly(&self) {
         match self.here() {
             Some(on) => {
-                let transport = self.private(on, |p| p.transport.take());
+                let transport = self.private(on, |p| {
+                    p.awaits_writable = false; // nobody will say that there is room: the next flush fails what waits
+                    p.transport.take()
+                });
                 self.close_transport(transport);
             }
             None => match self.take_waiting() {

@@ -15,8 +15,12 @@ use core::sync::atomic::Ordering;
 impl<P: Platform> Channel<P> {
     /// Connects a channel whose transport isn't connected yet, from any thread. `promise` fails with
     /// [`Cause::AlreadyConnected`] if it is, or a connect is in progress; with [`Cause::ConnectionRefused`] if the peer refuses:
-    /// the channel is closed then; with [`Cause::NotRegistered`] if it has no event loop.
+    /// the channel is closed then; with [`Cause::NotRegistered`] if it has no event loop;
+    /// with [`Cause::VoidPromise`] if it is void.
     pub fn connect(&self, promise: Promise<P>) {
+        if promise.refuse_void() {
+            return;
+        }
         if self.registered_loop().is_none() {
             promise.complete(Err(Cause::NotRegistered));
             return;
@@ -77,6 +81,9 @@ impl<P: Platform> Channel<P> {
         let Some(on) = self.here() else { return };
         if self.is_active() && !self.private(on, |p| core::mem::replace(&mut p.active_told, true)) {
             self.fire(None, Upstream::Active);
+        }
+        if let Some(on) = self.here() {
+            self.tell_interest(on);
         }
     }
 }

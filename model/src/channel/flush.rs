@@ -3,19 +3,33 @@
 //! **Invariant: while something is flushed, either the channel waits for its transport to become writable, or a task to
 //! continue is queued, or the flush is going on.** So flushed data gets on.
 
-use super::Channel;
 use super::pending::Notice;
+use super::{Channel, Private};
 use crate::Platform;
 use crate::event_loop::{OnLoop, Task};
 use crate::message::Message;
-use crate::observe::Reach;
-use crate::outbound::{Entry, Step};
+use crate::observe::{Defect, Reach};
+use crate::outbound::{Entry, Gather, Step};
 use crate::pipeline::Downstream;
 use crate::platform::{AtomicOps, CounterOps};
 use crate::promise::{Cause, Outcome};
 use crate::recycler::Pooled;
-use crate::transport::{Interest, told};
+use crate::transport::{Interest, Transport, told};
+use crate::write_path::VoidFailures;
 use core::sync::atomic::Ordering;
+
+/// Bytes gathered into one write at most: as many as Netty can count.
+const GATHER_MOST: usize = i32::MAX as usize;
+
+/// Writes of more bytes than 4,096 make what is gathered less.
+const GATHER_SMALL: usize = 4097;
+
+impl<P: Platform> Private<P> {
+    /// Twice what the transport buffers: what is gathered first.
+    pub(super) fn first_gather(transport: &dyn Transport<P>) -> usize {
+        transport.send_buffer().map_or(GATHER_MOST, |bytes| bytes.saturating_mul(2).clamp(1, GATHER_MOST))
+    }
+}
 
 impl<P: Platform> Channel<P> {
     /// Flushes everything written so far, from any thread, through the handlers.
@@ -93,6 +107,14 @@ impl<P: Platform> Channel<P> {
         if told & told::READABLE != 0 {
             self.transport_readable(on);
         }
+        // Unless a handler has moved it.
+        if let Some(on) = self.here() {
+            self.private(on, |p| {
+                if let Some(transport) = &mut p.transport {
+                    transport.looked();
+                }
+            });
+        }
     }
 
     /// Tells the transport what the channel waits for.
@@ -102,6 +124,7 @@ impl<P: Platform> Channel<P> {
                 read: !p.input_ended && (self.config().auto_read || p.read_wanted),
                 write: p.awaits_writable,
             };
+            p.told_write = interest.write;
             if let Some(transport) = &mut p.transport {
                 transport.interest(interest);
             }
@@ -125,11 +148,15 @@ impl<P: Platform> Channel<P> {
         } else {
             self.fail_flushed(on, Cause::ClosedChannel, Notice::Never);
         }
-        self.private(on, |p| {
+        let is_done = self.private(on, |p| {
             p.is_flushing = false;
             let left = p.outbound.as_ref().is_some_and(|outbound| outbound.flushed() > 0 && p.transport.is_some());
             assert!(!left || p.awaits_writable || p.continues, "flushed data is stranded");
+            p.told_write && !p.awaits_writable
         });
+        if is_done {
+            self.tell_interest(on); // or a level-triggered transport tells for ever that there is room
+        }
     }
 
     fn do_write(&self, on: OnLoop<'_, P>) {
@@ -153,6 +180,7 @@ impl<P: Platform> Channel<P> {
                 Step::Wrote { taken, offered } => {
                     let whole = taken == offered && !config.spin_bounds_flush;
                     spin = if whole { full } else { spin - u32::from(offered > 0) };
+                    self.adjust_gather(on, taken, offered);
                     self.remove_bytes(on, taken);
                 }
             }
@@ -184,19 +212,62 @@ impl<P: Platform> Channel<P> {
     }
 
     fn write_step(&self, on: OnLoop<'_, P>) -> Step {
-        let max = self.config().max_gather as usize;
+        let config = self.config();
         self.private(on, |p| match (&p.outbound, &mut p.transport) {
-            (Some(outbound), Some(transport)) => outbound.write_to(&mut **transport, max),
+            (Some(outbound), Some(transport)) => {
+                let bytes = if config.adaptive_gather { p.gather_bytes } else { usize::MAX };
+                let count = self.0.counters.gathered();
+                outbound.write_to(&mut **transport, &Gather { buffers: config.max_gather as usize, bytes, count })
+            }
             _ => Step::Empty, // a listener closed the channel
         })
     }
 
+    /// Gathers twice as much when the transport takes everything, half as much when it takes less than half: Netty's
+    /// `adjustMaxBytesPerGatheringWrite`.
+    fn adjust_gather(&self, on: OnLoop<'_, P>, taken: usize, offered: usize) {
+        let adjusted = |most: usize| match offered {
+            _ if taken == offered => most.max(offered.saturating_mul(2).min(GATHER_MOST)),
+            GATHER_SMALL.. if taken < offered / 2 => offered / 2,
+            _ => most,
+        };
+        if self.config().adaptive_gather && offered > 0 {
+            self.private(on, |p| p.gather_bytes = adjusted(p.gather_bytes));
+        }
+    }
+
     fn remove_bytes(&self, on: OnLoop<'_, P>, mut taken: usize) {
-        while let Some(entry) =
+        if P::planted(Defect::ToldBeforeRemoved) {
+            return self.remove_told_bytes(on, taken);
+        }
+        while let Some(written) =
             self.private(on, |p| p.outbound.as_mut().and_then(|outbound| outbound.pop_written(&mut taken)))
         {
-            self.end_entry(entry, Ok(()), Notice::Now);
+            if let Some(progress) = written.progress {
+                progress.tell();
+            }
+            if let Some(entry) = written.entry {
+                self.end_entry(entry, Ok(()), Notice::Now);
+            }
         }
+    }
+
+    /// The planted defect: who is told that an entry has ended finds it in the list all the same.
+    fn remove_told_bytes(&self, on: OnLoop<'_, P>, mut taken: usize) {
+        while let Some((buffer, promise)) =
+            self.private(on, |p| p.outbound.as_ref().and_then(|outbound| outbound.first_written(taken)))
+        {
+            self.release(Message::Buffer(buffer), Ok(()));
+            promise.complete(Ok(()));
+            let first = self.private(on, |p| p.outbound.as_mut().and_then(|o| o.pop_written(&mut taken)));
+            let Some(mut entry) = first.and_then(|written| written.entry) else { continue };
+            let size = core::mem::take(&mut entry.pending);
+            core::mem::forget(entry.content.take());
+            self.0.pending.entry_bytes.sub(size);
+            self.subtract_pending(size, Notice::Now);
+        }
+        let partial = self.private(on, |p| p.outbound.as_mut().and_then(|o| o.pop_written(&mut taken)));
+        assert!(partial.is_none_or(|written| written.entry.is_none()), "what is out as a whole has gone");
     }
 
     /// The first message that isn't empty was released once too often by somebody.
@@ -231,7 +302,10 @@ impl<P: Platform> Channel<P> {
         if let Some((buffer, promise)) = entry.content.take() {
             self.release(Message::Buffer(buffer), outcome);
             self.0.pending.entry_bytes.sub(size);
-            promise.complete(outcome);
+            match outcome {
+                Ok(()) => drop(promise.complete(outcome)),
+                Err(cause) => self.fail_promise(&promise, cause, VoidFailures::Buffered),
+            }
             self.subtract_pending(size, notice);
         }
         assert!(entry.content.is_none() && entry.pending == 0, "a pooled entry refers to nothing");

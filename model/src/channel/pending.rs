@@ -1,8 +1,8 @@
 //! The bytes pending in a channel, and its writability.
 //!
-//! **Invariant: `total` is the sum of what the queued write tasks and the entries of the outbound buffer have counted**, at
-//! every moment when no thread is between counting and queueing. And writability has hysteresis: it is lost above the high
-//! water mark and comes back below the low one.
+//! **Invariant: `total` is the sum of what the queued write tasks, the entries of the outbound buffer and the queues of handlers have
+//! counted**, at every moment when no thread is between counting and queueing. And writability has hysteresis: it is lost above the
+//! high water mark and comes back below the low one.
 //!
 //! Netty keeps the total in the outbound buffer and forgets the queued tasks when a close detaches it. Here it stays with
 //! the channel, so that a task gives back what it counted, closed or not.
@@ -25,12 +25,14 @@ pub struct PendingIdentity {
     pub entries: u64,
     /// What the queued write tasks count.
     pub tasks: u64,
+    /// What handlers have queued: see [`PendingBytesTracker`](super::PendingBytesTracker).
+    pub queues: u64,
 }
 
 impl PendingIdentity {
     /// Whether nothing is lost and nothing is counted twice. Meaningful at rest.
     pub fn holds(self) -> bool {
-        self.total == self.entries + self.tasks
+        self.total == self.entries + self.tasks + self.queues
     }
 }
 
@@ -45,13 +47,18 @@ pub(super) enum Notice {
     Never,
 }
 
+/// The bit of the water marks.
+const WATER_MARKS: u32 = 1;
+
 /// What other threads read to know whether the channel can be written to.
 pub(super) struct Pending<P: Platform> {
     total: P::Atomic<u64>,
-    unwritable: P::Atomic<bool>,
+    /// Bit 0: the water marks; the others are the program's. Writable: none.
+    pub(super) unwritable: P::Atomic<u32>,
     has_outbound: P::Atomic<bool>,
     pub(super) task_bytes: P::Counter,
     pub(super) entry_bytes: P::Counter,
+    pub(super) queue_bytes: P::Counter,
     pub(super) became_unwritable: P::Counter,
     pub(super) became_writable: P::Counter,
 }
@@ -60,10 +67,11 @@ impl<P: Platform> Pending<P> {
     pub(super) fn new() -> Self {
         Self {
             total: P::Atomic::new(0),
-            unwritable: P::Atomic::new(false),
+            unwritable: P::Atomic::new(0),
             has_outbound: P::Atomic::new(true),
             task_bytes: P::Counter::default(),
             entry_bytes: P::Counter::default(),
+            queue_bytes: P::Counter::default(),
             became_unwritable: P::Counter::default(),
             became_writable: P::Counter::default(),
         }
@@ -76,7 +84,12 @@ impl<P: Platform> Pending<P> {
 
     pub(super) fn is_writable(&self) -> bool {
         // Relaxed: as above.
-        !self.unwritable.load(Ordering::Relaxed)
+        self.unwritable.load(Ordering::Relaxed) == 0
+    }
+
+    fn is_above(&self) -> bool {
+        // Relaxed: as above.
+        self.unwritable.load(Ordering::Relaxed) & WATER_MARKS != 0
     }
 
     pub(super) fn has_outbound(&self) -> bool {
@@ -99,22 +112,25 @@ impl<P: Platform> Channel<P> {
             let outbound = self.private(on, |p| p.outbound.as_ref().map(|o| o.pending()));
             assert!(outbound.is_none_or(|sum| sum == entries), "entries count {entries}, and are {outbound:?}");
         }
-        PendingIdentity { total: pending.total(), entries, tasks: pending.task_bytes.get() }
+        PendingIdentity {
+            total: pending.total(),
+            entries,
+            tasks: pending.task_bytes.get(),
+            queues: pending.queue_bytes.get(),
+        }
     }
 
     /// Counts `size` bytes as pending.
-    pub(super) fn add_pending(&self, size: u64) {
+    pub(super) fn add_pending(&self, size: u64, notice: Notice) {
         let pending = &self.0.pending;
         // AcqRel: with `subtract_pending`; who crosses a mark sees the writability that earlier crossings left.
         let total = pending.total.fetch_add(size, Ordering::AcqRel) + size;
         if total > self.config().high_water_mark
-            && pending.is_writable()
+            && !pending.is_above()
             // AcqRel: one of several that cross the mark tells.
-            && !pending.unwritable.swap(true, Ordering::AcqRel)
+            && pending.unwritable.fetch_or(WATER_MARKS, Ordering::AcqRel) == 0
         {
-            P::reach(Reach::Unwritable);
-            pending.became_unwritable.add(1);
-            self.tell_writability(false);
+            self.became_unwritable(notice == Notice::Later);
         }
     }
 
@@ -126,13 +142,23 @@ impl<P: Platform> Channel<P> {
         assert!(P::unwinding() || before >= size, "{size} bytes given back of {before}");
         if notice != Notice::Never
             && before - size < self.config().low_water_mark
-            && !pending.is_writable()
+            && pending.is_above()
             // AcqRel: as in `add_pending`.
-            && pending.unwritable.swap(false, Ordering::AcqRel)
+            && pending.unwritable.fetch_and(!WATER_MARKS, Ordering::AcqRel) == WATER_MARKS
         {
-            pending.became_writable.add(1);
-            self.tell_writability(notice == Notice::Later);
+            self.became_writable(notice == Notice::Later);
         }
+    }
+
+    pub(super) fn became_unwritable(&self, later: bool) {
+        P::reach(Reach::Unwritable);
+        self.0.pending.became_unwritable.add(1);
+        self.tell_writability(later);
+    }
+
+    pub(super) fn became_writable(&self, later: bool) {
+        self.0.pending.became_writable.add(1);
+        self.tell_writability(later);
     }
 
     /// On the loop, unless `later`, now; from elsewhere as soon as the loop comes to it. A loop that has shut down has nobody to tell.
@@ -142,6 +168,12 @@ impl<P: Platform> Channel<P> {
         } else {
             self.post(Task::WritabilityChanged(self.clone()));
         }
+    }
+
+    /// For the one that tells too early, on purpose.
+    pub(crate) fn tell_without(&self, size: u64) {
+        self.subtract_pending(size, Notice::Now);
+        self.add_pending(size, Notice::Later);
     }
 
     pub(crate) fn writability_changed(&self) {

@@ -173,8 +173,12 @@ impl<P: Platform> Channel<P> {
     /// Registers the channel at `event_loop`, from any thread: for the first time, or after it was deregistered.
     ///
     /// `promise` fails with [`Cause::AlreadyRegistered`] when the channel is at a loop, with [`Cause::ClosedChannel`] when it is
-    /// closed, and with [`Cause::Rejected`] when the loop refuses it: the channel is closed then.
+    /// closed, and with [`Cause::Rejected`] when the loop refuses it: the channel is closed then. With [`Cause::VoidPromise`] when it
+    /// is void.
     pub fn register(&self, event_loop: &EventLoop<P>, promise: Promise<P>) {
+        if promise.refuse_void() {
+            return;
+        }
         let waiting = self.0.registrations.waiting.lock().take();
         if let Some(private) = waiting {
             // A refusal has been told to the promise.
@@ -291,8 +295,11 @@ impl<P: Platform> Channel<P> {
     }
 
     /// Takes the channel off its event loop, from any thread, when all handlers that want to have had a say. It stays open, and
-    /// can be [registered](Channel::register) again.
+    /// can be [registered](Channel::register) again. A void promise is refused: it fails with [`Cause::VoidPromise`].
     pub fn deregister(&self, promise: Promise<P>) {
+        if promise.refuse_void() {
+            return;
+        }
         if self.registered_loop().is_none() {
             promise.complete(Ok(()));
             return;

@@ -7,7 +7,7 @@ use super::pending::Notice;
 use crate::Platform;
 use crate::event_loop::{OnLoop, Task};
 use crate::handler::UserEvent;
-use crate::observe::Reach;
+use crate::observe::{Defect, Reach};
 use crate::outbound::OutboundBuffer;
 use crate::pipeline::Upstream;
 use crate::promise::{Cause, Promise};
@@ -17,8 +17,11 @@ impl<P: Platform> Channel<P> {
     /// [`Cause::OutputShutdown`], from Netty 4.1.15 on; before, it stays in the outbound buffer.
     ///
     /// `promise` fails with [`Cause::ClosedChannel`] when the channel or its output is closed already, and with
-    /// [`Cause::NotRegistered`] when it has no event loop.
+    /// [`Cause::NotRegistered`] when it has no event loop, and with [`Cause::VoidPromise`] when it is void.
     pub fn shutdown_output(&self, promise: Promise<P>) {
+        if promise.refuse_void() {
+            return;
+        }
         if self.registered_loop().is_none() {
             promise.complete(Err(Cause::NotRegistered));
             return;
@@ -40,6 +43,7 @@ impl<P: Platform> Channel<P> {
             p.awaits_writable = false;
             Some(if fails { p.outbound.take() } else { None })
         });
+        self.tell_interest(on); // there may be room, and nobody is interested
         let Some(outbound) = outbound else {
             if let Some(promise) = promise {
                 promise.complete(Err(Cause::ClosedChannel));
@@ -61,9 +65,15 @@ impl<P: Platform> Channel<P> {
 
     /// Ends every entry of an outbound buffer that is the channel's no more: the flushed ones for `cause`, the others for `rest`.
     pub(super) fn fail_all(&self, mut outbound: OutboundBuffer<P>, cause: Cause, rest: Cause) {
+        let skips = outbound.is_failing && P::planted(Defect::UnflushedSkipped);
         loop {
-            let cause = if outbound.flushed() > 0 { cause } else { rest };
+            let is_flushed = outbound.flushed() > 0;
             let Some(entry) = outbound.pop_any() else { return };
+            if skips && !is_flushed {
+                core::mem::forget(entry);
+                continue;
+            }
+            let cause = if is_flushed { cause } else { rest };
             self.end_entry(entry, Err(cause), Notice::Never);
         }
     }

@@ -35,6 +35,8 @@ pub struct ChannelStats {
     pub unhandled_messages: u64,
     /// Failures that no handler took.
     pub unhandled_exceptions: u64,
+    /// Buffers gathered for writes to the transport: each as often as it was offered.
+    pub gathered: u64,
 }
 
 impl ChannelStats {
@@ -55,6 +57,7 @@ pub(super) struct Counters<P: Platform> {
     user_panics: P::Counter,
     unhandled_messages: P::Counter,
     unhandled_exceptions: P::Counter,
+    gathered: P::Counter,
 }
 
 impl<P: Platform> Default for Counters<P> {
@@ -70,6 +73,7 @@ impl<P: Platform> Default for Counters<P> {
             user_panics: P::Counter::default(),
             unhandled_messages: P::Counter::default(),
             unhandled_exceptions: P::Counter::default(),
+            gathered: P::Counter::default(),
         }
     }
 }
@@ -89,6 +93,10 @@ impl<P: Platform> Counters<P> {
 
     pub(super) fn unhandled_exception(&self) {
         self.unhandled_exceptions.add(1);
+    }
+
+    pub(super) fn gathered(&self) -> &P::Counter {
+        &self.gathered
     }
 
     pub(super) fn post_back_lost(&self) {
@@ -125,6 +133,7 @@ impl<P: Platform> Channel<P> {
             user_panics: c.user_panics.get(),
             unhandled_messages: c.unhandled_messages.get(),
             unhandled_exceptions: c.unhandled_exceptions.get(),
+            gathered: c.gathered.get(),
         }
     }
 }

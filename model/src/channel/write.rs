@@ -7,18 +7,20 @@ use super::Channel;
 use super::pending::Notice;
 use crate::buffer::{Buffer, Owned};
 use crate::event_loop::{OnLoop, Task};
+use crate::handler::HandlerError;
 use crate::message::{Message, Pojo};
 use crate::observe::{Defect, Event, Reach};
-use crate::pipeline::Place;
+use crate::pipeline::{Place, Upstream};
 use crate::platform::CounterOps;
 use crate::promise::{Cause, Outcome, Promise};
+use crate::write_path::VoidFailures;
 use crate::write_task::Write;
 use crate::{Platform, Std};
 use alloc::sync::Arc;
 
-/// The promise of a write was complete already. The message has been released.
+/// The promise of a write was complete already, or is another channel's void one. The message has been released.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the promise is complete already")]
+#[error("the promise is complete already, or another channel's: write with a new one")]
 pub struct IllegalPromise;
 
 /// Makes bytes of a message, on the event loop.
@@ -44,8 +46,8 @@ impl<P: Platform> Channel<P> {
     /// Writes a message: it goes to the outbound buffer and waits for a flush.
     ///
     /// # Errors
-    /// [`IllegalPromise`] when `promise` is complete but for a cancellation, which is legal and means that there is nothing to
-    /// do.
+    /// [`IllegalPromise`] when `promise` is another channel's void promise, or complete; but a cancellation is legal, and means
+    /// that there is nothing to do.
     pub fn write(&self, message: Message<P>, promise: Promise<P>) -> Result<(), IllegalPromise> {
         self.submit(message, promise, false)
     }
@@ -71,7 +73,7 @@ impl<P: Platform> Channel<P> {
         promise: Promise<P>,
         flush: bool,
     ) -> Result<(), IllegalPromise> {
-        if promise.is_done() {
+        if promise.is_done() || !promise.is_for(self) {
             self.refuse_write(message);
             return if promise.is_cancelled() { Ok(()) } else { Err(IllegalPromise) };
         }
@@ -105,7 +107,7 @@ impl<P: Platform> Channel<P> {
         P::reach(Reach::WriteBeforeRegistration);
         self.0.counters.accepted();
         if self.config().keeps_refused {
-            self.fail(message, promise, if self.is_open() { Cause::NotRegistered } else { Cause::ClosedChannel });
+            self.fail_here(message, promise, if self.is_open() { Cause::NotRegistered } else { Cause::ClosedChannel });
         } else {
             promise.complete(Err(Cause::NotRegistered));
         }
@@ -125,7 +127,7 @@ impl<P: Platform> Channel<P> {
         task.0 = Some(Write { channel: self.clone(), place, message, promise, counted, flush });
         if counted.is_some() {
             self.0.pending.task_bytes.add(size);
-            self.add_pending(size);
+            self.add_pending(size, Notice::Now);
         }
         P::note(task.ticket(), Event::Touched("submitted to its event loop"));
         if let Err(rejected) = executor.execute(Task::Write(task)) {
@@ -144,7 +146,7 @@ impl<P: Platform> Channel<P> {
                 self.subtract_pending(size, Notice::Later);
             }
         }
-        self.fail(write.message, &write.promise, Cause::Rejected);
+        self.fail(write.message, &write.promise, Cause::Rejected, VoidFailures::Rejected);
     }
 
     /// A queued write will never run: what it counted stays counted, as in Netty.
@@ -188,11 +190,11 @@ impl<P: Platform> Channel<P> {
                     Ok(buffer) => self.add_to_outbound(on, buffer, promise),
                     Err(cause) => {
                         self.0.counters.released(Err(cause));
-                        promise.complete(Err(cause));
+                        self.fail_promise(&promise, cause, VoidFailures::All);
                     }
                 }
             }
-            object @ Message::Object(_) => self.fail(object, &promise, Cause::UnsupportedMessage),
+            object @ Message::Object(_) => self.fail_here(object, &promise, Cause::UnsupportedMessage),
         }
     }
 
@@ -214,13 +216,11 @@ impl<P: Platform> Channel<P> {
             return;
         }
         let mut entry = self.0.pools.entry.get();
-        assert!(entry.content.is_none(), "a pooled entry refers to nothing");
         let size = buffer.readable() as u64 + u64::from(self.config().entry_overhead);
-        entry.pending = size;
-        entry.content = Some((buffer, promise));
+        entry.fill(buffer, promise, size);
         self.private(on, |p| p.outbound.as_mut().expect("seen above").add(entry));
         self.0.pending.entry_bytes.add(size);
-        self.add_pending(size);
+        self.add_pending(size, Notice::Now);
     }
 
     /// The one place where a write that finds its channel closed gives its message up.
@@ -235,17 +235,43 @@ impl<P: Platform> Channel<P> {
         {
             let _planted = buffer.release();
         }
-        self.fail(message, promise, Cause::ClosedChannel);
+        self.fail_here(message, promise, Cause::ClosedChannel);
     }
 
-    /// Releases the message and fails its promise, in the order of the configured release.
-    pub(super) fn fail(&self, message: Message<P>, promise: &Promise<P>, cause: Cause) {
+    /// Ends a write that comes no further than here.
+    fn fail_here(&self, message: Message<P>, promise: &Promise<P>, cause: Cause) {
+        self.fail(message, promise, cause, VoidFailures::All);
+    }
+
+    /// Releases the message and fails its promise, in the order of the configured release. `told_from`: see
+    /// [`Channel::fail_promise`].
+    fn fail(&self, message: Message<P>, promise: &Promise<P>, cause: Cause, told_from: VoidFailures) {
         if self.config().release_before_notify {
             self.release(message, Err(cause));
-            promise.complete(Err(cause));
+            self.fail_promise(promise, cause, told_from);
+        } else {
+            self.fail_promise(promise, cause, told_from);
+            self.release(message, Err(cause));
+        }
+    }
+
+    /// The one place where the promise of a write fails. A void one tells it by an exception, under the rule `told_from` and
+    /// those after it.
+    pub(crate) fn fail_promise(&self, promise: &Promise<P>, cause: Cause, told_from: VoidFailures) {
+        let is_told = || self.config().void_failures >= told_from && !P::planted(Defect::VoidFailureSwallowed);
+        if promise.is_void() && !is_told() {
+            promise.swallow_failure();
         } else {
             promise.complete(Err(cause));
-            self.release(message, Err(cause));
+        }
+    }
+
+    /// The write of a void promise failed: an exception, where there is somebody to be told.
+    pub(crate) fn write_failed_unheard(&self, cause: Cause) {
+        if self.is_registered() {
+            self.fire(None, Upstream::Exception(HandlerError::Write(cause)));
+        } else {
+            self.count_unhandled();
         }
     }
 

@@ -11,7 +11,8 @@
 use super::{Cumulator, HandlerError};
 use crate::allocator::Allocator;
 use crate::buffer::{Buffer, Owned};
-use crate::promise::{Cause, Promise};
+use crate::channel::{Channel, PendingBytesTracker};
+use crate::promise::{self, Cause, Promise, VoidPromise};
 use crate::{Platform, Std};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -24,12 +25,33 @@ pub struct CoalescingQueue<P: Platform = Std> {
     entries: VecDeque<(Owned<P>, Promise<P>)>,
     readable: usize,
     cumulator: Box<dyn Cumulator<P>>,
+    tracker: PendingBytesTracker<P>,
 }
 
 impl<P: Platform> CoalescingQueue<P> {
     /// Empty, joining by `cumulator`.
     pub fn new(cumulator: impl Cumulator<P> + 'static) -> Self {
-        Self { entries: VecDeque::new(), readable: 0, cumulator: Box::new(cumulator) }
+        Self::with(None, Box::new(cumulator))
+    }
+
+    fn with(channel: Option<&Channel<P>>, cumulator: Box<dyn Cumulator<P>>) -> Self {
+        Self { entries: VecDeque::new(), readable: 0, cumulator, tracker: PendingBytesTracker::new(channel) }
+    }
+
+    /// Empty, joining by `cumulator`; what waits counts as pending in `channel`, so that whoever writes sees it. Without that nobody
+    /// is slowed down (Netty #7309).
+    pub fn counted(channel: &Channel<P>, cumulator: impl Cumulator<P> + 'static) -> Self {
+        Self::with(Some(channel), Box::new(cumulator))
+    }
+
+    fn come(&mut self, bytes: usize) {
+        self.readable += bytes;
+        self.tracker.add(bytes as u64);
+    }
+
+    fn go(&mut self, bytes: usize) {
+        self.readable -= bytes;
+        self.tracker.subtract(bytes as u64);
     }
 
     /// Bytes that wait.
@@ -44,7 +66,7 @@ impl<P: Platform> CoalescingQueue<P> {
 
     /// Adds a buffer at the end; `promise` will be completed with the write that its last byte goes out with.
     pub fn add(&mut self, buffer: Buffer<P>, promise: Promise<P>) {
-        self.readable += buffer.readable();
+        self.come(buffer.readable());
         self.entries.push_back((Owned::from(buffer), promise));
     }
 
@@ -54,12 +76,16 @@ impl<P: Platform> CoalescingQueue<P> {
     /// # Errors
     /// [`HandlerError`] when a buffer is dead or there is no memory. Then `whole` is failed, and what was taken out has been
     /// released. (Netty before 4.1.113 kept counting it: callers waited for bytes that weren't there.)
+    /// Nothing is taken out when `whole` is void: what was added has to follow it; [`Promise::unvoid`] it.
     pub fn remove(
         &mut self,
         allocator: &Allocator<P>,
         bytes: usize,
         whole: &Promise<P>,
     ) -> Result<Option<Buffer<P>>, HandlerError> {
+        if whole.is_void() {
+            return Err(VoidPromise.into());
+        }
         let mut taken = None;
         let joined = self.take(allocator, bytes, whole, &mut taken);
         if let Err(error) = joined {
@@ -84,13 +110,16 @@ impl<P: Platform> CoalescingQueue<P> {
                 self.entries.push_front((buffer, promise));
                 return Ok(());
             }
-            self.readable -= readable;
             let part = if readable > left {
-                let part = buffer.read_retained_slice(left).inspect_err(|_| follow(promise.clone(), whole))?;
-                self.readable += buffer.readable();
+                let part = buffer.read_retained_slice(left).inspect_err(|_| {
+                    self.go(readable);
+                    follow(promise.clone(), whole);
+                })?;
+                self.go(left);
                 self.entries.push_front((buffer, promise));
                 Owned::from(part)
             } else {
+                self.go(readable);
                 follow(promise, whole);
                 buffer
             };
@@ -110,7 +139,7 @@ impl<P: Platform> CoalescingQueue<P> {
     pub fn release_and_fail_all(&mut self, cause: Cause) {
         // One by one: a listener may not come back here, but another buffer may be its own.
         while let Some((buffer, promise)) = self.entries.pop_front() {
-            self.readable -= buffer.readable();
+            self.go(buffer.readable());
             drop(buffer);
             promise.try_complete(Err(cause));
         }
@@ -125,10 +154,6 @@ impl<P: Platform> Drop for CoalescingQueue<P> {
 
 /// Lets `part` end as `whole` does.
 fn follow<P: Platform>(part: Promise<P>, whole: &Promise<P>) {
-    whole.add_listener(move |outcome| {
-        match outcome {
-            Err(Cause::Cancelled) => part.cancel(),
-            outcome => part.try_complete(outcome),
-        };
-    });
+    let follows = promise::notify(whole, [part]);
+    assert!(follows.is_ok(), "a void promise is refused before");
 }

@@ -3,13 +3,11 @@
 //! **Invariant: the source is released on every way out; the outputs are written in order, and what isn't written is
 //! released.** The promise stands for all of them.
 
-use super::combine::combine;
 use super::{CodecConfig, Context, HandlerError, Outbound, Outputs, resume};
 use crate::message::Message;
-use crate::promise::Promise;
+use crate::promise::{Promise, PromiseCombiner};
 use crate::release::OwnedMessage;
 use crate::{Platform, Std};
-use alloc::vec::Vec;
 
 /// The user's part of a [`MessageToMessageEncoder`].
 pub trait EncodeMessages<P: Platform = Std>: Send {
@@ -80,19 +78,21 @@ impl<E> MessageToMessageEncoder<E> {
         mut out: Outputs<P>,
         promise: Promise<P>,
     ) -> Result<(), HandlerError> {
-        if out.len() > 1 && self.config.combine_promises {
-            let mut parts = Vec::with_capacity(out.len());
+        if out.len() > 1 && self.config.combine_promises && !promise.is_void() {
+            let mut parts = PromiseCombiner::new();
             while let Some(message) = out.pop() {
                 let part = Promise::new();
                 context.write(message, part.clone())?;
-                parts.push(part);
+                parts.add(&part)?;
             }
-            combine(&parts, &promise);
+            parts.finish(promise);
             return Ok(());
         }
         while let Some(message) = out.pop() {
             let is_last = out.is_empty();
-            context.write(message, if is_last { promise.clone() } else { Promise::new() })?;
+            // A void one fails as often as its writes do.
+            let promise = if is_last || promise.is_void() { promise.clone() } else { Promise::new() };
+            context.write(message, promise)?;
         }
         Ok(())
     }

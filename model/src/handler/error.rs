@@ -5,7 +5,7 @@
 use crate::buffer::BufferError;
 use crate::channel::IllegalPromise;
 use crate::memory::OutOfMemory;
-use crate::promise::Cause;
+use crate::promise::{Cause, VoidPromise};
 use crate::refcnt::IllegalCount;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
@@ -21,6 +21,9 @@ pub enum HandlerError {
     /// The promise was complete already.
     #[error(transparent)]
     Promise(#[from] IllegalPromise),
+    /// A promise that is needed to complete is void.
+    #[error(transparent)]
+    Void(#[from] VoidPromise),
     /// A decoder made a message and read nothing: it would go on for ever.
     #[error("a message was decoded, but nothing was read")]
     NoProgress,
@@ -47,6 +50,9 @@ pub enum HandlerError {
     /// The transport failed.
     #[error(transparent)]
     Transport(Cause),
+    /// A write failed whose promise is void, so that nobody else would hear of it.
+    #[error("a write failed, and its promise is void: {0}")]
+    Write(Cause),
     /// A handler panicked; the text is its message.
     #[error("the handler panicked: {0}")]
     Panicked(String),
@@ -72,7 +78,8 @@ impl HandlerError {
         match self {
             Self::Buffer(BufferError::Memory(_)) => Cause::OutOfMemory,
             Self::Buffer(BufferError::Count(_)) | Self::InputReleased(_) => Cause::IllegalCount,
-            Self::Transport(cause) => *cause,
+            Self::Void(_) => Cause::VoidPromise,
+            Self::Transport(cause) | Self::Write(cause) => *cause,
             _ => Cause::EncoderFailed,
         }
     }

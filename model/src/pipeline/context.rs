@@ -232,10 +232,16 @@ impl<P: Platform> Context<P> for View<'_, P> {
     }
 
     fn close(&self, promise: Promise<P>) {
+        if promise.refuse_void() {
+            return;
+        }
         self.channel.go_down(Some(self.place), Downstream::Close(promise));
     }
 
     fn deregister(&self, promise: Promise<P>) {
+        if promise.refuse_void() {
+            return;
+        }
         self.channel.go_down(Some(self.place), Downstream::Deregister(promise));
     }
 }

@@ -13,6 +13,7 @@ use crate::handler::{Handler, HandlerError, UserEvent};
 use crate::message::Message;
 use crate::observe::Reach;
 use crate::promise::Promise;
+use crate::write_path::VoidFailures;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -358,8 +359,10 @@ impl<P: Platform> Channel<P> {
         let written = self.caught(place, |handler| {
             handler.outbound().expect("the list gives those that are outbound").write(&view, message, theirs)
         });
-        if let Err(error) = written {
-            promise.try_complete(Err(error.cause()));
+        match written {
+            Err(error) if promise.is_void() => self.fail_promise(&promise, error.cause(), VoidFailures::Buffered),
+            Err(error) => drop(promise.try_complete(Err(error.cause()))),
+            Ok(()) => (),
         }
         if flush {
             self.invoke_down(place, Downstream::Flush);

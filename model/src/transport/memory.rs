@@ -2,8 +2,13 @@
 //!
 //! **Invariant: what the peer has sent is read in order, once, and its end after that**; what is written is counted, and kept if
 //! that is wanted.
+//!
+//! | trigger | tells that there is room, or something to read |
+//! |---|---|
+//! | edge | when that was not so before, whoever is interested |
+//! | level | to who is interested: when it becomes so, when the interest begins, and after each look at it |
 
-use super::{ConnectOutcome, ReadOutcome, Readiness, Transport, WriteOutcome};
+use super::{ConnectOutcome, Interest, ReadOutcome, Readiness, Transport, WriteOutcome};
 use crate::platform::Lock;
 use crate::{Platform, Std};
 use alloc::collections::VecDeque;
@@ -11,12 +16,29 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+/// What makes a transport tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Trigger {
+    /// A change (`EPOLLET`).
+    #[default]
+    Edge,
+    /// A state, as long as it is of interest (`select`, NIO).
+    Level,
+}
+
 struct MemoryState<P: Platform> {
+    trigger: Trigger,
+    interest: Interest,
+    /// Notifications so far.
+    told: u64,
+    send_buffer: Option<usize>,
     window: usize,
     received: u64,
     writes: u64,
     kept: Option<Vec<u8>>,
     reset: bool,
+    /// The other end can know of the reset.
+    shows_reset: bool,
     closed: bool,
     linger: Option<Duration>,
     readiness: Option<Readiness<P>>,
@@ -43,11 +65,16 @@ impl<P: Platform> MemoryTransport<P> {
     /// A connection with room for `window` bytes.
     pub fn pair(window: usize) -> (Self, MemoryPeer<P>) {
         let state = Arc::new(P::Mutex::new(MemoryState {
+            trigger: Trigger::Edge,
+            interest: Interest::default(),
+            told: 0,
+            send_buffer: None,
             window,
             received: 0,
             writes: 0,
             kept: None,
             reset: false,
+            shows_reset: false,
             closed: false,
             linger: None,
             readiness: None,
@@ -61,7 +88,75 @@ impl<P: Platform> MemoryTransport<P> {
     }
 }
 
+/// What there is to tell whom.
+struct News<P: Platform> {
+    readiness: Option<Readiness<P>>,
+    now: Interest,
+}
+
+impl<P: Platform> News<P> {
+    fn tell(self) {
+        let Some(readiness) = self.readiness else { return };
+        if self.now.write {
+            readiness.writable();
+        }
+        if self.now.read {
+            readiness.readable();
+        }
+    }
+}
+
+impl<P: Platform> MemoryState<P> {
+    /// What can be done, whether or not it is of interest.
+    fn possible(&self) -> Interest {
+        let read = !self.sent.is_empty() || self.has_ended || self.shows_reset;
+        Interest { read, write: self.window > 0 || self.shows_reset }
+    }
+
+    /// The news after a change of what was possible `before`; to be told when the state is unlocked.
+    #[must_use]
+    fn changed(&mut self, before: Interest) -> News<P> {
+        let now = self.possible();
+        let was = if self.trigger == Trigger::Edge { before } else { Interest::default() };
+        self.news(Interest { read: now.read && !was.read, write: now.write && !was.write })
+    }
+
+    /// The news where nothing has changed but the interest, or somebody has looked.
+    #[must_use]
+    fn still(&mut self) -> News<P> {
+        let now = if self.trigger == Trigger::Level { self.possible() } else { Interest::default() };
+        self.news(now)
+    }
+
+    fn news(&mut self, mut now: Interest) -> News<P> {
+        if self.trigger == Trigger::Level {
+            now.read &= self.interest.read;
+            now.write &= self.interest.write;
+        }
+        self.told += u64::from(now.read) + u64::from(now.write);
+        News { readiness: self.readiness.clone(), now }
+    }
+}
+
 impl<P: Platform> Transport<P> for MemoryTransport<P> {
+    fn interest(&mut self, interest: Interest) {
+        let news = {
+            let mut state = self.0.lock();
+            state.interest = interest;
+            state.still()
+        };
+        news.tell();
+    }
+
+    fn looked(&mut self) {
+        let news = self.0.lock().still();
+        news.tell();
+    }
+
+    fn send_buffer(&self) -> Option<usize> {
+        self.0.lock().send_buffer
+    }
+
     fn open(&mut self, readiness: Readiness<P>) {
         self.0.lock().readiness = Some(readiness);
     }
@@ -138,25 +233,24 @@ impl<P: Platform> Transport<P> for MemoryTransport<P> {
 }
 
 impl<P: Platform> MemoryPeer<P> {
-    /// Opens the window by `n` bytes.
-    pub fn open_window(&self, n: usize) {
-        let mut state = self.0.lock();
-        state.window += n;
-        Self::tell(state.readiness.clone(), state, Readiness::writable);
+    fn change(&self, f: impl FnOnce(&mut MemoryState<P>)) {
+        let news = {
+            let mut state = self.0.lock();
+            let before = state.possible();
+            f(&mut state);
+            state.changed(before)
+        };
+        news.tell(); // unlocked
     }
 
-    fn tell(readiness: Option<Readiness<P>>, unlocks: impl Sized, what: impl FnOnce(&Readiness<P>)) {
-        drop(unlocks); // before the channel is told
-        if let Some(readiness) = readiness {
-            what(&readiness);
-        }
+    /// Opens the window by `n` bytes.
+    pub fn open_window(&self, n: usize) {
+        self.change(|state| state.window += n);
     }
 
     /// Sends bytes to the other end.
     pub fn send(&self, bytes: &[u8]) {
-        let mut state = self.0.lock();
-        state.sent.extend(bytes);
-        Self::tell(state.readiness.clone(), state, Readiness::readable);
+        self.change(|state| state.sent.extend(bytes));
     }
 
     /// Bytes sent that the other end has not read.
@@ -166,9 +260,27 @@ impl<P: Platform> MemoryPeer<P> {
 
     /// Sends no more.
     pub fn end(&self) {
-        let mut state = self.0.lock();
-        state.has_ended = true;
-        Self::tell(state.readiness.clone(), state, Readiness::readable);
+        self.change(|state| state.has_ended = true);
+    }
+
+    /// What makes the transport tell; at first an edge. To be set before the channel is registered.
+    pub fn set_trigger(&self, trigger: Trigger) {
+        self.0.lock().trigger = trigger;
+    }
+
+    /// How often it has told.
+    pub fn told(&self) -> u64 {
+        self.0.lock().told
+    }
+
+    /// What the other end waits for.
+    pub fn interest(&self) -> Interest {
+        self.0.lock().interest
+    }
+
+    /// What the other end buffers; at first it says nothing about that. To be set before the channel is made.
+    pub fn set_send_buffer(&self, bytes: usize) {
+        self.0.lock().send_buffer = Some(bytes);
     }
 
     /// The other end isn't connected yet; it will be as [`MemoryPeer::answer_connect`] says.
@@ -180,9 +292,14 @@ impl<P: Platform> MemoryPeer<P> {
 
     /// How a connect ends.
     pub fn answer_connect(&self, outcome: ConnectOutcome) {
-        let mut state = self.0.lock();
-        state.connection = outcome;
-        Self::tell(state.readiness.clone(), state, Readiness::connected);
+        let readiness = {
+            let mut state = self.0.lock();
+            state.connection = outcome;
+            state.readiness.clone()
+        };
+        if let Some(readiness) = readiness {
+            readiness.connected();
+        }
     }
 
     /// Whether the other end has shut its output down.
@@ -196,11 +313,9 @@ impl<P: Platform> MemoryPeer<P> {
         self.0.lock().reset = true;
     }
 
-    /// As [`MemoryPeer::reset`], and the other end is told that there is something to read.
+    /// As [`MemoryPeer::reset`], and the other end is told.
     pub fn reset_now(&self) {
-        let mut state = self.0.lock();
-        state.reset = true;
-        Self::tell(state.readiness.clone(), state, Readiness::readable);
+        self.change(|state| (state.reset, state.shows_reset) = (true, true));
     }
 
     /// Makes a close block for `time`.

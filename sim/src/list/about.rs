@@ -237,6 +237,11 @@ fn defect(name: &str) -> &'static str {
         "ForgottenRelease" => "a write that fails on a closed channel forgets to release its message",
         "DuplicateRelease" => "a write that fails on a closed channel releases its message twice",
         "ReadBufferReleasedTwice" => "a read loop releases a buffer that nothing was read into twice (#3368)",
+        "UnflushedSkipped" => "a close from inside a failure skips the unflushed messages (a89b17fa94)",
+        "ToldBeforeRemoved" => "a promise completes before its message is out of the outbound buffer (#1630)",
+        "VoidFailureSwallowed" => "the failure of a write with a void promise is told to nobody (#6622)",
+        "QueueToldFirst" => "a handler's queue tells of a write before that is out of it (#3212)",
+        "QueueFailedInPlace" => "a handler's queue fails its writes while they are in it (#3367)",
         "LostTask" => "an executor that shuts down accepts a task and never runs it",
         "CompositeReleasesRoot" => {
             "a composite that ends releases what its component was derived from, not the component"
@@ -345,6 +350,11 @@ fn finding(name: &str) -> &'static str {
         "TwoOwners" => "one pooled object is given to two owners",
         "Poisoned" => "a call fails because of what somebody else did to the pool before",
         "Corrupted" => "a buffer's bytes are not those that were written into it",
+        "UnflushedSkipped" => "a close from inside a failure skips the unflushed messages (a89b17fa94)",
+        "ToldBeforeRemoved" => "a promise completes before its message is out of the outbound buffer (#1630)",
+        "VoidFailureSwallowed" => "the failure of a write with a void promise is told to nobody (#6622)",
+        "QueueToldFirst" => "a handler's queue tells of a write before that is out of it (#3212)",
+        "QueueFailedInPlace" => "a handler's queue fails its writes while they are in it (#3367)",
         "LostTask" => "an accepted task is neither run nor refused",
         "PromiseLost" => "a promise is never completed",
         "PromiseTwice" => "a promise is completed twice",

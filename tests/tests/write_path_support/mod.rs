@@ -168,22 +168,47 @@ impl<P: Platform> World<P> {
         encoder: Box<dyn Encoder<P>>,
         peer: Option<MemoryPeer<P>>,
     ) -> (Self, Option<()>) {
+        let config = WritePathConfig::from(preset);
+        (Self::made(preset, config, loops, transport, encoder, Vec::new(), peer), None)
+    }
+
+    /// With a configuration of the test's own, and handlers, which are nearer to the transport than the one that hears.
+    pub fn configured(
+        preset: Preset,
+        config: WritePathConfig,
+        transport: MemoryTransport<P>,
+        peer: MemoryPeer<P>,
+        handlers: Vec<Named<P>>,
+    ) -> Self {
+        let encoder = Box::new(FillEncoder(7));
+        Self::made(preset, config, preset.into(), Box::new(transport), encoder, handlers, Some(peer))
+    }
+
+    fn made(
+        preset: Preset,
+        config: WritePathConfig,
+        loops: LoopConfig,
+        transport: Box<dyn Transport<P>>,
+        encoder: Box<dyn Encoder<P>>,
+        mut handlers: Vec<Named<P>>,
+        peer: Option<MemoryPeer<P>>,
+    ) -> Self {
         let event_loop = EventLoop::new("loop", loops.clone());
         let linger = EventLoop::new("linger", loops);
-        let config = WritePathConfig::from(preset);
         let pools = Arc::new(Pools::new_in(&Domain::new(), &PoolsConfig::from(preset), config.one_task_pool));
         let heard = Arc::new(P::Mutex::new(Vec::new()));
+        handlers.push(Named::inbound("ears", Ears::<P>(Arc::clone(&heard))));
         let setup = ChannelSetup {
             linger_executor: Some(linger.clone()),
             pools: Arc::clone(&pools),
             config: Arc::new(config),
             transport,
             encoder,
-            handlers: vec![Named::inbound("ears", Ears::<P>(Arc::clone(&heard)))],
+            handlers,
         };
         let channel = Channel::open(&event_loop, setup).unwrap_or_else(|e| panic!("{e}"));
         let peer = peer.unwrap_or_else(|| MemoryTransport::pair(0).1);
-        (Self { event_loop, linger, pools, channel, peer, heard }, None)
+        Self { event_loop, linger, pools, channel, peer, heard }
     }
 
     /// A message of `text`, and a second count on it.
