@@ -198,6 +198,12 @@ listed! {
         ForgottenRelease,
         /// A write that failed because its channel is closed releases its message twice (Netty #3368).
         DuplicateRelease,
+        /// A write that its executor refused fails its promise and forgets its message (Netty 4.0.12).
+        RejectedWriteLeaks,
+        /// A write whose promise is complete already forgets its message (Netty #8765).
+        IllegalPromiseLeaks,
+        /// A channel gives a message to its peer in the same program after a look whether it is open (Netty 4.0.31).
+        PeerLookedAtOnce,
         /// A read loop releases a buffer that nothing was read into, and then again (Netty #3368).
         ReadBufferReleasedTwice,
         /// A close from inside the failure of flushed writes skips the unflushed ones (Netty a89b17fa94).

@@ -166,6 +166,9 @@ impl<P: Platform> OutboundBuffer<P> {
         if self.flushed == 0 {
             return Step::Empty;
         }
+        if transport.takes_messages() {
+            return self.write_message(transport);
+        }
         let full = self.entries.iter().take(self.flushed).filter(|entry| entry.readable() > 0);
         let buffers = full.take(gather.buffers).filter_map(|entry| entry.content.as_ref()).map(|(buffer, _)| buffer);
         let mut bytes = 0_usize;
@@ -185,6 +188,20 @@ impl<P: Platform> OutboundBuffer<P> {
             Some(second) => Self::write_many([first, second].into_iter().chain(buffers), transport, gather.count),
         }
         .unwrap_or(Step::Dead)
+    }
+
+    /// Gives the first flushed message to a transport that takes messages, with a count of its own: the entry's is released as
+    /// if its bytes had been written.
+    fn write_message(&self, transport: &mut dyn Transport<P>) -> Step {
+        let Some((buffer, _)) = self.entries.iter().take(self.flushed).find_map(|entry| entry.content.as_ref()) else {
+            return Step::Wrote { taken: 0, offered: 0 };
+        };
+        let Ok(theirs) = buffer.retain() else { return Step::Dead };
+        match transport.write_message(theirs) {
+            WriteOutcome::Wrote(_) => Step::Wrote { taken: buffer.readable(), offered: buffer.readable() },
+            WriteOutcome::WouldBlock => Step::WouldBlock,
+            WriteOutcome::Reset => Step::Reset,
+        }
     }
 
     fn write_one(buffer: &Buffer<P>, transport: &mut dyn Transport<P>) -> Result<Step, BufferError> {

@@ -7,10 +7,13 @@
 //! channel waits for, and notifies at once when that is so already, and again after each look at it ([`Transport::looked`]). So the
 //! channel says as soon as it waits for nothing any more.
 
+mod local;
 mod memory;
 
+pub use local::LocalTransport;
 pub use memory::{MemoryPeer, MemoryTransport, Trigger};
 
+use crate::buffer::{Buffer, Owned};
 use crate::channel::Channel;
 use crate::{Platform, Std};
 use core::time::Duration;
@@ -91,6 +94,22 @@ pub trait Transport<P: Platform = Std>: Send {
     }
     /// Offers the bytes of `chunks`, none of them empty, in order.
     fn write(&mut self, chunks: &[&[u8]]) -> WriteOutcome;
+    /// Whether it takes and gives whole messages instead of bytes: its other end is in the same program.
+    fn takes_messages(&self) -> bool {
+        false
+    }
+    /// Takes a message over, whatever the outcome; only where it takes messages.
+    fn write_message(&mut self, message: Buffer<P>) -> WriteOutcome {
+        drop(Owned::from(message));
+        WriteOutcome::Reset
+    }
+    /// Gives the next message, or says why there is none; only where it takes messages.
+    ///
+    /// # Errors
+    /// How a read of no bytes would have ended.
+    fn read_message(&mut self) -> Result<Buffer<P>, ReadOutcome> {
+        Err(ReadOutcome::WouldBlock)
+    }
     /// Tells the peer that nothing more will be written. Called once at most, and no write after it.
     fn shutdown_output(&mut self) {}
     /// Nothing more will be read. Called once at most, and no read after it.

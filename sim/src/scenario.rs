@@ -235,6 +235,9 @@ pub enum Peer {
     ReadsAfter(Span),
     /// It never reads.
     NeverReads,
+    /// It is another channel of the same program: channels 0 and 1 are each other's peers, as are 2 and 3, and so on. The
+    /// rest of `socket` has no meaning then, but for the water marks.
+    AnotherChannel,
 }
 
 /// What a channel does when its peer sends no more.
@@ -320,6 +323,9 @@ macro_rules! plants {
 plants! {
     ForgottenRelease
     DuplicateRelease
+    RejectedWriteLeaks
+    IllegalPromiseLeaks
+    PeerLookedAtOnce
     ReadBufferReleasedTwice
     UnflushedSkipped
     ToldBeforeRemoved

@@ -32,7 +32,7 @@ pub use quiescence::Seen;
 use crate::engine::{Generator, Stream};
 use crate::scenario::{
     Awaits, ChannelsAre, Collect, Drain, Ending, Entry, Exchange, Fault, From as CalledFrom, HalfClose, Loops, Objects,
-    Order, Owns, Phase, Release, Renew, Requests, Scenario, Shutdown, SideQueueRatio, Step, When,
+    Order, Owns, Peer, Phase, Release, Renew, Requests, Scenario, Shutdown, SideQueueRatio, Step, When,
 };
 use business::{Business, Job};
 use desk::Desk;
@@ -44,6 +44,7 @@ use millpond_model::observe::Kind;
 use millpond_model::platform::JoinOps;
 use millpond_model::promise::Promise;
 use millpond_model::recycler::{Domain, RecyclerConfig, WoqRatio};
+use millpond_model::transport::LocalTransport;
 use millpond_model::write_path::{Pools, PoolsConfig, WritePathConfig};
 use objects::{ObjectPool, ObjectsOf};
 use peer::{Peers, SimPeer};
@@ -143,6 +144,8 @@ impl<'a, P: Platform> World<'a, P> {
         let sends = scenario.workload.iter().any(|step| matches!(step, Step::Requests(_)));
         let wires: Vec<Arc<Wire<P>>> =
             (0..if sends { count } else { 0 }).map(|_| Arc::new(Wire::new(framings.0, framings.1))).collect();
+        let pairs = if scenario.socket.peer == Peer::AnotherChannel { count / 2 } else { 0 };
+        let locals = RefCell::new((0..pairs).flat_map(|_| <[_; 2]>::from(LocalTransport::pair())));
         let open = |c: u32| {
             let peer =
                 SimPeer::new(&scenario.socket, resets, linger_time, stream(seed, 1 << 32 | u64::from(c)), &peers);
@@ -162,7 +165,10 @@ impl<'a, P: Platform> World<'a, P> {
                 linger_executor: Some(linger.clone()),
                 pools: Arc::clone(&pools),
                 config: Arc::clone(&config),
-                transport: Box::new(peer),
+                transport: match locals.borrow_mut().next() {
+                    Some(local) => Box::new(local),
+                    None => Box::new(peer),
+                },
                 encoder: Box::new(FillEncoder(FILLING)),
                 handlers: setting.handlers(c),
             };

@@ -123,6 +123,9 @@ impl<P: Platform> Channel<P> {
     }
 
     fn read_one(&self, on: OnLoop<'_, P>) -> OneRead {
+        if self.private(on, |p| p.transport.as_ref().is_some_and(|transport| transport.takes_messages())) {
+            return self.read_message(on);
+        }
         let Ok(buffer) = self.allocator().allocate(self.config().receive_buffer as usize) else {
             return OneRead::OutOfMemory;
         };
@@ -142,6 +145,19 @@ impl<P: Platform> Channel<P> {
                     ReadOutcome::Read(_) | ReadOutcome::WouldBlock => OneRead::Nothing,
                 }
             }
+        }
+    }
+
+    fn read_message(&self, on: OnLoop<'_, P>) -> OneRead {
+        match self.private(on, |p| p.transport.as_mut().map(|transport| transport.read_message())) {
+            None => OneRead::Gone,
+            Some(Ok(message)) => {
+                self.fire(None, Upstream::Read(Message::Buffer(message)));
+                if self.private(on, |p| p.transport.is_some()) { OneRead::Bytes } else { OneRead::Gone }
+            }
+            Some(Err(ReadOutcome::Ended)) => OneRead::Ended,
+            Some(Err(ReadOutcome::Reset)) => OneRead::Reset,
+            Some(Err(ReadOutcome::Read(_) | ReadOutcome::WouldBlock)) => OneRead::Nothing,
         }
     }
 

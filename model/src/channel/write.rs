@@ -74,7 +74,7 @@ impl<P: Platform> Channel<P> {
         flush: bool,
     ) -> Result<(), IllegalPromise> {
         if promise.is_done() || !promise.is_for(self) {
-            self.refuse_write(message);
+            self.refuse_write(message, &promise);
             return if promise.is_cancelled() { Ok(()) } else { Err(IllegalPromise) };
         }
         let next = if self.contexts().is_empty() { None } else { self.next_writer(from) };
@@ -87,7 +87,10 @@ impl<P: Platform> Channel<P> {
     }
 
     /// The promise forbids to write.
-    fn refuse_write(&self, message: Message<P>) {
+    fn refuse_write(&self, message: Message<P>, promise: &Promise<P>) {
+        if !promise.is_cancelled() && P::planted(Defect::IllegalPromiseLeaks) {
+            return;
+        }
         self.0.counters.accepted();
         self.release(message, Err(Cause::Cancelled));
     }
@@ -145,6 +148,10 @@ impl<P: Platform> Channel<P> {
             if self.config().cancel_on_rejection {
                 self.subtract_pending(size, Notice::Later);
             }
+        }
+        if P::planted(Defect::RejectedWriteLeaks) {
+            write.promise.complete(Err(Cause::Rejected));
+            return;
         }
         self.fail(write.message, &write.promise, Cause::Rejected, VoidFailures::Rejected);
     }

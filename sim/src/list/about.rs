@@ -236,6 +236,9 @@ fn defect(name: &str) -> &'static str {
     match name {
         "ForgottenRelease" => "a write that fails on a closed channel forgets to release its message",
         "DuplicateRelease" => "a write that fails on a closed channel releases its message twice",
+        "RejectedWriteLeaks" => "a write that its executor refused forgets its message (4.0.12)",
+        "IllegalPromiseLeaks" => "a write whose promise is complete already forgets its message (#8765)",
+        "PeerLookedAtOnce" => "a message is given to a peer that has closed since the look (4.0.31)",
         "ReadBufferReleasedTwice" => "a read loop releases a buffer that nothing was read into twice (#3368)",
         "UnflushedSkipped" => "a close from inside a failure skips the unflushed messages (a89b17fa94)",
         "ToldBeforeRemoved" => "a promise completes before its message is out of the outbound buffer (#1630)",

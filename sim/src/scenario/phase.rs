@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 use super::step::{Awaits, Order};
-use super::{Size, Span};
+use super::{Size, Span, When};
 
 /// Business threads write to channels.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct Phase {
     pub call: Call,
     /// On which thread the write is called.
     pub from: From,
+    /// Which writes are cancelled by the writer, right after the call.
+    pub cancels: Option<When>,
+    /// Which writes are called with a promise that is complete already: illegal, and refused.
+    pub completed: Option<When>,
     /// Whether threads look at the channel's writability.
     pub heeds: Heeds,
     /// Whether the threads write one after another or all together.
@@ -54,6 +58,8 @@ impl Default for Phase {
             message: Message::Pojo { encoded: Size::b(512) },
             call: Call::WriteAndFlush,
             from: From::Business,
+            cancels: None,
+            completed: None,
             heeds: Heeds::Nothing,
             order: Order::Together,
             loops_are: Loops::Running,

@@ -191,7 +191,14 @@ pub(super) fn serve<P: Platform>(mailbox: Arc<Mailbox<P>>, mut life: Life<P>) {
 fn carry_out<P: Platform>(order: Order<P>, draws: &mut Generator, life: &mut Life<P>) -> Option<Order<P>> {
     match order {
         Order::Write(job) => {
-            let mut writer = Writer { job: &job, draws, flight: Flight::new(), unflushed: Vec::new() };
+            let mut writer = Writer {
+                job: &job,
+                draws,
+                flight: Flight::new(),
+                unflushed: Vec::new(),
+                cancelled: Chances::default(),
+                completed: Chances::default(),
+            };
             let from = writer.write_all(|| life.ends())?;
             Some(Order::Write(Job { writes: from..job.writes.end, ..job }))
         }
@@ -224,6 +231,8 @@ struct Writer<'a, P: Platform> {
     flight: Arc<Flight<P>>,
     /// Channels with writes that were not flushed yet, and their loops' places.
     unflushed: Vec<(usize, Channel<P>)>,
+    cancelled: Chances,
+    completed: Chances,
 }
 
 impl<'a, P: Platform> Writer<'a, P> {
@@ -321,6 +330,10 @@ impl<'a, P: Platform> Writer<'a, P> {
         let phase = &self.job.shared.0;
         let Some(message) = self.message(&phase.message) else { return };
         let promise = Promise::new();
+        if strikes::<P>(phase.completed, &mut self.completed, self.draws) {
+            promise.try_complete(Ok(()));
+        }
+        let cancelled = strikes::<P>(phase.cancels, &mut self.cancelled, self.draws).then(|| promise.clone());
         if let Clients::Closed { .. } = phase.clients {
             let landing = self.flight.takes_off();
             promise.add_listener(move |_| drop(landing));
@@ -333,6 +346,9 @@ impl<'a, P: Platform> Writer<'a, P> {
                 // The closure holds the message: where the loop refuses it, the channel does too, and releases it.
                 on(&self.job.shared.2[l], move || write(&theirs, message, promise, call));
             }
+        }
+        if let Some(promise) = cancelled {
+            promise.cancel();
         }
         if let Call::Write { flush_every } = call {
             if !self.unflushed.iter().any(|(_, c)| c.is(channel)) {
@@ -365,7 +381,13 @@ fn write<P: Platform>(channel: &Channel<P>, message: Message<P>, promise: Promis
         Call::WriteAndFlush => channel.write_and_flush(message, promise),
         Call::Write { .. } => channel.write(message, promise),
     };
-    written.expect("a new promise can be completed");
+    // Refused where the promise was complete before; the message has been released.
+    let _refused = written;
+}
+
+/// Whether what happens at `when` happens now.
+fn strikes<P: Platform>(when: Option<When>, chances: &mut Chances, draws: &mut Generator) -> bool {
+    when.is_some_and(|when| chances.strike(when.into(), P::now(), |threshold| draws.chance(threshold)))
 }
 
 pub(super) fn size(payload: &Payload, draws: &mut Generator) -> u64 {
