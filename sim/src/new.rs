@@ -98,12 +98,8 @@ const TEMPLATE: &str = r#"#![type = "millpond::scenario::Scenario"]
     // Whose pool: Millpond, or a Netty release such as Netty4_1_8.
     pool: (preset: Millpond),
 
-    // The codecs and handlers of every channel, for peers that send: add `Requests(requests: 20, size: Uniform(B(1), KiB(1)))`.
-    // pipeline: [
-    //     Decoder(LengthField(max_frame: KiB(4))),
-    //     Encoder(LengthField(max_frame: KiB(4))),
-    //     Handler(name: "offload", owns: Transfers(Business)), // or Releases, Forwards, Retains, Replies
-    // ],
+    // The codecs and handlers of every channel, from the transport to the application, for `Requests` of peers.
+    // pipeline: [Decoder(LengthField(max_frame: KiB(4))), Handler(name: "offload", owns: Transfers(Business))],
 
     // What happens, in order. Oracles refer to steps by their names.
     workload: [
@@ -113,6 +109,7 @@ const TEMPLATE: &str = r#"#![type = "millpond::scenario::Scenario"]
             clients: Closed(in_flight: 2, think: Ms(1)), // or Open(per_s: 1_000), or Flood
             message: Pojo(encoded: B(512)), // or Buffer(Uniform(B(64), KiB(4)))
         ),
+        // Requests(requests: 20, size: Uniform(B(1), KiB(1))),
         Drain(), // until queues and outbound buffers are empty
         Close(),
         Shutdown(),

@@ -1,4 +1,4 @@
-//! Every planted scenario finds its bug, and without the bug it holds with the same seeds.
+//! Every planted scenario, and every one of a latent hazard, finds its bug, and without the bug it holds with the same seeds.
 //!
 //! **Invariant: what a planted scenario finds is its bug and nothing else**: one thing is taken out of the scenario, and the finding
 //! is gone.
@@ -43,16 +43,21 @@ fn found(scenario: &Scenario) -> Option<String> {
 
 fn main() {
     let arguments = Arguments::from_args();
-    let folder = scenarios().join("planted");
-    let entries = std::fs::read_dir(folder).expect("the folder of planted scenarios can be read");
-    let mut files: Vec<String> =
-        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let in_folder = |folder: &str| {
+        let entries = std::fs::read_dir(scenarios().join(folder)).expect("the folder can be read");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
+        entries.map(|entry| format!("{folder}/{}", name(entry).to_string_lossy())).collect::<Vec<String>>()
+    };
+    let mut files = [in_folder("planted"), in_folder("latent")].concat();
     files.sort();
-    assert!(files.len() >= 15, "the scenarios are found: {files:?}");
+    assert!(files.len() >= 50, "the scenarios are found: {files:?}");
     let trials = files.into_iter().map(|file| {
         Trial::test(file.clone(), move || {
-            let planted = load(&format!("planted/{file}")).scenario;
-            assert!(matches!(planted.expect, Expect::MustFind(_)), "a planted scenario is to find something");
+            let planted = load(&file).scenario;
+            assert!(matches!(planted.expect, Expect::MustFind(_)), "such a scenario is to find something");
+            if file.starts_with("latent/") {
+                assert!(planted.plant.is_empty(), "a latent hazard is found without a plant");
+            }
             let twin = mended(&planted);
             match found(&twin) {
                 None => Ok(()),
