@@ -159,7 +159,7 @@ fn offers<P: Platform>(preset: Preset, send_buffer: Option<usize>, takes: &[usiz
     let gathered: usize = offers.lock().iter().map(|(buffers, _)| buffers).sum();
     assert_eq!(world.channel.stats().gathered, gathered as u64);
     world.shut_down();
-    offers.lock().clone()
+    core::mem::take(&mut *offers.lock())
 }
 
 /// Netty's `adjustMaxBytesPerGatheringWrite`.
