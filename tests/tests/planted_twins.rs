@@ -4,7 +4,7 @@
 //! is gone.
 
 use libtest_mimic::{Arguments, Trial};
-use millpond::scenario::{Backend, Expect, Scenario, Size, Step, cells};
+use millpond::scenario::{Backend, Expect, Scenario, Size, Step, Sweep, cells};
 use millpond_tests::{load, outcome, scenarios};
 
 /// The same scenario without its bug: no defect is planted, the preset is the one in which the bug is mended, the count and the ends
@@ -15,6 +15,11 @@ fn mended(planted: &Scenario) -> Scenario {
     twin.plant.clear();
     if planted.plant.is_empty() {
         twin.pool.preset = planted.mended_in.unwrap_or_default();
+        if let Sweep::Matrix { preset, .. } = &mut twin.sweep
+            && !preset.is_empty()
+        {
+            *preset = vec![twin.pool.preset];
+        }
         twin.allocator.scheme = None;
         twin.allocator.thread_end = None;
         if twin.allocator.backend == Backend::Adaptive {

@@ -109,7 +109,19 @@ fn texts() -> Vec<String> {
     for schedule in ["Random", "RoundRobin", "RunOn", "Pct(depth: 3)", "Dfs(preemptions: 1)"] {
         texts.push(scenario(format!("schedule: {schedule}")));
     }
-    for peer in ["ReadsAtOnce", "ReadsAfter(Us(7))", "NeverReads"] {
+    for way in variants::<Way>() {
+        for from in variants::<Closer>() {
+            let close = format!("Close(way: {way}, from: {from}, callers: 3)");
+            texts.push(scenario(format!(
+                "swarm: EachSeed, topology: (channels_are: Registered), workload: [Move(), {close}]"
+            )));
+        }
+    }
+    for (are, step) in [("Unregistered", "Register(awaits: Nothing)"), ("Unconnected", "Connect(takes: Ms(3))")] {
+        texts.push(scenario(format!("swarm: Off, topology: (channels_are: {are}), workload: [{step}]")));
+    }
+    texts.push(scenario("workload: [Phase(cancels: Rate(0.5), completed: Nth(3)), Drain()]".to_string()));
+    for peer in ["ReadsAtOnce", "ReadsAfter(Us(7))", "NeverReads", "AnotherChannel"] {
         texts.push(scenario(format!("socket: (peer: {peer}), preempt: AtOperations, sweep: Single")));
     }
     for ratio in variants::<SideQueueRatio>() {
@@ -182,11 +194,13 @@ fn every_name_of_the_language_loads_and_survives_a_round_trip() {
         [variants::<Reach>(), variants::<Column>(), variants::<Sweep>(), variants::<Size>(), variants::<Span>()];
     let sockets =
         [variants::<HalfClose>(), variants::<Ends>(), variants::<Ending>(), variants::<There>(), variants::<On>()];
+    let closing = [variants::<Way>(), variants::<Closer>(), variants::<ChannelsAre>(), variants::<Swarm>()];
     let pipelines = [variants::<Entry>(), variants::<Decoder>(), variants::<Encoder>(), variants::<Threads>()];
     let handlers = [variants::<Owns>(), variants::<Does>(), variants::<In>()];
     let names = [
         &topology[..],
         &sockets,
+        &closing,
         &pipelines,
         &handlers,
         &steps,

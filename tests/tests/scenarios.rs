@@ -3,6 +3,7 @@
 use libtest_mimic::{Arguments, Trial};
 use millpond::campaign::{RunOptions, run};
 use millpond::report::Verdict;
+use millpond::scenario::parse;
 use millpond_tests::{load, scenarios};
 use std::path::Path;
 
@@ -25,7 +26,28 @@ fn main() {
             }
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    libtest_mimic::run(&arguments, trials.chain(examples(&root)).collect()).exit();
+}
+
+/// The examples of the README: what it teaches is true.
+fn examples(root: &Path) -> Vec<Trial> {
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("the README can be read");
+    let blocks =
+        readme.split("```ron\n").skip(1).map(|rest| rest.split("```").next().expect("a block ends").to_string());
+    let trials: Vec<Trial> = blocks
+        .enumerate()
+        .map(|(i, text)| {
+            Trial::test(format!("README.md, example {}", i + 1), move || {
+                let loaded = parse(Path::new("README.md"), text).map_err(|e| e.to_string())?;
+                let mut report = Vec::new();
+                let verdict = run(&loaded, &RunOptions::default(), &mut report).map_err(|e| e.to_string())?;
+                let report = String::from_utf8_lossy(&report);
+                if verdict == Verdict::AsExpected { Ok(()) } else { Err(format!("{verdict:?}\n{report}").into()) }
+            })
+        })
+        .collect();
+    assert!(trials.len() >= 8, "the examples are found");
+    trials
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<String>) {

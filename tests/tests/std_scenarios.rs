@@ -3,12 +3,24 @@
 
 use millpond::ledger::FindingKind;
 use millpond::outcome::Outcome;
-use millpond::scenario::{Cell, Expect};
+use millpond::run::{self, How};
+use millpond::scenario::{Cell, Expect, Schedule};
 use millpond::stress::{Pace, execute};
 use millpond_tests::{load, scenarios};
 
-/// Their defect strikes under some schedules only.
-const NEED_A_SCHEDULE: [&str; 2] = ["planted/lost_task.ron", "planted/optimistic_count.ron"];
+/// Seeds with which a defect that needs no particular schedule is found by every strategy.
+const SURELY: u64 = 4;
+
+/// Whether the simulator finds it with every strategy and the first seeds: then no schedule is needed.
+fn needs_no_schedule(cell: &Cell, kind: FindingKind) -> bool {
+    let seeds = cell.scenario.seeds.clone().take(SURELY as usize);
+    seeds.into_iter().all(|seed| {
+        [Schedule::RunOn, Schedule::RoundRobin, Schedule::Random].into_iter().all(|schedule| {
+            let how = How { schedule: Some(schedule), ..How::default() };
+            run::execute(cell, seed, &how).0.finding().is_some_and(|finding| finding.kind == kind)
+        })
+    })
+}
 
 /// The scenarios in a folder.
 fn files(folder: &str) -> Vec<String> {
@@ -43,16 +55,20 @@ fn what_must_hold_holds_on_real_threads() {
 
 #[test]
 fn planted_defects_are_found_on_real_threads() {
+    // What ends a thread, or makes it wait for ever, leaves the others waiting: a run of it hangs, and is told so.
+    let hangs = |kind| matches!(kind, FindingKind::Panic | FindingKind::Deadlock | FindingKind::Livelock);
     let mut found = 0;
-    for file in files("planted").into_iter().filter(|file| !NEED_A_SCHEDULE.contains(&file.as_str())) {
+    for file in files("planted") {
         let loaded = load(&file);
         let Expect::MustFind(kind) = loaded.scenario.expect else { panic!("{file} must find something") };
-        let outcomes = || loaded.scenario.seeds.clone().map(|seed| once(&loaded.cells[0], seed));
-        let first: Vec<FindingKind> = outcomes().filter_map(|o| Some(o.finding()?.kind)).take(1).collect();
-        assert_eq!(first, [kind], "{file}");
+        if hangs(kind) || !needs_no_schedule(&loaded.cells[0], kind) {
+            continue;
+        }
+        let outcome = once(&loaded.cells[0], loaded.scenario.seeds.start);
+        assert_eq!(outcome.finding().map(|finding| finding.kind), Some(kind), "{file}");
         found += 1;
     }
-    assert!(found >= 10, "{found} defects");
+    assert!(found >= 30, "{found} defects");
 }
 
 #[test]

@@ -204,11 +204,15 @@ impl<P: Platform> Worker<P> {
     }
 
     /// Runs the last of them, when the queue is empty for good.
+    ///
+    /// When it returns, another thread may stand in for this one already: nothing that belongs to the loop is touched any more.
     fn run_last(&mut self) {
         while let Some((_, task)) = self.sure.pop_front() {
             self.run_sure(task);
         }
-        while let Some(task) = self.event_loop.0.surely.poll_last() {
+        loop {
+            self.cancel_scheduled(); // what the last task scheduled
+            let Some(task) = self.event_loop.0.surely.poll_last() else { return };
             self.run_sure(task);
         }
     }
@@ -385,7 +389,6 @@ impl<P: Platform> Worker<P> {
             }
         }
         self.run_last();
-        self.cancel_scheduled();
         self.event_loop.set_state(self.event_loop.state(), LoopState::Terminated);
         // After the state: who comes to the list later sees it. Outside the lock, as a channel may be dropped here.
         let ready = core::mem::take(&mut *self.event_loop.0.ready.lock());

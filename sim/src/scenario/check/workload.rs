@@ -113,6 +113,11 @@ fn phase(flaws: &mut Flaws, at: &str, phase: &Phase, shape: &Shape, channels: u3
             Some("channel c is on loop c mod `event_loops`; `channels: 0` gives each loop one".to_string());
     }
     clients(flaws, at, phase);
+    for (name, when) in [("cancels", phase.cancels), ("completed", phase.completed)] {
+        if let Some(when) = when {
+            flaws.when(&format!("{at}.{name}"), when);
+        }
+    }
     message(flaws, at, &phase.message);
     if let Call::Write { flush_every } = phase.call {
         flaws.within(&format!("{at}.call.Write.flush_every"), "`flush_every`", flush_every.into(), 1..=u64::MAX);
