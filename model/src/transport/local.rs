@@ -50,11 +50,9 @@ impl<P: Platform> LocalTransport<P> {
     /// Puts a message into the other end's inbox, or gives it back if that is closed.
     fn put(&self, message: Buffer<P>) -> Result<Option<Readiness<P>>, Buffer<P>> {
         let mut inbox = self.theirs.lock();
-        if inbox.is_closed {
-            if !P::planted(Defect::PeerLookedAtOnce) {
-                return Err(message);
-            }
-            // As if it had been open a moment ago: nobody will ever look into this inbox again.
+        // The plant: as if it had been open at a look a moment ago. Nobody will ever look into a closed inbox again.
+        if inbox.is_closed && !P::planted(Defect::PeerLookedAtOnce) {
+            return Err(message);
         }
         inbox.messages.push_back(message);
         Ok(inbox.readiness.clone())
