@@ -285,3 +285,37 @@ fn every_listed_name_has_a_line_about_it() {
     assert_eq!(variants::<Metric>().len(), Metric::ALL.len());
     assert_eq!(variants::<Preset>().len(), Preset::ALL.len());
 }
+
+#[test]
+fn a_swarm_draws_each_fault_off_as_written_and_to_the_extreme() {
+    let faults = "[PeerReset(Rate(0.01)), AllocationFails(Nth(9)), TaskRejected(At(Ms(3))), MemoryLimit(KiB(64))]";
+    let of = |swarm: &str| loaded(&format!("(name: \"x\", faults: {faults}, swarm: {swarm})")).scenario;
+    let (written, swarm) = (of("Off"), of("EachSeed"));
+    assert_eq!(of_seed(&written, 7), (written.clone(), None));
+    let extremes = [
+        Fault::PeerReset(When::Rate(0.5)),
+        Fault::AllocationFails(When::Nth(1)),
+        Fault::TaskRejected(When::Rate(0.5)),
+        Fault::MemoryLimit(Size::kib(8)),
+    ];
+    let mut seen = [[0_u32; 3]; 4];
+    for seed in 0..200 {
+        let (drawn, told) = of_seed(&swarm, seed);
+        assert_eq!(of_seed(&swarm, seed), (drawn.clone(), told.clone()), "a seed decides");
+        let told = told.expect("a swarm says what it drew");
+        for (i, (as_written, extreme)) in written.faults.iter().zip(&extremes).enumerate() {
+            let draw =
+                if drawn.faults.contains(as_written) { 1 } else { 2 * usize::from(drawn.faults.contains(extreme)) };
+            seen[i][draw] += 1;
+        }
+        assert!(drawn.faults.iter().all(|fault| told.contains(&format!("{fault:?}"))), "{told}");
+        assert_eq!(drawn.workload, written.workload, "only faults and the socket are drawn");
+    }
+    // Half of the seeds leave a fault out, a quarter each has it as written and to the extreme: within six deviations.
+    for [off, as_written, extreme] in seen {
+        assert!(
+            (58..=142).contains(&off) && (14..=86).contains(&as_written) && (14..=86).contains(&extreme),
+            "{seen:?}"
+        );
+    }
+}
