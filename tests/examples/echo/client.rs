@@ -18,6 +18,7 @@ pub enum Leaves {
 /// What the system says, or an answer that isn't the question.
 pub fn talk(address: SocketAddr, seed: u64, count: u64, leaves: Leaves) -> io::Result<u64> {
     let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
     let mut echoed = 0;
     for round in 0..count / 4 {
         let frames: Vec<Vec<u8>> = (0..4).map(|k| frame(seed, round * 4 + k)).collect();

@@ -168,6 +168,7 @@ pub struct Socket {
 impl Socket {
     /// The transport of a connected socket, polled by the loop of `sockets`.
     pub fn new(stream: TcpStream, sockets: &Arc<Sockets>) -> Self {
+        let _slower = stream.set_nodelay(true); // a flush says what goes out, not Nagle's algorithm
         Self { stream, sockets: Arc::clone(sockets), token: None }
     }
 }
