@@ -6,16 +6,16 @@
 //! ```text
 //!   at every position      1 preemption,       2 preemptions,      threads: main, the loop, and a second writer, the one
 //!                          4 messages          2 or 3 messages     who closes (cancels, ...), the peer or the executor
-//!   close                     31,926              846,402
-//!   forcible close            29,551              118,866
-//!   cancel                    80,452              569,910
-//!   reset                     28,319              654,670
-//!   shutdown                  28,857              645,975
-//!   full queue               173,714              204,620
-//!   slow peer                147,241
-//!   awaited                   22,959               80,485
-//!   close with linger        100,136              183,832
-//!   Netty's releases         469,000
+//!   close                   32,790              905,841
+//!   forcible close          30,421              125,415
+//!   cancel                  83,358              628,002
+//!   reset                   29,102              702,434
+//!   shutdown                29,943              701,740
+//!   full queue             180,784              232,620
+//!   slow peer              150,262
+//!   awaited                 24,100               95,448
+//!   close with linger      101,814              200,488
+//!   Netty's releases       482,000
 //! ```
 //!
 //! What a longer program or another preemption would show is for the random strategies.

@@ -296,7 +296,7 @@ fn a_swarm_draws_each_fault_off_as_written_and_to_the_extreme() {
         Fault::PeerReset(When::Rate(0.5)),
         Fault::AllocationFails(When::Nth(1)),
         Fault::TaskRejected(When::Rate(0.5)),
-        Fault::MemoryLimit(Size::kib(8)),
+        Fault::MemoryLimit(Size::b(8 * 1024)),
     ];
     let mut seen = [[0_u32; 3]; 4];
     for seed in 0..200 {
