@@ -139,26 +139,25 @@ impl<P: Platform> Channel<P> {
     /// # Panics
     /// When two handlers have the same name.
     pub fn new(setup: ChannelSetup<P>) -> Self {
-        let mut transport = setup.transport;
-        let is_connected = transport.is_connected();
-        Self(Arc::new_cyclic(|weak| {
-            transport.open(Readiness(weak.clone()));
-            Inner {
-                registrations: Registrations::new(Private::new(transport)),
-                linger_executor: setup.linger_executor,
-                pools: setup.pools,
-                config: setup.config,
-                encoder: setup.encoder,
-                contexts: Contexts::new(setup.handlers),
-                pending: Pending::new(),
-                is_open: P::Atomic::new(true),
-                is_connected: P::Atomic::new(is_connected),
-                told: P::Atomic::new(0),
-                inactive_told: P::Atomic::new(false),
-                closed: Promise::untracked(),
-                counters: Counters::default(),
-            }
-        }))
+        let is_connected = setup.transport.is_connected();
+        let this = Self(Arc::new(Inner {
+            registrations: Registrations::new(Private::new(setup.transport)),
+            linger_executor: setup.linger_executor,
+            pools: setup.pools,
+            config: setup.config,
+            encoder: setup.encoder,
+            contexts: Contexts::new(setup.handlers),
+            pending: Pending::new(),
+            is_open: P::Atomic::new(true),
+            is_connected: P::Atomic::new(is_connected),
+            told: P::Atomic::new(0),
+            inactive_told: P::Atomic::new(false),
+            closed: Promise::untracked(),
+            counters: Counters::default(),
+        }));
+        // When the channel is there, so that what the transport tells at once is heard.
+        this.open_transport(Readiness(Arc::downgrade(&this.0)));
+        this
     }
 
     /// A channel, and its registration at `event_loop` begun.

@@ -378,6 +378,7 @@ impl<P: Platform> EventLoop<P> {
             self.close_queues();
         }
         self.set_state(LoopState::ShuttingDown, LoopState::Terminated);
+        self.end_list();
         self.0.terminated.complete(Ok(()));
     }
 

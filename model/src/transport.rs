@@ -65,7 +65,8 @@ pub struct Interest {
 /// The socket of a channel, or what stands for it. It must not call the channel from inside its methods, but through
 /// [`Readiness`].
 pub trait Transport<P: Platform = Std>: Send {
-    /// Called once, before anything else: how to say that there is room again, or something to read.
+    /// Called once, before anything else: how to say that there is room again, or something to read. What there is to read already
+    /// is to be told at once.
     fn open(&mut self, readiness: Readiness<P>);
     /// Whether it is connected from the beginning.
     fn is_connected(&self) -> bool {

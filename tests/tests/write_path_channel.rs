@@ -364,7 +364,8 @@ fn rejected_write_is_released<P: Platform>() {
         assert_eq!(world.event_loop.stats().tasks_rejected, 1);
         let promise = Promise::new();
         world.channel.close(promise.clone());
-        assert_eq!(promise.wait(), Err(Cause::Rejected));
+        // The loop has closed it at its end. Ours says so; Netty's can't be asked any more.
+        assert_eq!(promise.wait(), if preset == Preset::Millpond { Ok(()) } else { Err(Cause::Rejected) });
     }
 }
 

@@ -56,7 +56,7 @@ impl<P: Platform> Channel<P> {
                 self.end_unregistered(private);
                 promise.complete(Ok(()));
             }
-            None if self.registered_loop().is_none() => self.follow_close(promise),
+            None if self.is_awaited() => self.follow_close(promise),
             None => self.post(Task::Close(self.clone(), promise)),
         }
     }
@@ -73,14 +73,18 @@ impl<P: Platform> Channel<P> {
     pub fn close_forcibly(&self) {
         match self.here() {
             Some(on) => {
-                let transport = self.private(on, |p| {
+                let (transport, connecting) = self.private(on, |p| {
                     p.awaits_writable = false; // nobody will say that there is room: the next flush fails what waits
-                    p.transport.take()
+                    (p.transport.take(), p.connecting.take())
                 });
                 self.close_transport(transport);
+                if let Some(connecting) = connecting {
+                    connecting.complete(Err(Cause::ClosedChannel));
+                }
             }
             None => match self.take_waiting() {
                 Some(private) => self.end_unregistered(private),
+                None if self.is_awaited() => (), // it is closed when it arrives
                 None => self.post(Task::CloseForcibly(self.clone())),
             },
         }

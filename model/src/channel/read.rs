@@ -53,7 +53,7 @@ impl<P: Platform> Channel<P> {
                 }
             }
             // A loop that has shut down has closed the channel.
-            None => drop(self.event_loop().execute(Task::Read(self.clone()))),
+            None => self.post(Task::Read(self.clone())),
         }
     }
 

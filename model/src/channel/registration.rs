@@ -19,6 +19,7 @@ use crate::observe::Reach;
 use crate::pipeline::Upstream;
 use crate::platform::{AtomicOps, Lock};
 use crate::promise::{Cause, Promise};
+use crate::transport::Readiness;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -50,6 +51,8 @@ pub(super) struct Registrations<P: Platform> {
     waiting: P::Mutex<Option<Private<P>>>,
     /// An event loop serves the channel.
     is_registered: P::Atomic<bool>,
+    /// It was closed on the way to its first loop, which closes it.
+    is_unwanted: P::Atomic<bool>,
 }
 
 // SAFETY: `current` points to one of `kept`, which is never taken out; a registration itself is `Send` and `Sync`.
@@ -73,6 +76,7 @@ impl<P: Platform> Registrations<P> {
             kept: P::Mutex::new(Vec::new()),
             waiting: P::Mutex::new(Some(private)),
             is_registered: P::Atomic::new(false),
+            is_unwanted: P::Atomic::new(false),
         }
     }
 
@@ -159,7 +163,17 @@ impl<P: Platform> Channel<P> {
     /// Gives the channel's loop a task, or refuses it.
     pub(super) fn post(&self, task: Task<P>) {
         let Some(event_loop) = self.loop_ahead() else { return task.refuse() };
-        if let Err(rejected) = event_loop.execute(task) {
+        let Err(rejected) = event_loop.execute(task) else { return };
+        // A full queue must not swallow what nobody would ask for again; and a channel that is at no loop, whose last loop has
+        // ended, has nobody else to close it.
+        let matters = match rejected.task {
+            Task::Flush(_) | Task::Read(_) => rejected.reason == RejectReason::Full,
+            Task::Close(..) | Task::CloseForcibly(_) => !self.is_registered(),
+            _ => false,
+        };
+        if matters && self.config().keeps_refused {
+            event_loop.execute_surely(rejected.task);
+        } else {
             rejected.task.refuse();
         }
     }
@@ -198,6 +212,24 @@ impl<P: Platform> Channel<P> {
     pub(super) fn register_first(&self, event_loop: &EventLoop<P>) -> Result<(), RejectReason> {
         let private = self.0.registrations.waiting.lock().take().expect("a new channel waits");
         self.send_to(event_loop, private, None, None)
+    }
+
+    /// Whether the channel is on its way to its first loop, or has ended without one: a loop that gets it will close it.
+    pub(super) fn is_awaited(&self) -> bool {
+        if self.registered_loop().is_some() {
+            return false;
+        }
+        // SeqCst, both: in one order with the store of `current` and the look at this flag in `arrives`: either the loop sees that
+        // the channel is unwanted, or we see the loop.
+        self.0.registrations.is_unwanted.store(true, Ordering::SeqCst);
+        self.0.registrations.current.load(Ordering::SeqCst).is_null()
+    }
+
+    /// Has the transport told who listens.
+    pub(super) fn open_transport(&self, readiness: Readiness<P>) {
+        let mut waiting = self.0.registrations.waiting.lock();
+        let transport = waiting.as_mut().and_then(|private| private.transport.as_mut());
+        transport.expect("a new channel has its transport").open(readiness);
     }
 
     /// What a channel that was never registered has; the caller ends it.
@@ -260,8 +292,8 @@ impl<P: Platform> Channel<P> {
         let Arrival { registration, private, promise, .. } = arrival;
         let on = registration.event_loop.here().expect("it arrives on its loop");
         registration.install(on, private);
-        // Release: pairs with `current`: who sees it finds the state there.
-        self.0.registrations.current.store(Arc::as_ptr(&registration).cast_mut(), Ordering::Release);
+        // SeqCst: pairs with `current`: who sees it finds the state there; and in one order with `is_unwanted`, see there.
+        self.0.registrations.current.store(Arc::as_ptr(&registration).cast_mut(), Ordering::SeqCst);
         self.private(on, |p| p.is_served = true);
         registration.event_loop.register(on, self);
         // Release: pairs with `is_registered`.
@@ -274,6 +306,12 @@ impl<P: Platform> Channel<P> {
         self.tell_active();
         // What the transport has told meanwhile is on no loop's list, or on the wrong one's.
         registration.event_loop.channel_ready(self.clone());
+        // SeqCst: see `is_awaited`.
+        if self.0.registrations.is_unwanted.load(Ordering::SeqCst)
+            && let Some(on) = self.here()
+        {
+            self.close_here(on, None, Cause::ClosedChannel);
+        }
     }
 
     /// Its loop refused it.
@@ -341,7 +379,7 @@ impl<P: Platform> Channel<P> {
         }
         // Not before the handlers have heard that it is inactive: a close may be on its way through the linger executor.
         if inactive {
-            self.destroy_pipeline();
+            self.begin_destruction();
         }
     }
 }

@@ -25,6 +25,7 @@ impl<P: Platform> Channel<P> {
                 message.release();
             }
             Upstream::Exception(_) => self.count_unhandled(),
+            Upstream::Destroy => self.destroy_pipeline(),
             Upstream::Added
             | Upstream::Removed
             | Upstream::Registered

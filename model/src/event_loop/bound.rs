@@ -86,6 +86,12 @@ impl<P: Platform> LoopThread<P> {
         ThreadId(self.0.swap(id, Ordering::Relaxed))
     }
 
+    /// The loop has ended: what still runs on its thread isn't on the loop any more.
+    pub(super) fn leave(&self) {
+        // Relaxed: under the lock of the list of sure tasks, as standing in is (see `surely`).
+        self.0.store(NOBODY, Ordering::Relaxed);
+    }
+
     /// Ends that.
     pub(super) fn step_down(&self, before: ThreadId) {
         // Relaxed: as above.

@@ -59,9 +59,12 @@ impl<P: Platform> Surely<P> {
         if self.is_empty() { None } else { self.pop(|_| ()) }
     }
 
-    /// The next task of a loop that ends; `None`: it has ended.
-    pub(super) fn poll_last(&self) -> Option<Task<P>> {
-        self.pop(|list| list.has_ended = true)
+    /// The next task of a loop that ends; `None`: it has ended, and its thread `leaves` it.
+    pub(super) fn poll_last(&self, leaves: impl FnOnce()) -> Option<Task<P>> {
+        self.pop(|list| {
+            leaves();
+            list.has_ended = true;
+        })
     }
 }
 
@@ -93,12 +96,26 @@ impl<P: Platform> EventLoop<P> {
         self.stand_in();
     }
 
+    /// A loop has ended without ever having a thread: what waits for it is done here, unless somebody is at it.
+    pub(super) fn end_list(&self) {
+        let mut list = self.0.surely.list.lock();
+        list.has_ended = true;
+        if list.tasks.is_empty() || core::mem::replace(&mut list.is_taken, true) {
+            return;
+        }
+        drop(list);
+        self.stand_in();
+    }
+
     fn stand_in(&self) {
         P::reach(Reach::StoodIn);
         let before = self.0.owner.stand_in();
-        while let Some(task) = self.0.surely.pop(|list| list.is_taken = false) {
+        // Under the lock: the next one stands in when nobody does.
+        while let Some(task) = self.0.surely.pop(|list| {
+            self.0.owner.step_down(before);
+            list.is_taken = false;
+        }) {
             self.run_caught(|| task.run());
         }
-        self.0.owner.step_down(before);
     }
 }

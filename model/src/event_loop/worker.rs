@@ -212,7 +212,7 @@ impl<P: Platform> Worker<P> {
         }
         loop {
             self.cancel_scheduled(); // what the last task scheduled
-            let Some(task) = self.event_loop.0.surely.poll_last() else { return };
+            let Some(task) = self.event_loop.0.surely.poll_last(|| self.event_loop.0.owner.leave()) else { return };
             self.run_sure(task);
         }
     }

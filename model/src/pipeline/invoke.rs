@@ -30,12 +30,14 @@ pub enum Upstream<P: Platform> {
     WritabilityChanged,
     UserEvent(UserEvent<P>),
     Exception(HandlerError),
+    /// Passes every handler after all that it was told before, so that they can be removed then.
+    Destroy,
 }
 
 impl<P: Platform> Upstream<P> {
     /// Whether it ends something, so that it must not be refused.
     fn is_end(&self) -> bool {
-        matches!(self, Self::Removed | Self::Unregistered | Self::Inactive)
+        matches!(self, Self::Removed | Self::Unregistered | Self::Inactive | Self::Destroy)
     }
 
     /// Releases what it carries.
@@ -137,8 +139,9 @@ impl<P: Platform> Channel<P> {
     }
 
     fn call_tail(&self, event: Upstream<P>) {
-        let carries = matches!(event, Upstream::Read(_) | Upstream::UserEvent(_) | Upstream::Exception(_));
-        if !carries || self.here().is_some() {
+        let needs_loop =
+            matches!(event, Upstream::Read(_) | Upstream::UserEvent(_) | Upstream::Exception(_) | Upstream::Destroy);
+        if !needs_loop || self.here().is_some() {
             self.tail(event);
         } else {
             self.post_up(None, event);
@@ -151,12 +154,11 @@ impl<P: Platform> Channel<P> {
         let executor = self.executor_of(place.as_deref());
         let posted = Box::new(Posted { channel: self.clone(), place, call: event });
         let Some(executor) = executor else { return posted.refuse() };
-        if let Err(rejected) = executor.execute(Task::Upstream(posted)) {
-            if is_sure {
-                executor.execute_surely(rejected.task);
-            } else {
-                rejected.task.refuse();
-            }
+        if is_sure {
+            // Always this way, so that no end overtakes another one that a full queue refused.
+            executor.execute_surely(Task::Upstream(posted));
+        } else if let Err(rejected) = executor.execute(Task::Upstream(posted)) {
+            rejected.task.refuse();
         }
     }
 
@@ -164,6 +166,7 @@ impl<P: Platform> Channel<P> {
         match event {
             Upstream::Added => return self.invoke_added(place),
             Upstream::Removed => return self.invoke_removed(place),
+            Upstream::Destroy => return self.fire(Some(place), event),
             event if !place.is_added() => return self.fire(Some(place), event),
             _ => (),
         }
@@ -172,7 +175,7 @@ impl<P: Platform> Channel<P> {
         let result = self.caught(place, |handler| {
             let inbound = handler.inbound().expect("the list gives those that are inbound");
             match event {
-                Upstream::Added | Upstream::Removed => unreachable!("seen above"),
+                Upstream::Added | Upstream::Removed | Upstream::Destroy => unreachable!("seen above"),
                 Upstream::Registered => inbound.registered(&view),
                 Upstream::Unregistered => inbound.unregistered(&view),
                 Upstream::Active => inbound.active(&view),
@@ -286,7 +289,12 @@ impl<P: Platform> Channel<P> {
         }
     }
 
-    /// The channel is closed and has no event loop any more: all handlers go, the last one first.
+    /// The channel is closed and has no event loop any more: all handlers go, when they have heard what they were told.
+    pub(crate) fn begin_destruction(&self) {
+        self.fire(None, Upstream::Destroy);
+    }
+
+    /// All handlers go, the last one first.
     pub(crate) fn destroy_pipeline(&self) {
         for place in self.contexts().close().iter().rev() {
             self.remove_place(place);

@@ -76,23 +76,16 @@ impl<P: Platform> Contexts<P> {
         handler: Named<P>,
         at: impl FnOnce(&[Arc<Place<P>>]) -> Result<usize, PipelineError>,
     ) -> Result<Arc<Place<P>>, PipelineError> {
+        // Before the lock, which isn't held while the program's code runs; dropped after it, too.
+        let place = Arc::new(Place::new(handler));
         let mut list = self.list.lock();
         if list.is_closed {
-            drop(list); // before the handler, whose end is the program's
             return Err(PipelineError::Closed);
         }
-        if list.places.iter().any(|place| place.name() == handler.name) {
-            drop(list);
-            return Err(PipelineError::NameTaken(handler.name));
+        if list.places.iter().any(|other| other.name() == place.name()) {
+            return Err(PipelineError::NameTaken(place.name().into()));
         }
-        let at = match at(&list.places) {
-            Ok(at) => at,
-            Err(error) => {
-                drop(list);
-                return Err(error);
-            }
-        };
-        let place = Arc::new(Place::new(handler));
+        let at = at(&list.places)?;
         list.places.insert(at, Arc::clone(&place));
         self.set_count(&list);
         Ok(place)
@@ -112,17 +105,17 @@ impl<P: Platform> Contexts<P> {
 
     /// Puts a handler in the place of `name`: the old place and the new one.
     pub(super) fn replace(&self, name: &str, handler: Named<P>) -> Result<[Arc<Place<P>>; 2], PipelineError> {
+        let new = Arc::new(Place::new(handler)); // as in `add`
         let mut list = self.list.lock();
-        let taken = list.places.iter().any(|place| place.name() == handler.name && place.name() != name);
-        let at = list.places.iter().position(|place| place.name() == name);
-        let (false, Some(at)) = (taken, at) else {
-            drop(list);
-            return Err(match at {
-                None => PipelineError::NoSuchHandler(name.into()),
-                Some(_) => PipelineError::NameTaken(handler.name),
-            });
+        if list.is_closed {
+            return Err(PipelineError::Closed);
+        }
+        if list.places.iter().any(|place| place.name() == new.name() && place.name() != name) {
+            return Err(PipelineError::NameTaken(new.name().into()));
+        }
+        let Some(at) = list.places.iter().position(|place| place.name() == name) else {
+            return Err(PipelineError::NoSuchHandler(name.into()));
         };
-        let new = Arc::new(Place::new(handler));
         let old = core::mem::replace(&mut list.places[at], Arc::clone(&new));
         // What the old one still gives on, in either direction, goes to the new one.
         old.unlink(Links { before: Some(Arc::clone(&new)), after: Some(Arc::clone(&new)) });
@@ -176,7 +169,8 @@ impl<P: Platform> Contexts<P> {
 
     /// All of them, from the transport to the application.
     pub(crate) fn all(&self) -> Vec<Arc<Place<P>>> {
-        if self.is_empty() { Vec::new() } else { self.list.lock().places.clone() }
+        // Always under the lock: a handler that is added while the channel is registered is seen here, or sees the registration.
+        self.list.lock().places.clone()
     }
 
     /// Takes no handlers any more: those that are there.

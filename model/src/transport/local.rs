@@ -72,7 +72,13 @@ impl<P: Platform> LocalTransport<P> {
 
 impl<P: Platform> Transport<P> for LocalTransport<P> {
     fn open(&mut self, readiness: Readiness<P>) {
-        self.mine.lock().readiness = Some(readiness);
+        let mut inbox = self.mine.lock();
+        inbox.readiness = Some(readiness.clone());
+        let readable = !inbox.messages.is_empty() || inbox.has_ended;
+        drop(inbox); // before the channel is told
+        if readable {
+            readiness.readable();
+        }
     }
 
     fn takes_messages(&self) -> bool {

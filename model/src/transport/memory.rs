@@ -158,7 +158,13 @@ impl<P: Platform> Transport<P> for MemoryTransport<P> {
     }
 
     fn open(&mut self, readiness: Readiness<P>) {
-        self.0.lock().readiness = Some(readiness);
+        let mut state = self.0.lock();
+        state.readiness = Some(readiness.clone());
+        let readable = state.possible().read;
+        drop(state); // before the channel is told
+        if readable {
+            readiness.readable();
+        }
     }
 
     fn is_connected(&self) -> bool {

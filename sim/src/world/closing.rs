@@ -10,7 +10,7 @@ use millpond_model::handler::{Context, DuplexHandler, HandlerError, Inbound, Out
 use millpond_model::message::{Message, Pojo};
 use millpond_model::pipeline::Named;
 use millpond_model::platform::{AtomicOps, JoinOps, Lock};
-use millpond_model::promise::Promise;
+use millpond_model::promise::{Cause, Promise};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -124,7 +124,8 @@ fn close_from<P: Platform>(channel: &Channel<P>, from: Closer, way: Way, promise
         Closer::Handler => {
             let closes = Closes { way, promise: promise.clone(), done: P::Atomic::new(false) };
             if channel.pipeline().add_last(Named::new(CLOSER, DuplexHandler(closes))).is_err() {
-                end(channel, way, promise); // another caller's is there, or the channel is closed
+                // Another caller's is there, or the channel is closed. The handler that was refused has ended our promise.
+                end(channel, way, Promise::new());
             }
         }
     }
@@ -167,13 +168,15 @@ impl<P: Platform> Inbound<P> for Closes<P> {
         context.channel().expect("a handler of a channel").flush();
         Ok(())
     }
+}
 
-    /// The channel was closed before that.
-    fn removed(&self, context: &dyn Context<P>) -> Result<(), HandlerError> {
-        // Relaxed: as above.
-        if !self.done.swap(true, Ordering::Relaxed) {
-            end(context.channel().expect("a handler of a channel"), self.way, self.promise.clone());
+impl<P: Platform> Drop for Closes<P> {
+    /// The channel was closed before anybody asked; perhaps even before the handler was told that it was added, and so without
+    /// being told of its removal.
+    fn drop(&mut self) {
+        // Relaxed: the last owner reads what its thread wrote, or what came to it with the handler.
+        if !P::unwinding() && !self.done.load(Ordering::Relaxed) {
+            self.promise.try_complete(Err(Cause::ClosedChannel));
         }
-        Ok(())
     }
 }
