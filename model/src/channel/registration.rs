@@ -46,7 +46,7 @@ struct Registration<P: Platform> {
 pub(super) struct Registrations<P: Platform> {
     /// Null before the first one; else one of `kept`.
     current: P::Atomic<*mut Registration<P>>,
-    /// All there ever were: few.
+    /// All there ever were: one for each loop that the channel has been at.
     kept: P::Mutex<Vec<Arc<Registration<P>>>>,
     waiting: P::Mutex<Option<Private<P>>>,
     /// An event loop serves the channel.
@@ -87,14 +87,19 @@ impl<P: Platform> Registrations<P> {
         unsafe { current.as_ref() }
     }
 
-    fn add(&self, event_loop: &EventLoop<P>) -> Arc<Registration<P>> {
+    /// The channel's place at this loop: the one that it has had there, if it comes back.
+    fn at(&self, event_loop: &EventLoop<P>) -> Arc<Registration<P>> {
+        let mut kept = self.kept.lock();
+        if let Some(known) = kept.iter().find(|registration| registration.event_loop.is_same(event_loop)) {
+            return Arc::clone(known);
+        }
         let thread = event_loop.thread();
         let registration = Arc::new(Registration {
             event_loop: event_loop.clone(),
             is_present: LoopFlag::new(thread.clone(), false),
             slot: LoopBound::new(thread.clone(), Slot::Absent),
         });
-        self.kept.lock().push(Arc::clone(&registration));
+        kept.push(Arc::clone(&registration));
         registration
     }
 }
@@ -244,7 +249,7 @@ impl<P: Platform> Channel<P> {
         from: Option<EventLoop<P>>,
         promise: Option<Promise<P>>,
     ) -> Result<(), RejectReason> {
-        let registration = self.0.registrations.add(event_loop);
+        let registration = self.0.registrations.at(event_loop);
         let is_first = from.is_none();
         let arrival = Arrival { registration: Arc::clone(&registration), from, private, promise };
         if event_loop.in_loop() {
