@@ -214,6 +214,13 @@ impl<P: Platform> EventLoop<P> {
         Ok(())
     }
 
+    /// Gives the loop a task; one that it refuses ends as refused tasks do.
+    pub(crate) fn execute_or_refuse(&self, task: Task<P>) {
+        if let Err(rejected) = self.execute(task) {
+            rejected.task.refuse();
+        }
+    }
+
     /// Gives the loop a closure to run.
     ///
     /// # Errors

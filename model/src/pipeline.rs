@@ -29,7 +29,7 @@ mod list;
 
 pub(crate) use context::Place;
 pub(crate) use invoke::{Downstream, Posted, Upstream};
-pub(crate) use list::Contexts;
+pub(crate) use list::{Contexts, Direction};
 
 use crate::channel::Channel;
 use crate::event_loop::EventLoop;

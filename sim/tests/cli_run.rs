@@ -4,18 +4,7 @@ mod support;
 
 use serde_json::Value;
 use std::process::Stdio;
-use support::{Folder, Ran, refused, scenario};
-
-/// A small scenario with a defect in it: every execution leaks.
-const LEAK: &str = r#"(name: "a leak", topology: (event_loops: 1, business_threads: 2), seeds: 0..4, workload: [
-    Close(name: "early close", awaits: Nothing),
-    Phase(writes: 5, clients: Flood, message: Buffer(Exactly(B(64)))),
-    Shutdown(),
-], plant: [ForgottenRelease(Always)])"#;
-
-fn expecting(expect: &str) -> String {
-    LEAK.replace("(name: \"a leak\",", &format!("(name: \"a leak\", expect: {expect},"))
-}
+use support::{Folder, LEAK, Ran, expecting, refused, scenario};
 
 /// The exit code, and the report's last line.
 fn verdict(ran: &Ran) -> (i32, &str) {

@@ -3,18 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Folder, refused};
-
-/// A small scenario with a defect in it: every execution leaks.
-const LEAK: &str = r#"(name: "a leak", topology: (event_loops: 1, business_threads: 2), seeds: 0..4, workload: [
-    Close(name: "early close", awaits: Nothing),
-    Phase(writes: 5, clients: Flood, message: Buffer(Exactly(B(64)))),
-    Shutdown(),
-], plant: [ForgottenRelease(Always)])"#;
-
-fn expecting(expect: &str) -> String {
-    LEAK.replace("(name: \"a leak\",", &format!("(name: \"a leak\", expect: {expect},"))
-}
+use support::{Folder, LEAK, expecting, refused};
 
 #[test]
 fn the_exit_code_is_the_verdict() {

@@ -17,7 +17,7 @@ use millpond_tests::sim::{in_turn, random, to_the_end};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use write_path_support::World;
+use write_path_support::{World, end};
 
 type P = Sim;
 /// What a handler does with its channel.
@@ -30,11 +30,6 @@ fn log() -> Log {
 
 fn event_loop(name: &str) -> EventLoop<P> {
     EventLoop::new(name, LoopConfig::from(Preset::Millpond))
-}
-
-fn end(l: &EventLoop<P>) {
-    l.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    l.join().expect("well");
 }
 
 struct Rec {

@@ -17,7 +17,7 @@ use millpond_model::{Platform, Preset};
 use millpond_tests::sim::{random, soundly, to_the_end};
 use std::sync::Arc;
 use std::time::Duration;
-use write_path_support::{CLOSED, World, until};
+use write_path_support::{CLOSED, World, end, until};
 
 on_both!(
     a_write_before_the_registration_is_refused,
@@ -43,11 +43,6 @@ on_both!(
 
 fn elsewhere<P: Platform>() -> EventLoop<P> {
     EventLoop::new("elsewhere", LoopConfig::default())
-}
-
-fn end_loop<P: Platform>(event_loop: &EventLoop<P>) {
-    event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    event_loop.join().expect("the loop ends well");
 }
 
 fn done<P: Platform>(f: impl FnOnce(Promise<P>)) -> Outcome {
@@ -122,12 +117,12 @@ fn a_channel_is_registered_once<P: Platform>() {
     assert_eq!(promises.each_ref().map(Promise::wait), [Ok(()), Err(Cause::AlreadyRegistered)]);
     assert!(world.channel.event_loop().is_same(&world.event_loop));
     ends(&world);
-    end_loop(&other);
+    end(&other);
 }
 
 fn a_loop_that_ended_refuses_a_channel<P: Platform>() {
     let world = unregistered::<P>(Preset::Millpond);
-    end_loop(&world.event_loop);
+    end(&world.event_loop);
     assert_eq!(done(|p| world.channel.register(&world.event_loop, p)), Err(Cause::Rejected));
     assert!(world.peer.is_closed());
     assert_eq!(world.channel.closed().wait(), Ok(()));
@@ -151,10 +146,10 @@ fn a_channel_moves_to_another_loop<P: Platform>() {
     kept.assert_ended(Ok(()));
     assert_eq!(world.peer.take_bytes(), b"here and there");
     // The loop that it left ends, and it stays open.
-    end_loop(&world.event_loop);
+    end(&world.event_loop);
     world.write_and_flush("!").assert_ended(Ok(()));
     assert_eq!(world.close(), Ok(()));
-    end_loop(&other);
+    end(&other);
     world.shut_down();
     world.assert_clean();
     assert_eq!(world.told_inactive(), 1);
@@ -184,7 +179,7 @@ fn what_was_told_between_two_loops_is_heard<P: Platform>() {
     assert_eq!(done(|p| world.channel.register(&other, p)), Ok(()));
     until::<P>(|| got.lock().len() == 9, "it is heard after all");
     assert_eq!(world.close(), Ok(()));
-    end_loop(&other);
+    end(&other);
     world.shut_down();
     world.assert_clean();
 }
@@ -192,7 +187,7 @@ fn what_was_told_between_two_loops_is_heard<P: Platform>() {
 fn a_loop_that_ended_refuses_a_channel_that_moves<P: Platform>() {
     let world = World::<P>::with_handlers(Preset::Millpond, Vec::new(), |_| ());
     let other = elsewhere::<P>();
-    end_loop(&other);
+    end(&other);
     let waits = world.write("pending");
     assert_eq!(done(|p| world.channel.deregister(p)), Ok(()));
     assert_eq!(done(|p| world.channel.register(&other, p)), Err(Cause::Rejected));
@@ -223,7 +218,7 @@ fn moves_race_with_writes<P: Platform>() {
     writes.iter().for_each(|w| w.assert_ended(Ok(())));
     writer.join().expect("no panic");
     assert_eq!(world.close(), Ok(()));
-    end_loop(&other);
+    end(&other);
     world.shut_down();
     world.assert_clean();
 }

@@ -13,7 +13,7 @@ use millpond_tests::sim::{in_turn, soundly};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use write_path_support::{on_loop, until};
+use write_path_support::{end, on_loop, ours, until};
 
 on_both!(
     loops_are_asked_in_turn,
@@ -30,15 +30,6 @@ on_both!(
 );
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-
-fn ours() -> LoopConfig {
-    Preset::Millpond.into()
-}
-
-fn end<P: Platform>(event_loop: &EventLoop<P>) {
-    event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    event_loop.join().expect("the loop ends well");
-}
 
 fn end_group<P: Platform>(group: &EventLoopGroup<P>) {
     group.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));

@@ -15,7 +15,7 @@ use millpond_tests::sim::{in_turn, random, scheduled, soundly};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use write_path_support::{on_loop, schedules};
+use write_path_support::{end, on_loop, ours, schedules};
 
 on_both!(
     a_full_queue_gives_the_task_back,
@@ -30,15 +30,6 @@ on_both!(
 );
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-
-fn ours() -> LoopConfig {
-    Preset::Millpond.into()
-}
-
-fn end<P: Platform>(event_loop: &EventLoop<P>) {
-    event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    event_loop.join().expect("the loop ends well");
-}
 
 #[test]
 fn presets() {

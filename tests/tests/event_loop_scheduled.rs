@@ -11,7 +11,7 @@ use millpond_tests::sim::{in_turn, soundly};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use write_path_support::{on_loop, schedules, until};
+use write_path_support::{end, on_loop, ours, schedules, until};
 
 on_both!(
     a_cancelled_task_is_dropped_by_the_loop,
@@ -31,15 +31,6 @@ on_both!(
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const HOUR: Duration = Duration::from_secs(3600);
-
-fn ours() -> LoopConfig {
-    Preset::Millpond.into()
-}
-
-fn end<P: Platform>(event_loop: &EventLoop<P>) {
-    event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    event_loop.join().expect("the loop ends well");
-}
 
 type Word<P> = Arc<<P as Platform>::Atomic<u32>>;
 

@@ -3,14 +3,14 @@
 mod write_path_support;
 
 use millpond::engine::Sim;
-use millpond_model::event_loop::{EventLoop, LoopConfig, LoopState, RejectReason, Stall};
+use millpond_model::event_loop::{EventLoop, LoopState, RejectReason, Stall};
 use millpond_model::platform::{AtomicOps, JoinOps, Lock};
 use millpond_model::{Platform, Preset};
 use millpond_tests::sim::{in_turn, random, soundly};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use write_path_support::on_loop;
+use write_path_support::{end, on_loop, ours};
 
 on_both!(
     states_from_birth_to_death,
@@ -25,15 +25,6 @@ on_both!(
 );
 
 const RULES: [Preset; 3] = [Preset::Netty4_1_8, Preset::Netty4_1_44, Preset::Millpond];
-
-fn ours() -> LoopConfig {
-    Preset::Millpond.into()
-}
-
-fn end<P: Platform>(event_loop: &EventLoop<P>) {
-    event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    event_loop.join().expect("the loop ends well");
-}
 
 #[test]
 fn legal_steps() {

@@ -10,7 +10,7 @@ use millpond_tests::sim::{in_turn, random, scheduled, soundly};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use write_path_support::{World, on_loop, until};
+use write_path_support::{World, end, on_loop, ours, until};
 
 on_both!(
     tail_tasks_run_after_the_pass,
@@ -24,15 +24,6 @@ on_both!(
 );
 
 const NETTY: Preset = Preset::Netty4_2_7;
-
-fn ours() -> LoopConfig {
-    Preset::Millpond.into()
-}
-
-fn end<P: Platform>(event_loop: &EventLoop<P>) {
-    event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    event_loop.join().expect("the loop ends well");
-}
 
 /// Waits until the loop has gone to sleep after a task that it runs now.
 fn await_sleep<P: Platform>(event_loop: &EventLoop<P>) {

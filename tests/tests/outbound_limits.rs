@@ -13,7 +13,7 @@ use millpond_model::{Platform, Preset};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use write_path_support::{Heard, World};
+use write_path_support::{Heard, World, assert_in_order};
 
 on_both!(
     a_program_has_bits_of_its_own,
@@ -257,12 +257,7 @@ fn order_of_each_thread_is_kept<P: Platform>() {
         world.channel.flush();
         world.settle();
     }
-    let mut next = [0_u8; 3];
-    for pair in world.peer.take_bytes().chunks(2) {
-        assert_eq!(pair[1], next[usize::from(pair[0])]);
-        next[usize::from(pair[0])] += 1;
-    }
-    assert_eq!(next, [2 * EACH, EACH, EACH]);
+    assert_in_order(&world.peer.take_bytes(), [2 * EACH, EACH, EACH]);
     world.settle();
     world.assert_clean();
     world.shut_down();

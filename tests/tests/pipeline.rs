@@ -20,7 +20,7 @@ use millpond_model::{Platform, Preset};
 use millpond_tests::sim::{random, soundly, to_the_end};
 use std::sync::Arc;
 use std::time::Duration;
-use write_path_support::{CLOSED, World, on_loop, until};
+use write_path_support::{CLOSED, World, end, on_loop, until};
 
 on_both!(
     inbound_in_order_and_outbound_in_reverse,
@@ -254,8 +254,7 @@ fn a_handler_is_called_by_its_own_executor<P: Platform>() {
     }
     world.assert_clean();
     world.shut_down();
-    business.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    business.join().expect("it ends well");
+    end(&business);
 }
 
 fn a_handler_added_inside_its_own_callback<P: Platform>() {
@@ -521,8 +520,7 @@ fn handlers_come_and_go_while_messages_pass<P: Platform>() {
     };
     until::<P>(all, "everything comes back");
     ends(&world);
-    business.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    business.join().expect("it ends well");
+    end(&business);
     let log = texts::<P>(&log);
     for name in ["guest", "first", "other"] {
         let count = |what| log.iter().filter(|t| **t == format!("{name} {what}")).count();

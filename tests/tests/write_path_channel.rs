@@ -13,7 +13,7 @@ use millpond_model::write_path::WritePathConfig;
 use millpond_model::{Platform, Preset};
 use std::sync::Arc;
 use std::time::Duration;
-use write_path_support::{CLOSED, Heard, World, Written};
+use write_path_support::{CLOSED, Heard, World, Written, assert_in_order};
 
 on_both!(
     written_from_outside,
@@ -120,12 +120,7 @@ fn order_of_one_thread_is_kept<P: Platform>() {
     threads.into_iter().for_each(|t| t.join().expect("no panic"));
     world.channel.flush();
     world.settle();
-    let mut next = [0_u8; 3];
-    for pair in world.peer.take_bytes().chunks(2) {
-        assert_eq!(pair[1], next[usize::from(pair[0])]);
-        next[usize::from(pair[0])] += 1;
-    }
-    assert_eq!(next, [100; 3]);
+    assert_in_order(&world.peer.take_bytes(), [100; 3]);
     world.assert_clean();
     world.shut_down();
 }

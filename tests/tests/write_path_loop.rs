@@ -9,7 +9,7 @@ use millpond_model::{Platform, Preset};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use write_path_support::{World, on_loop};
+use write_path_support::{World, end, on_loop, ours};
 
 on_both!(
     runs_tasks_in_order,
@@ -29,16 +29,6 @@ on_both!(
     lazy_task_wakes_under_our_rules,
     shutdown_cancels_scheduled_tasks,
 );
-
-fn ours() -> LoopConfig {
-    Preset::Millpond.into()
-}
-
-fn end<P: Platform>(event_loop: &EventLoop<P>) {
-    event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
-    event_loop.join().expect("the loop ends well");
-    assert_eq!(event_loop.state(), LoopState::Terminated);
-}
 
 fn runs_tasks_in_order<P: Platform>() {
     let event_loop = EventLoop::<P>::new("loop", ours());

@@ -40,7 +40,7 @@ impl<P: Platform> Channel<P> {
         if promise.refuse_void() {
             return;
         }
-        if self.contexts().is_empty() || self.registered_loop().is_none() {
+        if self.registered_loop().is_none() {
             self.close_at_head(promise);
         } else {
             self.go_down(None, Downstream::Close(promise));
@@ -171,16 +171,7 @@ impl<P: Platform> Channel<P> {
 
     /// Inactive and deregistered, later, as in Netty: the caller may be in the middle of something.
     fn become_inactive(&self) {
-        let Err(rejected) = self.event_loop().execute(Task::Inactive(self.clone())) else { return };
-        if self.config().keeps_refused {
-            self.event_loop().execute_surely(rejected.task);
-        } else {
-            self.count_lost_post_back();
-        }
-    }
-
-    pub(super) fn count_lost_post_back(&self) {
-        self.0.counters.post_back_lost();
+        self.post_back(Task::Inactive(self.clone()));
     }
 }
 
@@ -214,12 +205,6 @@ impl<P: Platform> Closing<P> {
 
     fn come_back(self) {
         let channel = self.channel.clone();
-        let refused = channel.event_loop().clone().execute_fn(move || self.finish());
-        let Err(rejected) = refused else { return };
-        if channel.config().keeps_refused {
-            channel.event_loop().execute_surely(rejected.task);
-        } else {
-            channel.count_lost_post_back();
-        }
+        channel.post_back(Task::Closure(Box::new(move || self.finish())));
     }
 }

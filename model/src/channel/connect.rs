@@ -18,11 +18,7 @@ impl<P: Platform> Channel<P> {
     /// the channel is closed then; with [`Cause::NotRegistered`] if it has no event loop;
     /// with [`Cause::VoidPromise`] if it is void.
     pub fn connect(&self, promise: Promise<P>) {
-        if promise.refuse_void() {
-            return;
-        }
-        if self.registered_loop().is_none() {
-            promise.complete(Err(Cause::NotRegistered));
+        if !self.may_begin(&promise) {
             return;
         }
         match self.here() {

@@ -34,11 +34,7 @@ impl<P: Platform> Private<P> {
 impl<P: Platform> Channel<P> {
     /// Flushes everything written so far, from any thread, through the handlers.
     pub fn flush(&self) {
-        if self.contexts().is_empty() {
-            self.flush_at_head();
-        } else {
-            self.go_down(None, Downstream::Flush);
-        }
+        self.go_down(None, Downstream::Flush);
     }
 
     pub(crate) fn flush_at_head(&self) {

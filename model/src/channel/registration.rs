@@ -63,8 +63,6 @@ unsafe impl<P: Platform> Sync for Registrations<P> {}
 /// The private state of a channel on its way to an event loop.
 pub struct Arrival<P: Platform> {
     registration: Arc<Registration<P>>,
-    /// Where it comes from, unless this is the first registration.
-    from: Option<EventLoop<P>>,
     private: Private<P>,
     promise: Option<Promise<P>>,
 }
@@ -165,6 +163,28 @@ impl<P: Platform> Channel<P> {
         Some(moved.unwrap_or_else(|| registration.event_loop.clone()))
     }
 
+    /// Whether an operation of the channel's loop may begin; otherwise its promise has failed: it is void, or there is no loop.
+    pub(super) fn may_begin(&self, promise: &Promise<P>) -> bool {
+        if promise.refuse_void() {
+            return false;
+        }
+        let has_loop = self.registered_loop().is_some();
+        if !has_loop {
+            promise.complete(Err(Cause::NotRegistered));
+        }
+        has_loop
+    }
+
+    /// Gives the channel's loop the end of something that was begun. Under Netty's rules a loop that refuses it loses it.
+    pub(super) fn post_back(&self, task: Task<P>) {
+        let Err(rejected) = self.event_loop().execute(task) else { return };
+        if self.config().keeps_refused {
+            self.event_loop().execute_surely(rejected.task);
+        } else {
+            self.0.counters.post_back_lost();
+        }
+    }
+
     /// Gives the channel's loop a task, or refuses it.
     pub(super) fn post(&self, task: Task<P>) {
         let Some(event_loop) = self.loop_ahead() else { return task.refuse() };
@@ -201,7 +221,7 @@ impl<P: Platform> Channel<P> {
         let waiting = self.0.registrations.waiting.lock().take();
         if let Some(private) = waiting {
             // A refusal has been told to the promise.
-            let _refused = self.send_to(event_loop, private, None, Some(promise));
+            let _refused = self.send_to(event_loop, private, Some(promise));
             return;
         }
         let Some(current) = self.registered_loop().cloned() else {
@@ -209,14 +229,12 @@ impl<P: Platform> Channel<P> {
             return;
         };
         // Later also on the loop itself: the caller may be in the middle of a flush, or in a handler.
-        if let Err(rejected) = current.execute(Task::Move(self.clone(), event_loop.clone(), promise)) {
-            rejected.task.refuse();
-        }
+        current.execute_or_refuse(Task::Move(self.clone(), event_loop.clone(), promise));
     }
 
     pub(super) fn register_first(&self, event_loop: &EventLoop<P>) -> Result<(), RejectReason> {
         let private = self.0.registrations.waiting.lock().take().expect("a new channel waits");
-        self.send_to(event_loop, private, None, None)
+        self.send_to(event_loop, private, None)
     }
 
     /// Whether the channel is on its way to its first loop, or has ended without one: a loop that gets it will close it.
@@ -246,12 +264,10 @@ impl<P: Platform> Channel<P> {
         &self,
         event_loop: &EventLoop<P>,
         private: Private<P>,
-        from: Option<EventLoop<P>>,
         promise: Option<Promise<P>>,
     ) -> Result<(), RejectReason> {
         let registration = self.0.registrations.at(event_loop);
-        let is_first = from.is_none();
-        let arrival = Arrival { registration: Arc::clone(&registration), from, private, promise };
+        let arrival = Arrival { registration: Arc::clone(&registration), private, promise };
         if event_loop.in_loop() {
             self.arrives(arrival);
             return Ok(());
@@ -260,13 +276,11 @@ impl<P: Platform> Channel<P> {
             rejected.task.refuse();
             return Err(rejected.reason);
         }
-        if is_first {
-            // Release: pairs with `current`. Who sees it posts its task after the one that brings the state. The loop may have
-            // been quicker, and another move too: then it is set.
-            let current = Arc::as_ptr(&registration).cast_mut();
-            let registrations = &self.0.registrations.current;
-            let _set = registrations.compare_exchange(ptr::null_mut(), current, Ordering::Release, Ordering::Relaxed);
-        }
+        // For the first registration; otherwise the last one stays, until the state arrives. Release: pairs with `current`. Who
+        // sees it posts its task after the one that brings the state. The loop may have been quicker, and a move too: then it is set.
+        let current = Arc::as_ptr(&registration).cast_mut();
+        let registrations = &self.0.registrations.current;
+        let _set = registrations.compare_exchange(ptr::null_mut(), current, Ordering::Release, Ordering::Relaxed);
         Ok(())
     }
 
@@ -286,15 +300,14 @@ impl<P: Platform> Channel<P> {
         }
         assert!(self.private(on, |p| !p.is_flushing && !p.is_reading), "a channel moves between two tasks");
         P::reach(Reach::Reregistered);
-        let registration = self.0.registrations.current().expect("the token proves it");
-        let (private, from) = (registration.take(on, to), registration.event_loop.clone());
+        let private = self.0.registrations.current().expect("the token proves it").take(on, to);
         // A refusal has closed the channel, and has been told to the promise.
-        let _refused = self.send_to(to, private, Some(from), Some(promise));
+        let _refused = self.send_to(to, private, Some(promise));
     }
 
     /// The private state has arrived at its loop.
     pub(crate) fn arrives(&self, arrival: Arrival<P>) {
-        let Arrival { registration, private, promise, .. } = arrival;
+        let Arrival { registration, private, promise } = arrival;
         let on = registration.event_loop.here().expect("it arrives on its loop");
         registration.install(on, private);
         // SeqCst: pairs with `current`: who sees it finds the state there; and in one order with `is_unwanted`, see there.
@@ -321,13 +334,12 @@ impl<P: Platform> Channel<P> {
 
     /// Its loop refused it.
     pub(crate) fn refused(&self, arrival: Arrival<P>) {
-        let Arrival { from, private, promise, .. } = arrival;
-        match from {
+        let Arrival { private, promise, .. } = arrival;
+        match self.0.registrations.current() {
             None => self.end_unregistered(private),
-            Some(from) => {
+            Some(registration) => {
                 // It is still on the stack of the loop that it wanted to leave.
-                let registration = self.0.registrations.current().expect("it came from a loop");
-                let on = from.here().expect("a loop gives a channel away on its own thread");
+                let on = registration.event_loop.here().expect("a loop gives a channel away on its own thread");
                 registration.install(on, private);
                 self.close_here(on, None, Cause::ClosedChannel);
             }
@@ -352,28 +364,25 @@ impl<P: Platform> Channel<P> {
 
     /// Later, as in Netty: the caller may be in the middle of something.
     pub(crate) fn deregister_at_head(&self, promise: Promise<P>) {
-        let Err(rejected) = self.event_loop().execute(Task::Deregister(self.clone(), promise)) else { return };
-        if self.config().keeps_refused {
-            self.event_loop().execute_surely(rejected.task);
-        } else {
-            self.count_lost_post_back();
-        }
+        self.post_back(Task::Deregister(self.clone(), promise));
     }
 
-    pub(crate) fn deregistered(&self, promise: Option<Promise<P>>, inactive: bool) {
+    /// It leaves its loop. Without a promise: because it is closed, and becomes inactive.
+    pub(crate) fn deregistered(&self, promise: Option<Promise<P>>) {
         let Some(on) = self.here() else {
             return self.forward(match promise {
                 Some(promise) => Task::Deregister(self.clone(), promise),
                 None => Task::Inactive(self.clone()),
             });
         };
+        let is_closed = promise.is_none();
         let was_served = self.private(on, |p| core::mem::take(&mut p.is_served));
         if was_served {
             self.event_loop().deregister(on, self);
             // Release: pairs with `is_registered`.
             self.0.registrations.is_registered.store(false, Ordering::Release);
         }
-        if inactive {
+        if is_closed {
             self.tell_inactive();
         }
         if was_served {
@@ -383,7 +392,7 @@ impl<P: Platform> Channel<P> {
             promise.complete(Ok(()));
         }
         // Not before the handlers have heard that it is inactive: a close may be on its way through the linger executor.
-        if inactive {
+        if is_closed {
             self.begin_destruction();
         }
     }

@@ -19,11 +19,7 @@ impl<P: Platform> Channel<P> {
     /// `promise` fails with [`Cause::ClosedChannel`] when the channel or its output is closed already, and with
     /// [`Cause::NotRegistered`] when it has no event loop, and with [`Cause::VoidPromise`] when it is void.
     pub fn shutdown_output(&self, promise: Promise<P>) {
-        if promise.refuse_void() {
-            return;
-        }
-        if self.registered_loop().is_none() {
-            promise.complete(Err(Cause::NotRegistered));
+        if !self.may_begin(&promise) {
             return;
         }
         match self.here() {

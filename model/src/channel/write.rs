@@ -10,7 +10,7 @@ use crate::event_loop::{OnLoop, Task};
 use crate::handler::HandlerError;
 use crate::message::{Message, Pojo};
 use crate::observe::{Defect, Event, Reach};
-use crate::pipeline::{Place, Upstream};
+use crate::pipeline::{Direction, Place, Upstream};
 use crate::platform::CounterOps;
 use crate::promise::{Cause, Outcome, Promise};
 use crate::write_path::VoidFailures;
@@ -77,10 +77,9 @@ impl<P: Platform> Channel<P> {
             self.refuse_write(message, &promise);
             return if promise.is_cancelled() { Ok(()) } else { Err(IllegalPromise) };
         }
-        let next = if self.contexts().is_empty() { None } else { self.next_writer(from) };
-        match next {
+        match self.contexts().next(from, Direction::Outbound) {
             None => self.write_at_head(message, promise, flush),
-            Some(place) if self.is_writer_here(&place) => self.invoke_write(&place, message, promise, flush),
+            Some(place) if self.is_at(&place) => self.invoke_write(&place, message, promise, flush),
             Some(place) => self.submit_task(Some(place), message, promise, flush),
         }
         Ok(())
@@ -133,9 +132,7 @@ impl<P: Platform> Channel<P> {
             self.add_pending(size, Notice::Now);
         }
         P::note(task.ticket(), Event::Touched("submitted to its event loop"));
-        if let Err(rejected) = executor.execute(Task::Write(task)) {
-            rejected.task.refuse();
-        }
+        executor.execute_or_refuse(Task::Write(task));
     }
 
     /// The end of a write that the executor refused.

@@ -89,25 +89,23 @@ impl<P: Platform> EventLoop<P> {
             }
             return;
         }
-        if core::mem::replace(&mut list.is_taken, true) {
-            return; // who stands in goes on with it
-        }
         drop(list);
         self.stand_in();
     }
 
     /// A loop has ended without ever having a thread: what waits for it is done here, unless somebody is at it.
     pub(super) fn end_list(&self) {
+        self.0.surely.list.lock().has_ended = true;
+        self.stand_in();
+    }
+
+    /// Does what is in the list of a loop that has ended, unless somebody is at it: who is goes on with all of it.
+    fn stand_in(&self) {
         let mut list = self.0.surely.list.lock();
-        list.has_ended = true;
         if list.tasks.is_empty() || core::mem::replace(&mut list.is_taken, true) {
             return;
         }
         drop(list);
-        self.stand_in();
-    }
-
-    fn stand_in(&self) {
         P::reach(Reach::StoodIn);
         let before = self.0.owner.stand_in();
         // Under the lock: the next one stands in when nobody does.

@@ -12,7 +12,7 @@ use crate::event_loop::{EventLoop, Task};
 use crate::handler::{Handler, HandlerError, UserEvent};
 use crate::message::Message;
 use crate::observe::Reach;
-use crate::promise::Promise;
+use crate::promise::{Cause, Promise};
 use crate::write_path::VoidFailures;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -102,14 +102,14 @@ impl<P: Platform> Posted<P, Downstream<P>> {
     pub(crate) fn refuse(self) {
         P::reach(Reach::HandlerCallRefused);
         if let Some(promise) = self.call.promise() {
-            promise.try_complete(Err(crate::promise::Cause::Rejected));
+            promise.try_complete(Err(Cause::Rejected));
         }
     }
 }
 
 impl<P: Platform> Channel<P> {
     /// Whether the running thread may call the handler at `place`.
-    fn is_at(&self, place: &Place<P>) -> bool {
+    pub(crate) fn is_at(&self, place: &Place<P>) -> bool {
         match place.executor() {
             Some(executor) => executor.in_loop(),
             None => self.here().is_some(),
@@ -157,8 +157,8 @@ impl<P: Platform> Channel<P> {
         if is_sure {
             // Always this way, so that no end overtakes another one that a full queue refused.
             executor.execute_surely(Task::Upstream(posted));
-        } else if let Err(rejected) = executor.execute(Task::Upstream(posted)) {
-            rejected.task.refuse();
+        } else {
+            executor.execute_or_refuse(Task::Upstream(posted));
         }
     }
 
@@ -319,9 +319,7 @@ impl<P: Platform> Channel<P> {
         let executor = self.executor_of(Some(&place));
         let posted = Box::new(Posted { channel: self.clone(), place: Some(place), call });
         let Some(executor) = executor else { return posted.refuse() };
-        if let Err(rejected) = executor.execute(Task::Downstream(posted)) {
-            rejected.task.refuse();
-        }
+        executor.execute_or_refuse(Task::Downstream(posted));
     }
 
     fn invoke_down(&self, place: &Arc<Place<P>>, call: Downstream<P>) {
@@ -375,15 +373,5 @@ impl<P: Platform> Channel<P> {
         if flush {
             self.invoke_down(place, Downstream::Flush);
         }
-    }
-
-    /// The next handler for a write from `from`.
-    pub(crate) fn next_writer(&self, from: Option<&Arc<Place<P>>>) -> Option<Arc<Place<P>>> {
-        self.contexts().next(from, Direction::Outbound)
-    }
-
-    /// Whether the running thread may call it.
-    pub(crate) fn is_writer_here(&self, place: &Place<P>) -> bool {
-        self.is_at(place)
     }
 }

@@ -8,6 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// A small scenario with a defect in it: every execution leaks.
+pub const LEAK: &str = r#"(name: "a leak", topology: (event_loops: 1, business_threads: 2), seeds: 0..4, workload: [
+    Close(name: "early close", awaits: Nothing),
+    Phase(writes: 5, clients: Flood, message: Buffer(Exactly(B(64)))),
+    Shutdown(),
+], plant: [ForgottenRelease(Always)])"#;
+
+/// The same, with this expectation.
+pub fn expecting(expect: &str) -> String {
+    LEAK.replace("(name: \"a leak\",", &format!("(name: \"a leak\", expect: {expect},"))
+}
+
 /// An empty folder of one test, removed at its end.
 pub struct Folder(pub PathBuf);
 

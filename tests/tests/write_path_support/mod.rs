@@ -4,7 +4,7 @@
 use millpond::engine::{Options, Strategy};
 use millpond_model::buffer::Owned;
 use millpond_model::channel::{Channel, ChannelSetup, Encoder, FillEncoder};
-use millpond_model::event_loop::{EventLoop, LoopConfig};
+use millpond_model::event_loop::{EventLoop, LoopConfig, LoopState};
 use millpond_model::handler::{Context, HandlerError, Inbound};
 use millpond_model::message::Message;
 use millpond_model::pipeline::Named;
@@ -139,25 +139,23 @@ impl<P: Platform> World<P> {
     fn apart(
         preset: Preset,
         [event_loop, linger]: [EventLoop<P>; 2],
-        mut handlers: Vec<Named<P>>,
+        handlers: Vec<Named<P>>,
         rules: impl FnOnce(&mut WritePathConfig),
         (transport, peer): (MemoryTransport<P>, MemoryPeer<P>),
     ) -> Self {
         let mut config = WritePathConfig::from(preset);
         rules(&mut config);
-        let pools = Arc::new(Pools::new_in(&Domain::new(), &PoolsConfig::from(preset), config.one_task_pool));
-        let heard = Arc::new(P::Mutex::new(Vec::new()));
-        handlers.push(Named::inbound("ears", Ears::<P>(Arc::clone(&heard))));
-        let setup = ChannelSetup {
-            linger_executor: Some(linger.clone()),
-            pools: Arc::clone(&pools),
-            config: Arc::new(config),
-            transport: Box::new(transport),
-            encoder: Box::new(FillEncoder(7)),
+        let encoder = Box::new(FillEncoder(7));
+        Self::assemble(
+            preset,
+            config,
+            [event_loop, linger],
+            Box::new(transport),
+            encoder,
             handlers,
-        };
-        let channel = Channel::new(setup);
-        Self { event_loop, linger, pools, channel, peer, heard }
+            peer,
+            |_, setup| Channel::new(setup),
+        )
     }
 
     /// Over a transport of the test's own; the peer is an idle one.
@@ -190,11 +188,28 @@ impl<P: Platform> World<P> {
         loops: LoopConfig,
         transport: Box<dyn Transport<P>>,
         encoder: Box<dyn Encoder<P>>,
-        mut handlers: Vec<Named<P>>,
+        handlers: Vec<Named<P>>,
         peer: Option<MemoryPeer<P>>,
     ) -> Self {
-        let event_loop = EventLoop::new("loop", loops.clone());
-        let linger = EventLoop::new("linger", loops);
+        let peer = peer.unwrap_or_else(|| MemoryTransport::pair(0).1);
+        let loops = [EventLoop::new("loop", loops.clone()), EventLoop::new("linger", loops)];
+        Self::assemble(preset, config, loops, transport, encoder, handlers, peer, |event_loop, setup| {
+            Channel::open(event_loop, setup).unwrap_or_else(|e| panic!("{e}"))
+        })
+    }
+
+    /// The ears come last: they hear what the handlers give on.
+    #[allow(clippy::too_many_arguments)] // the parts of a world
+    fn assemble(
+        preset: Preset,
+        config: WritePathConfig,
+        [event_loop, linger]: [EventLoop<P>; 2],
+        transport: Box<dyn Transport<P>>,
+        encoder: Box<dyn Encoder<P>>,
+        mut handlers: Vec<Named<P>>,
+        peer: MemoryPeer<P>,
+        channel: impl FnOnce(&EventLoop<P>, ChannelSetup<P>) -> Channel<P>,
+    ) -> Self {
         let pools = Arc::new(Pools::new_in(&Domain::new(), &PoolsConfig::from(preset), config.one_task_pool));
         let heard = Arc::new(P::Mutex::new(Vec::new()));
         handlers.push(Named::inbound("ears", Ears::<P>(Arc::clone(&heard))));
@@ -206,8 +221,7 @@ impl<P: Platform> World<P> {
             encoder,
             handlers,
         };
-        let channel = Channel::open(&event_loop, setup).unwrap_or_else(|e| panic!("{e}"));
-        let peer = peer.unwrap_or_else(|| MemoryTransport::pair(0).1);
+        let channel = channel(&event_loop, setup);
         Self { event_loop, linger, pools, channel, peer, heard }
     }
 
@@ -279,6 +293,28 @@ impl<P: Platform> World<P> {
         assert!(stats.pending.holds(), "{stats:?}");
         assert_eq!((stats.pending.total, stats.in_flight()), (0, 0), "{stats:?}");
     }
+}
+
+/// The rules of our own loops.
+pub fn ours() -> LoopConfig {
+    Preset::Millpond.into()
+}
+
+/// Ends a loop and waits until it has.
+pub fn end<P: Platform>(event_loop: &EventLoop<P>) {
+    event_loop.shutdown_gracefully(Duration::ZERO, Duration::from_secs(5));
+    event_loop.join().expect("the loop ends well");
+    assert_eq!(event_loop.state(), LoopState::Terminated);
+}
+
+/// Pairs of a thread's number and the number of its write: each thread's come in order, and so many of them.
+pub fn assert_in_order(pairs: &[u8], count: [u8; 3]) {
+    let mut next = [0_u8; 3];
+    for pair in pairs.chunks(2) {
+        assert_eq!(pair[1], next[usize::from(pair[0])]);
+        next[usize::from(pair[0])] += 1;
+    }
+    assert_eq!(next, count);
 }
 
 pub fn on_loop<P: Platform>(event_loop: &EventLoop<P>, f: impl FnOnce() + Send + 'static) {
