@@ -12,17 +12,20 @@
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
 //!      ├─ event      events and their digest            random   the four streams
-//!      ├─ panics, overflow, stop                        memory   blocks of `Platform::alloc`
+//!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
+//!      ├─ access     what an operation is about to do        classes  which partial order an execution was
 //!      └─ platform, atomic, sync    what the program sees: `Sim`
 //! ```
 //!
 //! Program and engine share nothing but the one pointer, in a thread-local, to the running engine.
 
+mod access;
 mod atomic;
+mod blocks;
+mod classes;
 mod core;
 mod event;
 mod exhaust;
-mod memory;
 mod options;
 mod outcome;
 mod overflow;
@@ -36,12 +39,14 @@ mod set;
 mod stop;
 mod strategy;
 mod sync;
+mod tag;
 mod thread;
 
+pub use self::access::{Access, Touch};
 pub use self::atomic::SimAtomic;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
 pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
-pub use self::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
+pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
 pub use self::random::{Generator, Stream};
@@ -204,6 +209,7 @@ impl Engine {
         Execution {
             verdict,
             digest,
+            class: self.classes.finish(),
             checkpoints,
             events,
             steps: self.steps.get(),

@@ -11,8 +11,10 @@
 //!
 //! A strategy hands out a budget: the points that the running thread may pass before it wants to be asked again.
 
+use super::access::Access;
+use super::blocks::Blocks;
+use super::classes::Classes;
 use super::event::{Events, Op, What};
-use super::memory::Blocks;
 use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::random::{Generator, Stream};
@@ -82,6 +84,11 @@ pub(super) struct Engine {
     pub thread_id: Cell<u32>,
     pub progressed: Cell<bool>,
     pub events: Events,
+    /// Whether nobody wants to know of events.
+    pub quiet: Cell<bool>,
+    /// Whether events are not hashed.
+    pub bare: Cell<bool>,
+    pub classes: Classes,
     // Scheduling.
     pub current: Cell<u32>,
     /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
@@ -170,6 +177,9 @@ impl Engine {
             thread_id: Cell::new(0),
             progressed: Cell::new(false),
             events: Events::new(),
+            quiet: Cell::new(false),
+            bare: Cell::new(false),
+            classes: Classes::default(),
             current: Cell::new(0),
             tasks: Cell::new(0),
             budget_set: Cell::new(0),
@@ -241,6 +251,9 @@ impl Engine {
         }
         self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
+        self.quiet.set(options.record == Record::Bare && !options.classes);
+        self.bare.set(options.record == Record::Bare);
+        self.classes.begin(options.classes);
         self.begin_schedule(options);
         let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
         self.max_threads.set(options.max_threads.min(most));
@@ -282,12 +295,12 @@ impl Engine {
 
     /// A scheduling point.
     #[inline(always)]
-    pub fn point(&self, site: Site) {
+    pub fn point(&self, access: Access, site: Site) {
         let budget = self.budget.get();
         if budget != 0 {
             self.budget.set(budget - 1);
         } else {
-            self.slow_point(site);
+            self.slow_point(access, site);
         }
     }
 
@@ -301,20 +314,20 @@ impl Engine {
                 self.tasks.set(tasks - 1);
                 self.budget.set(TASK_OPERATIONS);
             } else if !self.stopping.get() {
-                self.scheduled_point(site);
+                self.scheduled_point(Access::NONE, site);
             }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn slow_point(&self, site: Site) {
+    fn slow_point(&self, access: Access, site: Site) {
         if self.stopping.get() {
             self.point_of_abandoned();
         } else if self.granularity.get() == Granularity::Task {
             self.yield_now(Op::Spin, site);
         } else {
-            self.scheduled_point(site);
+            self.scheduled_point(access, site);
         }
     }
 
@@ -368,6 +381,15 @@ impl Engine {
         let what = What { op, object, class, order, extra };
         if makes_progress(op) {
             self.progressed.set(true);
+        }
+        if self.quiet.get() {
+            return;
+        }
+        if self.classes.is_on() && !self.stopping.get() {
+            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), 0);
+        }
+        if self.bare.get() {
+            return;
         }
         if self.events.push(self.thread_id.get(), what) {
             self.cold_event(what, site);

@@ -12,6 +12,7 @@
 //! In rich mode the buffer's `limit` is always one ahead, so that every event takes the cold path, which also writes it to a
 //! log with its step and source location. The lean path pays nothing for that.
 
+use super::access::Access;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::sync::atomic::Ordering;
@@ -103,6 +104,21 @@ pub enum Op {
     CellRead = 40,
     /// A plain cell was written. In rich logs only, not in the digest.
     CellWrite = 41,
+}
+
+impl Op {
+    /// What the operation of `thread`, done to the object of its event, did to it.
+    pub(super) fn access(self, object: u32, thread: u32) -> Access {
+        match self {
+            Self::Load | Self::CompareExchangeFailed | Self::TryLockFailed => Access::load(object),
+            Self::Store => Access::store(object),
+            Self::Swap | Self::CompareExchange | Self::Add | Self::Sub | Self::Or | Self::And => Access::rmw(object),
+            Self::Lock | Self::Unlock => Access::rmw(object),
+            Self::Unpark => Access::thread(object),
+            Self::Park => Access::thread(thread),
+            _ => Access::NONE,
+        }
+    }
 }
 
 /// An entry of a rich log.

@@ -26,6 +26,10 @@ pub struct Options {
     pub stack_bytes: usize,
     /// What is written down.
     pub record: Record,
+    /// What a load may return, and whether accesses are checked for races.
+    pub memory: MemoryModel,
+    /// Whether the execution's partial order is told: [`Execution::class`](super::Execution::class).
+    pub classes: bool,
     /// Whether the switches are: they grow with the length of the execution, where the program's own data need not.
     pub keep_switches: bool,
     /// Defects to plant.
@@ -52,6 +56,8 @@ impl Default for Options {
             max_threads: MAX_THREADS,
             stack_bytes: 256 * 1024,
             record: Record::Lean,
+            memory: MemoryModel::Interleaving,
+            classes: false,
             keep_switches: true,
             plants: Vec::new(),
             faults: Vec::new(),
@@ -103,10 +109,25 @@ pub enum Granularity {
 /// What is written down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Record {
+    /// Switches: for searching fast. The digest is that of no events.
+    Bare,
     /// Switches and the digest: for searching.
     Lean,
     /// Every event with its step and source location: for replaying.
     Rich,
+}
+
+/// What a load may return, and whether accesses are checked for races.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum MemoryModel {
+    /// Every load returns the newest store: sequential consistency, whatever the orderings say. Races are not looked for.
+    #[default]
+    Interleaving,
+    /// The same values; accesses to plain memory that the orderings written leave unordered are findings.
+    Races,
+    /// As C++20 has it, without load buffering: a load may return any store that coherence and happens-before allow it; accesses to
+    /// plain memory that are unordered are findings.
+    Weak,
 }
 
 /// The running thread changed, or time moved by choice.

@@ -181,6 +181,8 @@ pub struct Execution {
     pub verdict: Verdict,
     /// Digest of its events.
     pub digest: u64,
+    /// Which partial order of conflicting operations it was, if `Options::classes`; equal for equal ones.
+    pub class: u64,
     /// Digest after every `CHECKPOINT_EVERY` events.
     pub checkpoints: Vec<u64>,
     /// Number of events.

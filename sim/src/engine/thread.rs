@@ -9,6 +9,7 @@
 //!   slots:       0         1                     2         (threads: coroutine, stack, wait, table)
 //! ```
 
+use super::access::Access;
 use super::outcome::Wait;
 use corosensei::stack::DefaultStack;
 use corosensei::trap::CoroutineTrapHandler;
@@ -58,6 +59,8 @@ pub(super) struct Thread {
     pub wait: Cell<Option<Wait>>,
     /// Where it is suspended.
     pub site: Cell<&'static Location<'static>>,
+    /// What it does when it is chosen.
+    pub pending: Cell<Access>,
     /// Where it last yielded.
     pub spin_site: Cell<&'static Location<'static>>,
     /// The timer that will wake it.
@@ -94,6 +97,7 @@ impl Thread {
             id: Cell::new(NONE),
             wait: Cell::new(None),
             site: Cell::new(nowhere),
+            pending: Cell::new(Access::NONE),
             spin_site: Cell::new(nowhere),
             timer: Cell::new(None),
             token: Cell::new(false),
@@ -129,6 +133,7 @@ impl Thread {
         self.id.set(id);
         self.wait.set(None);
         self.site.set(site);
+        self.pending.set(Access::NONE);
         self.timer.set(None);
         self.token.set(false);
         self.next_waiter.set(NONE);
