@@ -8,6 +8,7 @@
 //!      │
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
+//!      ├─ shift      a schedule as what differs from the default one
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
@@ -36,6 +37,7 @@ mod run;
 mod schedule;
 mod search;
 mod set;
+mod shift;
 mod stop;
 mod strategy;
 mod sync;
@@ -53,6 +55,7 @@ pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
 pub use self::search::DFS_THREADS;
 pub use self::set::MAX_THREADS;
+pub use self::shift::Shift;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
 
 use self::core::{Engine, Running};
@@ -215,6 +218,7 @@ impl Engine {
             steps: self.steps.get(),
             choices: self.choices.get(),
             switches: self.switches.take(),
+            shifts: self.shifts.take(),
             preemptions: self.preemptions.get(),
             now: self.now.get(),
             threads: threads.collect(),

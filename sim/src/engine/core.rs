@@ -20,6 +20,7 @@ use super::outcome::Verdict;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
+use super::shift::Shift;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
@@ -115,6 +116,11 @@ pub(super) struct Engine {
     /// Dfs: where the enumeration is.
     pub path: RefCell<Path>,
     pub switches: RefCell<Vec<Switch>>,
+    /// With a rich record: what differs from `RunOn`.
+    pub shifts: RefCell<Vec<Shift>>,
+    pub rich: Cell<bool>,
+    /// Whether each thread's own steps are counted.
+    pub counting: Cell<bool>,
     pub keep_switches: Cell<bool>,
     pub preemptions: Cell<u64>,
     pub granularity: Cell<Granularity>,
@@ -197,6 +203,9 @@ impl Engine {
             demoted: Cell::new(0),
             path: RefCell::new(Path::new(0)),
             switches: RefCell::new(Vec::new()),
+            shifts: RefCell::new(Vec::new()),
+            rich: Cell::new(false),
+            counting: Cell::new(false),
             keep_switches: Cell::new(true),
             preemptions: Cell::new(0),
             granularity: Cell::new(Granularity::Operation),
@@ -254,6 +263,9 @@ impl Engine {
         self.quiet.set(options.record == Record::Bare && !options.classes);
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
+        self.rich.set(options.record == Record::Rich);
+        self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
+        self.shifts.get_mut().clear();
         self.begin_schedule(options);
         let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
         self.max_threads.set(options.max_threads.min(most));
@@ -347,8 +359,18 @@ impl Engine {
         let passed = self.budget_set.get() - left;
         self.budget_set.set(left);
         self.steps.set(self.steps.get() + passed);
+        self.count_own(passed);
         if self.contended.get() {
             self.choices.set(self.choices.get() + passed);
+        }
+    }
+
+    /// Steps that the running thread has taken.
+    #[inline]
+    pub fn count_own(&self, passed: u64) {
+        if self.counting.get() {
+            let own = &self.here().own_steps;
+            own.set(own.get() + passed);
         }
     }
 

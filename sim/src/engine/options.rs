@@ -3,6 +3,7 @@
 //! **Invariant: equal options and an equal program give equal executions**, digest for digest, on any OS thread.
 
 use super::set::MAX_THREADS;
+use super::shift::Shift;
 use millpond_model::observe::{Defect, Fault};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,8 @@ pub enum Strategy {
     Replay(Arc<[Switch]>),
     /// `RunOn` but for these switches; one that is impossible is skipped. For shrinking.
     Deviate(Arc<[Switch]>),
+    /// `RunOn` but for these shifts, sorted; one that is impossible is skipped. For shrinking.
+    Shifted(Arc<[Shift]>),
     /// Every schedule with at most so many preemptions, one after the other: see [`exhaust`](super::exhaust()) and
     /// [`Search`](super::Search). An execution by itself is given the first one: that of `RunOn`. At most
     /// [`DFS_THREADS`](super::DFS_THREADS) threads may be alive at once.

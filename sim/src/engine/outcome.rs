@@ -4,6 +4,7 @@
 
 use super::event::Entry;
 use super::options::Switch;
+use super::shift::Shift;
 use crate::ledger::{Finding, Ledger};
 use millpond_model::observe::Reach;
 use millpond_model::platform::ThreadId;
@@ -193,6 +194,8 @@ pub struct Execution {
     pub choices: u64,
     /// Every switch of the running thread, if `Options::keep_switches`: for `Strategy::Replay`.
     pub switches: Vec<Switch>,
+    /// Where its schedule is not that of `Strategy::RunOn`, if `Record::Rich` was asked for: `Strategy::Shifted` repeats it.
+    pub shifts: Vec<Shift>,
     /// Switches away from a thread that could have gone on.
     pub preemptions: u64,
     /// Virtual time at the end.

@@ -61,6 +61,8 @@ pub(super) struct Thread {
     pub site: Cell<&'static Location<'static>>,
     /// What it does when it is chosen.
     pub pending: Cell<Access>,
+    /// Decisions and points of its own, when they are counted.
+    pub own_steps: Cell<u64>,
     /// Where it last yielded.
     pub spin_site: Cell<&'static Location<'static>>,
     /// The timer that will wake it.
@@ -98,6 +100,7 @@ impl Thread {
             wait: Cell::new(None),
             site: Cell::new(nowhere),
             pending: Cell::new(Access::NONE),
+            own_steps: Cell::new(0),
             spin_site: Cell::new(nowhere),
             timer: Cell::new(None),
             token: Cell::new(false),
@@ -134,6 +137,7 @@ impl Thread {
         self.wait.set(None);
         self.site.set(site);
         self.pending.set(Access::NONE);
+        self.own_steps.set(0);
         self.timer.set(None);
         self.token.set(false);
         self.next_waiter.set(NONE);
