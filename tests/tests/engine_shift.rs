@@ -1,6 +1,8 @@
 //! A schedule as its shifts: what differs from the default, told by each thread's own steps.
 
-use millpond::engine::{Execution, Options, Record, Shift, Sim, Strategy, Switch, execute};
+use millpond::engine::{
+    Choice, Execution, Options, Record, Shift, Sim, Strategy, Switch, choose, choose_rarely, execute,
+};
 use millpond_model::platform::{AtomicOps, JoinOps, Lock, Platform, ThreadOps};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -91,4 +93,24 @@ fn any_part_of_the_list_is_a_schedule() {
             assert!(execution.shifts.len() <= fewer.len(), "{:?} grew from {fewer:?}", execution.shifts);
         }
     }
+}
+
+#[test]
+fn choices_are_repeated_and_default_to_the_first_alternative() {
+    let drawn = |choices: Option<Arc<[Choice]>>, index| {
+        let (mut picks, options) = (Vec::new(), Options { index, choices, record: Record::Rich, ..Options::default() });
+        let execution =
+            execute(&options, || picks.extend((0..20).map(|i| choose(1 + i % 4) + u32::from(choose_rarely(5)))));
+        (picks, execution.choices_taken)
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for index in 0..50 {
+        let (picks, taken) = drawn(None, index);
+        seen.extend(picks.iter().copied());
+        assert!(taken.iter().all(|c| c.pick != 0));
+        let again = drawn(Some(taken.clone().into()), index);
+        assert_eq!(again, (picks, taken));
+        assert_eq!(drawn(Some(Arc::default()), index), (vec![0; 20], Vec::new()));
+    }
+    assert_eq!(seen, (0..=4).collect(), "every alternative comes up");
 }

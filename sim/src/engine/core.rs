@@ -13,6 +13,7 @@
 
 use super::access::Access;
 use super::blocks::Blocks;
+use super::choice::Choice;
 use super::classes::Classes;
 use super::event::{Events, Op, What};
 use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
@@ -28,6 +29,7 @@ use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A place in the source.
@@ -119,6 +121,10 @@ pub(super) struct Engine {
     /// With a rich record: what differs from `RunOn`.
     pub shifts: RefCell<Vec<Shift>>,
     pub rich: Cell<bool>,
+    /// The choices that were asked for.
+    pub given_choices: RefCell<Option<Arc<[Choice]>>>,
+    /// With a rich record: the choices that were taken.
+    pub taken: RefCell<Vec<Choice>>,
     /// Whether each thread's own steps are counted.
     pub counting: Cell<bool>,
     pub keep_switches: Cell<bool>,
@@ -205,6 +211,8 @@ impl Engine {
             switches: RefCell::new(Vec::new()),
             shifts: RefCell::new(Vec::new()),
             rich: Cell::new(false),
+            given_choices: RefCell::new(None),
+            taken: RefCell::new(Vec::new()),
             counting: Cell::new(false),
             keep_switches: Cell::new(true),
             preemptions: Cell::new(0),
@@ -266,6 +274,8 @@ impl Engine {
         self.rich.set(options.record == Record::Rich);
         self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
         self.shifts.get_mut().clear();
+        self.given_choices.get_mut().clone_from(&options.choices);
+        self.taken.get_mut().clear();
         self.begin_schedule(options);
         let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
         self.max_threads.set(options.max_threads.min(most));
