@@ -16,6 +16,9 @@ use crate::engine::{Choice, Execution, Options, Record, Shift, Strategy, Verdict
 use std::fmt;
 use std::ops::ControlFlow;
 
+/// Executions that a reduction may use at most.
+const TRIES: u32 = 20_000;
+
 /// Executions for each number of preemptions, in the search for one with fewer.
 const FEWER_TRIES: u64 = 3000;
 
@@ -67,7 +70,7 @@ pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + 
         signature(&execute(&lean, program).verdict) == wanted
     };
     let all = entries_of(&original);
-    let shrunk = shrink(&all, fails);
+    let shrunk = shrink(&all, TRIES, fails);
     let mut least =
         execute(&Options { record: Record::Rich, classes: false, ..apply(options, &shrunk.entries) }, program);
     if let Some(fewer) = fewer_preemptions(options, &least, &wanted, program) {
