@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use crate::campaign::{Format, RunOptions};
 use crate::conform::command::ConformOptions;
-use crate::engine::Switch;
-use crate::enumerate::parse_switches;
+use crate::deviations::Deviations;
 use crate::exit::Exit;
 use crate::list::Topic;
 use crate::replay::ReplayOptions;
@@ -171,8 +170,8 @@ pub struct ReplayArgs {
     /// Choose threads in another way than the file says, as the run did
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
-    /// One schedule of an enumeration: that of RunOn but for these switches, STEP:THREAD separated by commas
-    #[arg(long, value_name = "SWITCHES", value_parser = parse_deviations)]
+    /// One schedule: the default one but for these, as 2@12:3 (thread 2 at its step 12 gives way to thread 3)
+    #[arg(long, value_name = "DEVIATIONS")]
     deviate: Option<Deviations>,
     /// The digest that the execution should have, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
@@ -188,7 +187,7 @@ impl ReplayArgs {
         ReplayOptions {
             seed: self.seed.unwrap_or(scenario.seeds.start),
             strategy: self.strategy,
-            deviations: self.deviate.as_ref().map(|given| given.0.clone()),
+            deviations: self.deviate.clone(),
             digest: self.digest,
             format: format(self.json, false),
         }
@@ -333,14 +332,6 @@ pub fn strategy_argument(schedule: Schedule) -> String {
         Schedule::Pct { depth } => format!("pct:{depth}"),
         Schedule::Dfs { preemptions } => format!("dfs:{preemptions}"),
     }
-}
-
-/// The value of `--deviate`; a type of its own, as a `Vec` is a repeated argument to clap.
-#[derive(Clone, Debug)]
-struct Deviations(Vec<Switch>);
-
-fn parse_deviations(text: &str) -> Result<Deviations, String> {
-    parse_switches(text).map(Deviations)
 }
 
 fn parse_digest(text: &str) -> Result<u64, String> {

@@ -3,8 +3,8 @@
 //! **Invariant: (cell, seed, strategy, binary) decide the outcome.** Nothing else reaches [`execute`]. Of the schedules of an
 //! enumeration each has its deviations besides.
 
-use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Switch, Verdict};
-use crate::enumerate::switches_argument;
+use crate::deviations::Deviations;
+use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Verdict};
 use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
 use crate::oracle;
@@ -23,8 +23,8 @@ use std::sync::Arc;
 pub struct How {
     /// In place of the scenario's schedule.
     pub schedule: Option<Schedule>,
-    /// In place of any schedule: that of `RunOn`, but for these switches. They tell the executions of an enumeration apart.
-    pub deviations: Option<Arc<[Switch]>>,
+    /// In place of any schedule: the default one, but for these. They tell the executions of an enumeration apart.
+    pub deviations: Option<Deviations>,
     /// Keep stories and the event log.
     pub rich: bool,
     /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
@@ -58,7 +58,7 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
     let options = options(&cell, seed, &how);
     let (outcome, execution) =
         perform(&cell, &Arc::new(cell.scenario.clone()), seed, |main| engine::execute(&options, main));
-    (Outcome { deviations: how.deviations.as_deref().map(<[Switch]>::to_vec), swarm, ..outcome }, execution)
+    (Outcome { deviations: how.deviations, swarm, ..outcome }, execution)
 }
 
 /// The cell that `seed` draws, in a swarm, and in words what it drew.
@@ -107,14 +107,13 @@ pub fn perform(
 pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
     let scenario = &cell.scenario;
     let strategy = match how.schedule.unwrap_or(scenario.schedule) {
-        _ if how.deviations.is_some() => Strategy::Deviate(how.deviations.clone().unwrap_or_default()),
         Schedule::Random => Strategy::Random,
         Schedule::RoundRobin => Strategy::RoundRobin,
         Schedule::RunOn => Strategy::RunOn,
         Schedule::Pct { depth } => Strategy::Pct { depth },
         Schedule::Dfs { preemptions } => Strategy::Dfs { preemptions },
     };
-    Options {
+    let options = Options {
         seed,
         strategy,
         granularity: match scenario.preempt {
@@ -130,6 +129,10 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         alloc_fails: alloc_fails(scenario),
         faults: inside(scenario),
         ..Options::default()
+    };
+    match &how.deviations {
+        Some(deviations) => deviations.applied(options),
+        None => options,
     }
 }
 
@@ -253,7 +256,7 @@ impl Command {
             Some(deviations) => {
                 line.push_str(" --strategy RunOn");
                 if !deviations.is_empty() {
-                    line.push_str(&format!(" --deviate {}", switches_argument(deviations)));
+                    line.push_str(&format!(" --deviate {}", quoted(&deviations.to_string())));
                 }
             }
             None => {
