@@ -20,6 +20,7 @@ use super::outcome::Verdict;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
+use super::statics::Statics;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
@@ -30,7 +31,7 @@ use std::panic::Location;
 use std::time::Duration;
 
 /// A place in the source.
-pub(super) type Site = &'static Location<'static>;
+pub(crate) type Site = &'static Location<'static>;
 
 /// More points than anyone passes.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -145,6 +146,8 @@ pub(super) struct Engine {
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// This execution's own instances of objects that are not its own.
+    pub statics: Statics,
     pub next_local: Cell<usize>,
     pub free_locals: RefCell<Vec<usize>>,
     pub local_stamp: Cell<u64>,
@@ -222,6 +225,7 @@ impl Engine {
             timers: RefCell::new(BTreeMap::new()),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            statics: Statics::default(),
             next_local: Cell::new(0),
             free_locals: RefCell::new(Vec::new()),
             local_stamp: Cell::new(0),
@@ -270,6 +274,7 @@ impl Engine {
         self.timers.get_mut().clear();
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.statics.clear();
         self.next_local.set(0);
         self.free_locals.get_mut().clear();
         self.local_stamp.set(0);
@@ -438,7 +443,9 @@ impl Engine {
 
     /// The number and name of every thread, for reports.
     pub fn name_of(&self, id: u32) -> String {
-        self.infos.borrow().get(id as usize).map_or_else(|| format!("#{id}"), |info| info.name.clone())
+        let infos = self.infos.borrow();
+        let named = infos.get(id as usize).filter(|info| !info.name.is_empty());
+        named.map_or_else(|| format!("#{id}"), |info| info.name.clone())
     }
 }
 

@@ -100,6 +100,14 @@ pub enum Op {
     SpawnFailed = 34,
     /// A fault of the environment struck inside the model.
     Struck = 35,
+    /// `fetch_xor`.
+    Xor = 36,
+    /// `fetch_nand`, or `fetch_not`.
+    Nand = 37,
+    /// `fetch_max`.
+    Max = 38,
+    /// `fetch_min`.
+    Min = 39,
     /// A plain cell was read. In rich logs only, not in the digest.
     CellRead = 40,
     /// A plain cell was written. In rich logs only, not in the digest.
@@ -113,6 +121,7 @@ impl Op {
             Self::Load | Self::CompareExchangeFailed | Self::TryLockFailed => Access::load(object),
             Self::Store => Access::store(object),
             Self::Swap | Self::CompareExchange | Self::Add | Self::Sub | Self::Or | Self::And => Access::rmw(object),
+            Self::Xor | Self::Nand | Self::Max | Self::Min => Access::rmw(object),
             Self::Lock | Self::Unlock => Access::rmw(object),
             Self::Unpark => Access::thread(object),
             Self::Park => Access::thread(thread),
