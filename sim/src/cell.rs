@@ -12,7 +12,7 @@
 //! `Cell`, `RefCell` and the others can't be shared between threads and are those of `std`.
 
 use crate::engine::{Op, Tag, Whose};
-use std::cell::UnsafeCell as StdCell;
+use std::cell::UnsafeCell as HostUnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -22,13 +22,13 @@ pub use std::cell::{BorrowError, BorrowMutError, Cell, LazyCell, OnceCell, Ref, 
 /// A cell for data that several threads touch, with whatever protects it. Interface of `loom::cell::UnsafeCell`.
 pub struct UnsafeCell<T: ?Sized> {
     tag: Tag,
-    data: StdCell<T>,
+    data: HostUnsafeCell<T>,
 }
 
 impl<T> UnsafeCell<T> {
     /// A cell that holds `data`.
     pub const fn new(data: T) -> Self {
-        Self { tag: Tag::unclaimed(), data: StdCell::new(data) }
+        Self { tag: Tag::unclaimed(), data: HostUnsafeCell::new(data) }
     }
 
     /// Takes the data out.
