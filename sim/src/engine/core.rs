@@ -146,6 +146,8 @@ pub(super) struct Engine {
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// Whether waits at condition variables may end for no reason, once it is drawn.
+    pub spurious: Cell<Option<bool>>,
     /// This execution's own instances of objects that are not its own.
     pub statics: Statics,
     pub next_local: Cell<usize>,
@@ -225,6 +227,7 @@ impl Engine {
             timers: RefCell::new(BTreeMap::new()),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            spurious: Cell::new(None),
             statics: Statics::default(),
             next_local: Cell::new(0),
             free_locals: RefCell::new(Vec::new()),
@@ -274,6 +277,7 @@ impl Engine {
         self.timers.get_mut().clear();
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.spurious.set(None);
         self.statics.clear();
         self.next_local.set(0);
         self.free_locals.get_mut().clear();
@@ -464,5 +468,9 @@ fn makes_progress(op: Op) -> bool {
             | Op::AllocFailed
             | Op::SpawnFailed
             | Op::Struck
+            | Op::ReceiveFailed
+            | Op::SendFailed
+            | Op::OnceLook
+            | Op::Clock
     )
 }

@@ -11,10 +11,14 @@
 use super::access::Access;
 use super::core::{Engine, Site, running};
 use super::event::Op;
+use super::options::Strategy;
 use super::outcome::Wait;
+use super::random::Stream;
+use super::tag::Tag;
 use super::thread::NONE;
 use millpond_model::platform::{SpawnError, ThreadId};
 use std::cell::Cell;
+use std::time::Duration;
 
 /// The running engine.
 #[derive(Clone, Copy)]
@@ -85,6 +89,58 @@ impl<'a> Gate<'a> {
         self.engine.block(wait, access, site);
     }
 
+    /// As [`Gate::wait_in`], until `until` at most. The caller, woken by time, leaves the list.
+    pub fn wait_until(self, head: &Cell<u32>, until: Option<Duration>, wait: Wait, access: Access, site: Site) {
+        if let (Some(until), false) = (until, self.stopping()) {
+            self.engine.set_timer(until);
+        }
+        self.wait_in(head, wait, access, site);
+    }
+
+    /// Takes the running thread off the list, if it is there.
+    pub fn leave(self, head: &Cell<u32>) {
+        if self.stopping() {
+            return;
+        }
+        let (me, mut link) = (self.engine.current.get(), head);
+        while link.get() != NONE {
+            let next = &self.engine.threads[link.get() as usize].next_waiter;
+            if link.get() == me {
+                link.set(next.replace(NONE));
+                return;
+            }
+            link = next;
+        }
+    }
+
+    /// Virtual time.
+    pub fn now(self) -> Duration {
+        self.engine.now.get()
+    }
+
+    /// Whether a wait at a condition variable ends for no reason. It may in one execution of eight, in one wait of four. A strategy
+    /// that enumerates says what is complete without that.
+    pub fn wakes_for_no_reason(self) -> bool {
+        let drawn = || {
+            !matches!(*self.engine.strategy.borrow(), Strategy::Dfs { .. })
+                && self.engine.draw(Stream::Faults, |g| g.below(8)) == 0
+        };
+        let may = self.engine.spurious.get().unwrap_or_else(drawn);
+        self.engine.spurious.set(Some(may));
+        may && self.engine.draw(Stream::Faults, |g| g.below(4)) == 0
+    }
+
+    /// The running thread lets others go first.
+    pub fn yield_now(self, op: Op, site: Site) {
+        self.engine.yield_now(op, site);
+    }
+
+    /// A fresh object's number.
+    #[inline]
+    pub fn new_object(self) -> u32 {
+        self.engine.new_object()
+    }
+
     /// Makes all threads of the list runnable: the strategy decides who comes first.
     pub fn wake_all(self, head: &Cell<u32>) {
         let mut waiter = head.replace(NONE);
@@ -138,8 +194,12 @@ impl<'a> Gate<'a> {
     }
 
     /// Starts a thread.
-    pub fn spawn(self, name: String, f: impl FnOnce() + 'static, site: Site) -> Result<u32, SpawnError> {
-        self.engine.spawn(name, f, site)
+    ///
+    /// # Safety
+    /// What `f` borrows is there until it was called and has returned, or was dropped.
+    pub unsafe fn spawn(self, name: String, f: impl FnOnce(), site: Site) -> Result<u32, SpawnError> {
+        // SAFETY: by the contract.
+        unsafe { self.engine.start(name, f, site) }
     }
 
     /// Waits for the end of a thread.
@@ -163,9 +223,9 @@ impl<'a> Gate<'a> {
         self.engine.infos.borrow()[thread as usize].name.clone()
     }
 
-    /// This execution's instance for the object at `address`.
-    pub fn instance<T: 'static>(self, address: usize, make: impl FnOnce() -> T) -> &'a T {
-        self.engine.statics.instance(address, make)
+    /// This execution's instance for the object with this tag.
+    pub fn instance<T: 'static>(self, tag: &Tag, make: impl FnOnce() -> T) -> &'a T {
+        self.engine.statics.instance(tag.key(), make)
     }
 
     /// A thread by number.

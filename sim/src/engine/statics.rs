@@ -5,10 +5,11 @@
 //!
 //! ```text
 //!   static X  ── claimed by execution 7, in place
-//!      └─ address ──> execution 8: its instance      execution 9: its instance      ...
+//!      └─ its tag ──> execution 8: its instance      execution 9: its instance      ...
 //! ```
 //!
-//! The address finds an instance and does nothing else: numbers are given by order of first use, and nothing walks the map.
+//! The tag, which no other object has, finds an instance and does nothing else: numbers are given by order of first use, and
+//! nothing walks the map.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,29 +18,26 @@ use std::collections::BTreeMap;
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Statics {
-    found: RefCell<BTreeMap<usize, usize>>,
+    found: RefCell<BTreeMap<u64, usize>>,
     /// In order of creation.
     instances: RefCell<Vec<Box<dyn Any>>>,
 }
 
 impl Statics {
-    /// This execution's instance for the object at `address`; `make` makes it. It is there until the execution is over.
-    ///
-    /// # Panics
-    /// If an object of another type was at that address before.
-    pub fn instance<T: 'static>(&self, address: usize, make: impl FnOnce() -> T) -> &T {
-        let known = self.found.borrow().get(&address).copied();
+    /// This execution's instance for the object with the tag `key`; `make` makes it. It is there until the execution is over.
+    pub fn instance<T: 'static>(&self, key: u64, make: impl FnOnce() -> T) -> &T {
+        let known = self.found.borrow().get(&key).copied();
         let index = known.unwrap_or_else(|| {
             let made = Box::new(make());
             let mut instances = self.instances.borrow_mut();
             instances.push(made);
-            self.found.borrow_mut().insert(address, instances.len() - 1);
+            self.found.borrow_mut().insert(key, instances.len() - 1);
             instances.len() - 1
         });
         let instances = self.instances.borrow();
         let instance: &dyn Any = &*instances[index];
         let Some(instance) = instance.downcast_ref::<T>() else {
-            panic!("an object of an earlier execution was where another one is now: keep such objects in statics");
+            unreachable!("a tag belongs to one object and so to one type");
         };
         let instance = std::ptr::from_ref(instance);
         // SAFETY: it is boxed, so that it stays where it is; it is dropped by `clear` only, which has the engine to itself

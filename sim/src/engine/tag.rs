@@ -6,15 +6,20 @@
 //!
 //! ```text
 //!   0 (nobody's) ──made inside an execution, or first used in one──> stamp << 32 | number
-//!       └────────first used outside of all executions (facade)─────> OUTSIDE, for good
+//!       └────────first used outside of all executions (facade)─────> a number of its own, for good
 //! ```
 
 use super::core::{Engine, Site, running};
 use super::gate::Gate;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// What the tag of an object says that was first used outside of all executions. No execution has the stamp 0.
-const OUTSIDE: u64 = (u32::MAX - 1) as u64;
+/// Numbers objects that were first used outside of all executions: their tags are told by the stamp 0, which no execution has. They
+/// are compared for equality only.
+static OUTSIDE: AtomicU32 = AtomicU32::new(0);
+
+fn outside() -> u64 {
+    1 + u64::from(OUTSIDE.fetch_add(1, Ordering::Relaxed) % (u32::MAX - 1))
+}
 
 /// Whose an object is, seen from the code that uses it.
 pub(crate) enum Whose<'a> {
@@ -95,8 +100,7 @@ impl Tag {
     #[inline(never)]
     fn find_out<'a>(&self) -> Whose<'a> {
         let Some(engine) = running() else {
-            let outside = self.0.compare_exchange(0, OUTSIDE, Ordering::Relaxed, Ordering::Relaxed);
-            return if matches!(outside, Ok(_) | Err(OUTSIDE)) { Whose::Outside } else { Whose::Gone };
+            return if self.key() >> 32 == 0 { Whose::Outside } else { Whose::Gone };
         };
         let next = u64::from(engine.stamp.get()) << 32 | u64::from(engine.next_object.get());
         match self.0.compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed) {
@@ -108,15 +112,29 @@ impl Tag {
         }
     }
 
+    /// What no other object has; an object that was nobody's is no execution's from here on.
+    pub fn key(&self) -> u64 {
+        match self.0.load(Ordering::Relaxed) {
+            0 => {
+                let key = outside();
+                self.0
+                    .compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed)
+                    .map_or_else(|other| other, |_| key)
+            }
+            key => key,
+        }
+    }
+
     /// Whether the world outside of executions used the object first.
     pub fn is_outside(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == OUTSIDE
+        let tag = self.0.load(Ordering::Relaxed);
+        tag != 0 && tag >> 32 == 0
     }
 
     /// The tag of an object made at run time: that of the running execution, or of the world outside.
     #[inline]
     pub fn here() -> Self {
-        Self(AtomicU64::new(running().map_or(OUTSIDE, Self::next)))
+        Self(AtomicU64::new(running().map_or_else(outside, Self::next)))
     }
 
     /// The object is nobody's, or somebody else's.

@@ -84,7 +84,7 @@ impl<V: Erase> Static<V> {
         match self.word.tag().whose() {
             Whose::Mine(_) => Some(&self.word),
             Whose::Foreign(gate) => {
-                let instance = gate.instance::<SimAtomic<V::Erased>>(std::ptr::from_ref(self).addr(), || {
+                let instance = gate.instance::<SimAtomic<V::Erased>>(self.word.tag(), || {
                     let outside = self.word.tag().is_outside();
                     let value = if outside { StdWord::load(self.host(), Ordering::Acquire) } else { self.initial };
                     SimAtomic::here(value.erased())
