@@ -15,7 +15,8 @@
 //!      ├─ event      events and their digest            random   the five streams
 //!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
 //!      ├─ access     what an operation is about to do        classes  which partial order an execution was
-//!      └─ platform, atomic, sync    what the program sees: `Sim`
+//!      ├─ platform, atomic, sync    what the program sees: `Sim`
+//!      └─ gate       what the facade needs of the engine        statics  objects that outlive executions
 //! ```
 //!
 //! Program and engine share nothing but the one pointer, in a thread-local, to the running engine.
@@ -28,6 +29,7 @@ mod classes;
 mod core;
 mod event;
 mod exhaust;
+mod gate;
 mod options;
 mod outcome;
 mod overflow;
@@ -39,6 +41,7 @@ mod schedule;
 mod search;
 mod set;
 mod shift;
+mod statics;
 mod stop;
 mod strategy;
 mod sync;
@@ -59,6 +62,11 @@ pub use self::search::DFS_THREADS;
 pub use self::set::MAX_THREADS;
 pub use self::shift::Shift;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
+
+pub(crate) use self::core::Site;
+pub(crate) use self::gate::Gate;
+pub(crate) use self::tag::{Tag, Whose};
+pub(crate) use self::thread::NONE;
 
 use self::core::{Engine, Running};
 use self::platform::engine;

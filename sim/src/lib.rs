@@ -1,6 +1,7 @@
 //! Millpond: a deterministic simulation testbed for reference-counted, pooled buffers.
 
 pub mod campaign;
+pub mod cell;
 pub mod check;
 pub mod cli;
 pub mod conform;
@@ -11,6 +12,7 @@ pub mod enumerate;
 pub mod exit;
 pub mod explore;
 pub mod found;
+pub mod hint;
 pub mod ledger;
 pub mod list;
 pub mod new;
@@ -23,6 +25,8 @@ pub mod run;
 pub mod scenario;
 pub mod stress;
 pub mod suggest;
+pub mod sync;
+pub mod thread;
 pub mod threads;
 pub mod world;
 

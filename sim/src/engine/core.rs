@@ -22,6 +22,7 @@ use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
 use super::shift::Shift;
+use super::statics::Statics;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A place in the source.
-pub(super) type Site = &'static Location<'static>;
+pub(crate) type Site = &'static Location<'static>;
 
 /// More points than anyone passes.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -157,6 +158,10 @@ pub(super) struct Engine {
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// Whether waits at condition variables may end for no reason, once it is drawn.
+    pub spurious: Cell<Option<bool>>,
+    /// This execution's own instances of objects that are not its own.
+    pub statics: Statics,
     pub next_local: Cell<usize>,
     pub free_locals: RefCell<Vec<usize>>,
     pub local_stamp: Cell<u64>,
@@ -239,6 +244,8 @@ impl Engine {
             timers: RefCell::new(BTreeMap::new()),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            spurious: Cell::new(None),
+            statics: Statics::default(),
             next_local: Cell::new(0),
             free_locals: RefCell::new(Vec::new()),
             local_stamp: Cell::new(0),
@@ -292,6 +299,8 @@ impl Engine {
         self.timers.get_mut().clear();
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.spurious.set(None);
+        self.statics.clear();
         self.next_local.set(0);
         self.free_locals.get_mut().clear();
         self.local_stamp.set(0);
@@ -470,7 +479,9 @@ impl Engine {
 
     /// The number and name of every thread, for reports.
     pub fn name_of(&self, id: u32) -> String {
-        self.infos.borrow().get(id as usize).map_or_else(|| format!("#{id}"), |info| info.name.clone())
+        let infos = self.infos.borrow();
+        let named = infos.get(id as usize).filter(|info| !info.name.is_empty());
+        named.map_or_else(|| format!("#{id}"), |info| info.name.clone())
     }
 }
 
@@ -489,5 +500,9 @@ fn makes_progress(op: Op) -> bool {
             | Op::AllocFailed
             | Op::SpawnFailed
             | Op::Struck
+            | Op::ReceiveFailed
+            | Op::SendFailed
+            | Op::OnceLook
+            | Op::Clock
     )
 }

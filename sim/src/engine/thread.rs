@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// No slot.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// What a coroutine is resumed with.
 #[derive(Clone, Copy, PartialEq, Eq)]
