@@ -8,6 +8,7 @@
 //!      │
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
+//!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
@@ -31,6 +32,8 @@ mod outcome;
 mod overflow;
 mod panics;
 mod platform;
+mod portfolio;
+mod profile;
 mod random;
 mod run;
 mod schedule;
@@ -49,10 +52,13 @@ pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
+pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, Plan, plan};
+pub use self::profile::Profile;
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
 pub use self::search::DFS_THREADS;
 pub use self::set::MAX_THREADS;
+pub use self::strategy::DelaySchedules;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
 
 use self::core::{Engine, Running};
@@ -221,6 +227,7 @@ impl Engine {
             reach_counts: std::array::from_fn(|i| self.reached[i].get()),
             plants_struck: self.plants.borrow().iter().map(|(_, chances)| chances.strikes).collect(),
             log,
+            profile: self.profiling.get().then(|| self.profiler.take().finish()),
             ledger: self.ledger.replace(Ledger::new(false)),
             leaked_stacks: self.leaked_stacks.get(),
             leaked_bytes,

@@ -44,6 +44,8 @@ pub struct Outcome {
     pub leaks: Option<LeakStats>,
     /// What the seed drew, in a swarm.
     pub swarm: Option<String>,
+    /// Which member of the portfolio had its turn, and how.
+    pub turn: Option<String>,
     /// If it is one of an enumeration: where its schedule is not that of `RunOn`.
     pub deviations: Option<Vec<Switch>>,
     /// What the enumeration came to whose only outcome this is.
