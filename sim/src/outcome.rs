@@ -45,6 +45,8 @@ pub struct Outcome {
     pub leaks: Option<LeakStats>,
     /// What the seed drew, in a swarm.
     pub swarm: Option<String>,
+    /// Which member of the portfolio had its turn, and how.
+    pub turn: Option<String>,
     /// If a seed has many executions, or this one was reduced: where its schedule is not the default one.
     pub deviations: Option<Deviations>,
     /// What the enumeration came to whose only outcome this is.

@@ -182,7 +182,9 @@ impl Builder {
             // SAFETY: the handle looks at it after the end of this thread only.
             unsafe { *theirs.result.get() = Some(Ok(result)) };
         };
-        match gate.spawn(self.name.unwrap_or_default(), body, Location::caller()) {
+        // SAFETY: it borrows nothing: it is `'static`.
+        let started = unsafe { gate.spawn(self.name.unwrap_or_default(), body, Location::caller()) };
+        match started {
             Ok(number) => Ok(JoinHandle { thread: Thread::new(gate, number), packet }),
             Err(_) if gate.stopping() => gate.give_up_for_good(),
             Err(error) => Err(io::Error::other(error)),
