@@ -15,7 +15,7 @@
 //! ```
 
 mod coverage;
-mod decisive;
+pub(crate) mod decisive;
 mod failure;
 mod hunt;
 mod nondeterminism;
@@ -23,7 +23,7 @@ mod plan;
 mod regression;
 mod report;
 pub mod shrink;
-mod story;
+pub(crate) mod story;
 mod token;
 
 pub use self::coverage::{Coverage, OneWay};

@@ -120,6 +120,11 @@ fn plan(cell: &Cell, seed: u64, how: &How) -> Option<Plan> {
     Some(engine::plan(seed, facts, MemoryModel::Interleaving))
 }
 
+/// What the schedule is instead of any, if it is told by its deviations.
+pub(crate) fn deviations<'a>(scenario: &'a Scenario, how: &'a How) -> Option<&'a Deviations> {
+    how.deviations.as_ref().or(scenario.deviations.as_ref().filter(|_| how.schedule.is_none()))
+}
+
 /// What the engine is told.
 pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
     let scenario = &cell.scenario;
@@ -155,7 +160,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         faults: inside(scenario),
         ..Options::default()
     };
-    match &how.deviations {
+    match deviations(&cell.scenario, how) {
         Some(deviations) => deviations.applied(options),
         None => options,
     }

@@ -17,6 +17,9 @@ use crate::engine::{Execution, Options, Record, Strategy, Verdict, execute, exha
 use std::fmt;
 use std::ops::ControlFlow;
 
+/// Turns of threads that a story tells at most.
+const TURNS: usize = 24;
+
 /// Executions that a reduction may use at most.
 const TRIES: u32 = 20_000;
 
@@ -109,7 +112,7 @@ fn told(
         preemptions: execution.preemptions,
         entries_before,
         decisive,
-        story: story::tell(execution),
+        story: story::tell(execution, TURNS),
         diverged: None,
     }
 }
