@@ -63,6 +63,9 @@ impl Engine {
         let in_budget = self.take_step();
         self.yielded.clear();
         let next = if in_budget { self.pick_at_point(natural) } else { None };
+        if let Some(slot) = next.filter(|slot| *slot != self.current.get()) {
+            self.note_shift(self.threads[slot as usize].id.get());
+        }
         self.go(me, next, true);
     }
 
@@ -167,6 +170,7 @@ impl Engine {
             return false;
         }
         self.steps.set(steps + 1);
+        self.count_own(1);
         if self.contended.get() {
             self.choices.set(self.choices.get() + 1);
         }

@@ -51,7 +51,8 @@ impl Engine {
         self.strategy.replace(options.strategy.clone());
     }
 
-    fn time_by_choice(&self) {
+    pub fn time_by_choice(&self) {
+        self.note_shift(Switch::TIME);
         self.switched(Switch::TIME);
         self.fire_timers();
     }
@@ -114,6 +115,7 @@ impl Engine {
             Strategy::Urw(_) | Strategy::Surw(_) => 0,
             Strategy::Delays(_) | Strategy::DelayBounded { .. } => self.until_delay(slot),
             Strategy::Replay(list) | Strategy::Deviate(list) => self.until_switch(list),
+            Strategy::Shifted(list) => self.until_shift(list, slot),
             Strategy::Dfs { .. } => self.until_decision(slot),
         };
         self.set_budget(budget);
@@ -176,6 +178,11 @@ impl Engine {
                 self.set_budget(self.until_switch(list));
                 Some(next)
             }
+            Strategy::Shifted(list) => {
+                let next = self.shifted(list).unwrap_or(current);
+                self.set_budget(self.until_shift(list, next));
+                Some(next)
+            }
             Strategy::Dfs { .. } => {
                 let (next, budget) = self.follow_path();
                 self.set_budget(budget);
@@ -199,6 +206,7 @@ impl Engine {
                 None
             }
             Strategy::Replay(list) | Strategy::Deviate(list) => self.move_time_as_recorded(list),
+            Strategy::Shifted(list) => self.shifted(list),
             _ => None,
         };
         while self.runnable.is_empty() {
@@ -222,9 +230,13 @@ impl Engine {
             Strategy::Surw(_) => self.pick_selectively(),
             Strategy::Delays(_) | Strategy::DelayBounded { .. } => self.next_in_turn(),
             Strategy::Replay(_) => chosen.or_else(|| self.runnable.contains(current).then_some(current)),
+            Strategy::Shifted(_) => chosen.or_else(|| self.by_default(yielding)),
             Strategy::Deviate(_) => chosen.filter(|s| !self.yielded.contains(*s)).or_else(|| self.by_default(yielding)),
             Strategy::Dfs { .. } => self.forced_by_path(self.by_default(yielding)),
         };
+        if let Some(slot) = next.filter(|slot| self.rich.get() && self.by_default(yielding) != Some(*slot)) {
+            self.note_shift(self.threads[slot as usize].id.get());
+        }
         match next {
             Some(next) => self.new_budget(&strategy, next),
             None => self.fail(Verdict::Diverged { step: self.steps.get() }),
