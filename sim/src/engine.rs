@@ -37,6 +37,7 @@ mod stop;
 mod strategy;
 mod sync;
 mod thread;
+pub mod weak;
 
 pub use self::atomic::SimAtomic;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
