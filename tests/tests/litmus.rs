@@ -3,7 +3,7 @@
 use millpond::engine::weak::Mode;
 use millpond_tests::litmus::oracle::{self, Model};
 use millpond_tests::litmus::shapes::{self, Shape, Verdict};
-use millpond_tests::litmus::{Outcomes, Program, machine};
+use millpond_tests::litmus::{Outcomes, Program, fuzz, machine};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -104,4 +104,22 @@ fn sc(program: &Program) -> Program {
         Op::Read(_) | Op::Write(..) | Op::Until(_) => *op,
     };
     Program { threads: program.threads.iter().map(|ops| ops.iter().map(strong).collect()).collect(), ..program.clone() }
+}
+
+#[test]
+fn random_programs_have_the_oracles_outcomes() {
+    let count = std::env::var("MILLPOND_LITMUS").ok().and_then(|n| n.parse().ok()).unwrap_or(1500);
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let (mut weaker, mut racy) = (0, 0);
+    for i in 0..count {
+        let program = fuzz::program(8, &mut |n| below(&mut rng, n));
+        let expected = oracle::outcomes(&program, Model::Cpp20);
+        let (found, executions) = machine::enumerate(&program, Mode::Weak);
+        assert_eq!(found, expected, "program {i}, {executions} executions: {program:#?}");
+        let (strong, _) = machine::enumerate(&program, Mode::Races);
+        assert!(strong.seen.is_subset(&found.seen), "program {i}: {program:#?}");
+        weaker += u32::from(strong.seen != found.seen);
+        racy += u32::from(found.races);
+    }
+    assert!(weaker > count / 10 && racy > count / 60, "{weaker} and {racy} of {count} are of interest");
 }

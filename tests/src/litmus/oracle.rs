@@ -82,9 +82,10 @@ fn values(program: &Program) -> BTreeSet<u64> {
     let mut values = BTreeSet::from([0]);
     for op in program.threads.iter().flatten() {
         match *op {
-            Op::Store(_, value, _) | Op::Swap(_, value, _) | Op::Cas(_, _, value, ..) | Op::Write(_, value) => {
+            Op::Store(_, value, _) | Op::Swap(_, value, _) | Op::Write(_, value) => {
                 values.insert(value);
             }
+            Op::Cas(_, _, value, ..) => values.extend([value, 1]), // that it succeeded may be stored, too
             _ => {}
         }
     }
