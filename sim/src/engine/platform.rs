@@ -11,6 +11,7 @@ use super::options::{Chances, When};
 use super::outcome::{Verdict, Wait};
 use super::random::{Generator, Stream};
 use super::sync::{SimCell, SimCounter, SimLocal, SimMutex};
+use super::weak::HandOver;
 use crate::ledger::Ticket;
 use millpond_model::Platform;
 use millpond_model::observe::{Defect, DropReason, Event, Fate, Fault, Kind, Reach};
@@ -67,6 +68,7 @@ impl ThreadOps for SimThread {
         let site = Location::caller();
         let engine = self.engine();
         engine.point(Access::thread(self.id), site);
+        engine.released(HandOver::Token(self.id));
         engine.event(Op::Unpark, self.id, 0, 0, 0, site);
         let slot = engine.infos.borrow()[self.id as usize].slot;
         let Some(thread) = engine.threads.get(slot as usize) else { return }; // it has ended
@@ -160,6 +162,7 @@ impl Platform for Sim {
         let site = Location::caller();
         let engine = engine();
         engine.point(Access::NONE, site);
+        engine.modelled_fence(order);
         engine.event(Op::Fence, 0, 0, ordering_code(order), 0, site);
     }
 
@@ -234,6 +237,7 @@ impl Platform for Sim {
             engine.block(Wait::Park, access, site);
         }
         engine.here().token.set(false);
+        engine.acquired(HandOver::Token(engine.thread_id.get()));
         engine.event(Op::Park, 0, 0, 0, 0, site);
     }
 
@@ -249,6 +253,9 @@ impl Platform for Sim {
             engine.block(Wait::ParkTimeout(until), access, site);
         }
         let unparked = engine.here().token.replace(false);
+        if unparked {
+            engine.acquired(HandOver::Token(engine.thread_id.get()));
+        }
         engine.event(Op::Park, 0, u8::from(unparked), 0, 1, site);
     }
 

@@ -28,6 +28,7 @@ mod state;
 mod table;
 mod thread;
 mod word;
+pub(super) mod world;
 
 pub use self::race::{Access, Race, RaceKind, Site, What};
 
@@ -52,6 +53,17 @@ pub struct Use {
     pub value: u64,
     /// The place.
     pub site: Site,
+}
+
+/// By what one thread comes after another, other than by atomics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HandOver {
+    /// A lock, a message or the like, by its number.
+    Object(u32),
+    /// The end of a thread, by the thread's number.
+    End(u32),
+    /// What an unpark leaves for a thread, by the thread's number.
+    Token(u32),
 }
 
 /// What is being chosen.
@@ -190,24 +202,19 @@ impl Memory {
         wide!(self, state => state.spawned(parent, child, number));
     }
 
-    /// `parent` waited for the thread in lane `child`, which has ended and is still that thread's.
-    pub fn joined(&mut self, parent: usize, child: usize) {
-        wide!(self, state => state.joined(parent, child));
+    /// Thread `t` comes after all that have released `by`.
+    pub fn acquire(&mut self, t: usize, by: HandOver) {
+        wide!(self, state => state.acquire(t, by));
     }
 
-    /// Thread `t` comes after all that have released `object`: a lock, a message, the token of a parked thread.
-    pub fn sync_acquire(&mut self, t: usize, object: u32) {
-        wide!(self, state => state.sync_acquire(t, object));
+    /// Whoever acquires `by` from now on comes after thread `t`.
+    pub fn release(&mut self, t: usize, by: HandOver) {
+        wide!(self, state => state.release(t, by));
     }
 
-    /// Whoever acquires `object` from now on comes after thread `t`.
-    pub fn sync_release(&mut self, t: usize, object: u32) {
-        wide!(self, state => state.sync_release(t, object));
-    }
-
-    /// Nobody has released `object`.
-    pub fn sync_clear(&mut self, object: u32) {
-        wide!(self, state => state.sync_clear(object));
+    /// Nobody has released the object: its number may be another one's.
+    pub fn clear(&mut self, object: u32) {
+        wide!(self, state => state.clear(object));
     }
 
     /// A fence.
@@ -307,6 +314,11 @@ impl Memory {
         site: Site,
     ) -> Result<(), Box<Race>> {
         wide!(self, state => state.bytes(t, object, Some(range), what, site))
+    }
+
+    /// An object is somebody's alone now, in a way that nobody here can judge: what was known of it is void.
+    pub fn forget(&mut self, object: u32) {
+        wide!(self, state => state.forget(object));
     }
 
     /// Thread `t` gives an atomic or a plain object up.

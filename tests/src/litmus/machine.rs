@@ -1,7 +1,7 @@
 //! A program on a `Memory`: every schedule with every choice, or random ones.
 
 use super::program::{Op, Outcome, Outcomes, PLAIN, Program};
-use millpond::engine::weak::{Memory, Mode, Pick, Race, Use, What};
+use millpond::engine::weak::{HandOver, Memory, Mode, Pick, Race, Use, What};
 use std::panic::Location;
 
 /// Who decides: `decide(n)` is below `n`.
@@ -43,7 +43,8 @@ pub fn execute(
         }
     }
     for t in 0..count {
-        memory.joined(0, t + 1);
+        memory.release(t + 1, HandOver::End(t as u32 + 1));
+        memory.acquire(0, HandOver::End(t as u32 + 1));
     }
     if program.finals {
         let mut finals = Vec::new();

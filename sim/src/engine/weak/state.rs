@@ -16,7 +16,7 @@ use super::race::{Mark, Race, Site, What};
 use super::table::Table;
 use super::thread::{Names, Thread};
 use super::word::{HISTORY, Word};
-use super::{Exchanged, Loaded, Pick, Use};
+use super::{Exchanged, HandOver, Loaded, Pick, Use};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -34,7 +34,8 @@ pub(super) struct State<const W: usize> {
     words: Table<Word<W>>,
     cells: Table<Plain<W>>,
     buffers: Table<Bytes<W>>,
-    syncs: Table<Clock<W>>,
+    /// What was handed over, by objects, by ends and by tokens.
+    published: [Table<Clock<W>>; 3],
     order: Order<W>,
     graves: VecDeque<u32>,
 }
@@ -83,7 +84,7 @@ impl<const W: usize> State<W> {
             words: Table::new(),
             cells: Table::new(),
             buffers: Table::new(),
-            syncs: Table::new(),
+            published: [const { Table::new() }; 3],
             order: Order::new(),
             graves: VecDeque::new(),
         }
@@ -98,7 +99,9 @@ impl<const W: usize> State<W> {
         self.words.begin();
         self.cells.begin();
         self.buffers.begin();
-        self.syncs.begin();
+        for table in &mut self.published {
+            table.begin();
+        }
         self.order.begin();
         self.graves.clear();
     }
@@ -116,32 +119,35 @@ impl<const W: usize> State<W> {
         self.threads[parent].tick(parent);
     }
 
-    pub fn joined(&mut self, parent: usize, child: usize) {
-        let clock = self.threads[child].clock;
-        self.threads[parent].learn(&clock);
-        self.threads[child].tick(child);
-        self.threads[parent].tick(parent);
-    }
-
-    pub fn sync_acquire(&mut self, t: usize, object: u32) {
-        if let Some(at) = self.syncs.find(object) {
-            self.threads[t].learn(self.syncs.at(at));
+    pub fn acquire(&mut self, t: usize, by: HandOver) {
+        let (table, number) = Self::published(&mut self.published, by);
+        if let Some(at) = table.find(number) {
+            self.threads[t].learn(table.at(at));
         }
         self.threads[t].tick(t);
     }
 
-    pub fn sync_release(&mut self, t: usize, object: u32) {
-        let at = match self.syncs.find(object) {
+    pub fn release(&mut self, t: usize, by: HandOver) {
+        let (table, number) = Self::published(&mut self.published, by);
+        let at = match table.find(number) {
             Some(at) => at,
-            None => self.syncs.insert(object, || Clock::ZERO, |clock| *clock = Clock::ZERO),
+            None => table.insert(number, || Clock::ZERO, |clock| *clock = Clock::ZERO),
         };
-        self.syncs.at(at).join(&self.threads[t].clock);
+        table.at(at).join(&self.threads[t].clock);
         self.threads[t].tick(t);
     }
 
-    /// Forgets what `object` handed over.
-    pub fn sync_clear(&mut self, object: u32) {
-        self.syncs.remove(object);
+    pub fn clear(&mut self, object: u32) {
+        self.published[0].remove(object);
+    }
+
+    fn published(tables: &mut [Table<Clock<W>>; 3], by: HandOver) -> (&mut Table<Clock<W>>, u32) {
+        let (table, number) = match by {
+            HandOver::Object(number) => (0, number),
+            HandOver::End(number) => (1, number),
+            HandOver::Token(number) => (2, number),
+        };
+        (&mut tables[table], number)
     }
 
     // ---- plain memory
@@ -212,6 +218,13 @@ impl<const W: usize> State<W> {
         word.renew(value);
         word.claim(t, self.threads[t].clock.0[t], what, site);
         Ok(())
+    }
+
+    /// What is known of the object is void: it is somebody's alone now, and nobody can tell how it came to that.
+    pub fn forget(&mut self, object: u32) {
+        self.words.remove(object);
+        self.cells.remove(object);
+        self.buffers.remove(object);
     }
 
     /// Thread `t` gives the word up.
@@ -552,7 +565,7 @@ impl<const W: usize> State<W> {
             words: self.words.map(|word| word.widened()),
             cells: self.cells.map(|cell| cell.widened()),
             buffers: self.buffers.map(|bytes| bytes.widened()),
-            syncs: self.syncs.map(|clock| clock.widened()),
+            published: self.published.map(|table| table.map(|clock| clock.widened())),
             order: self.order.widened(),
             graves: self.graves,
         }

@@ -24,7 +24,7 @@ struct Entry {
 }
 
 impl<T> Table<T> {
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self { entries: Vec::new(), items: Vec::new(), used: 0, free: Vec::new(), stamp: 1 }
     }
 
