@@ -3,7 +3,7 @@
 //! **Invariant: (cell, seed, strategy, binary) decide the outcome.** Nothing else reaches [`execute`]. Of the schedules of an
 //! enumeration each has its deviations besides.
 
-use crate::engine::{self, Execution, Granularity, Options, Record, Strategy, Switch, Verdict};
+use crate::engine::{self, Execution, Granularity, MemoryModel, Options, Record, Strategy, Switch, Verdict};
 use crate::enumerate::switches_argument;
 use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
@@ -29,6 +29,8 @@ pub struct How {
     pub rich: bool,
     /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
     pub pct_steps: Option<u64>,
+    /// What a load may return, and whether races are looked for.
+    pub memory: MemoryModel,
 }
 
 /// The seed of the pilot execution that measures how many choices a cell has.
@@ -122,6 +124,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
             Preempt::AtTasks => Granularity::Task,
         },
         pct_steps: how.pct_steps.unwrap_or_else(|| Options::default().pct_steps),
+        memory: how.memory,
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },
         keep_switches: how.rich,
