@@ -11,7 +11,7 @@ use super::options::{Chances, When};
 use super::outcome::{Verdict, Wait};
 use super::random::{Generator, Stream};
 use super::sync::{SimCell, SimCounter, SimLocal, SimMutex};
-use super::weak::HandOver;
+use super::weak::{HandOver, What};
 use crate::ledger::Ticket;
 use millpond_model::Platform;
 use millpond_model::observe::{Defect, DropReason, Event, Fate, Fault, Kind, Reach};
@@ -183,6 +183,11 @@ impl Platform for Sim {
         if block.is_none() {
             engine.fail_here(Verdict::Stopped(format!("the host has no memory for {size} bytes")));
         }
+        if let Some(start) = block
+            && engine.is_modelled()
+        {
+            engine.modelled_block(start, layout.size(), site);
+        }
         engine.event(Op::Alloc, 0, 0, 0, size as u32, site);
         block
     }
@@ -194,13 +199,33 @@ impl Platform for Sim {
         }
         match running() {
             Some(engine) => {
-                engine.event(Op::Dealloc, 0, 0, 0, layout.size() as u32, Location::caller());
+                let site = Location::caller();
+                if engine.is_modelled() {
+                    engine.modelled_free(ptr, site);
+                }
+                engine.event(Op::Dealloc, 0, 0, 0, layout.size() as u32, site);
                 // SAFETY: by the contract of this function the block came from `alloc` above with `layout`, and was not
                 // freed with an abandoned execution: nothing of it may be used after that.
                 unsafe { engine.blocks.free(ptr, layout, engine.stamp.get()) };
             }
             // SAFETY: as above.
             None => unsafe { super::blocks::Blocks::new().free(ptr, layout, 0) },
+        }
+    }
+
+    fn inherits() {
+        if let Some(engine) = running() {
+            engine.modelled_inherits();
+        }
+    }
+
+    #[track_caller]
+    fn touches(start: NonNull<u8>, length: usize, writes: bool) {
+        if let Some(engine) = running()
+            && engine.is_modelled()
+        {
+            let what = if writes { What::Write } else { What::Read };
+            engine.modelled_bytes(start, length, what, Location::caller());
         }
     }
 

@@ -212,6 +212,12 @@ impl Memory {
         wide!(self, state => state.release(t, by));
     }
 
+    /// Thread `t` comes after all that the others have done.
+    pub fn inherit(&mut self, t: usize) {
+        let lanes = self.lanes;
+        wide!(self, state => state.inherit(t, lanes));
+    }
+
     /// Nobody has released the object: its number may be another one's.
     pub fn clear(&mut self, object: u32) {
         wide!(self, state => state.clear(object));

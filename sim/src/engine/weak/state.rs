@@ -137,6 +137,15 @@ impl<const W: usize> State<W> {
         self.threads[t].tick(t);
     }
 
+    pub fn inherit(&mut self, t: usize, lanes: usize) {
+        for u in (0..lanes).filter(|u| *u != t) {
+            let clock = self.threads[u].clock;
+            self.threads[t].learn(&clock);
+            self.threads[u].tick(u);
+        }
+        self.threads[t].tick(t);
+    }
+
     pub fn clear(&mut self, object: u32) {
         self.published[0].remove(object);
     }

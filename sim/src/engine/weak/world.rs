@@ -14,7 +14,8 @@ use super::super::outcome::Verdict;
 use super::{HandOver, Memory, Mode, Pick, Race, RaceKind, Use, What};
 use crate::ledger::{Finding, FindingKind};
 use std::cell::{Cell, RefCell};
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 /// A weak compare-and-exchange that could succeed fails once in so many times.
@@ -24,7 +25,8 @@ const SPURIOUS: u32 = 8;
 pub(in super::super) struct Modelled {
     is_on: Cell<bool>,
     memory: RefCell<Option<Box<Memory>>>,
-    /// Number of the next block of memory.
+    /// Blocks of memory by address: size and number. Addresses are only looked up, so that they decide nothing.
+    blocks: RefCell<BTreeMap<usize, (usize, u32)>>,
     next_block: Cell<u32>,
 }
 
@@ -42,12 +44,18 @@ pub(in super::super) struct Updated {
 
 impl Modelled {
     pub fn new() -> Self {
-        Self { is_on: Cell::new(false), memory: RefCell::new(None), next_block: Cell::new(0) }
+        Self {
+            is_on: Cell::new(false),
+            memory: RefCell::new(None),
+            blocks: RefCell::new(BTreeMap::new()),
+            next_block: Cell::new(0),
+        }
     }
 
     /// A new execution begins.
     pub fn begin(&mut self, model: MemoryModel) {
         self.is_on.set(model != MemoryModel::Interleaving);
+        self.blocks.get_mut().clear();
         self.next_block.set(0);
         let mode = match model {
             MemoryModel::Interleaving => return,
@@ -208,29 +216,42 @@ impl Engine {
         }
     }
 
-    /// The number of a new block of memory, which the running thread has cleared.
-    pub fn modelled_block(&self, size: usize, site: Site) -> u32 {
-        if !self.is_modelled() {
-            return u32::MAX;
-        }
-        let block = self.modelled.next_block.get();
-        self.modelled.next_block.set(block + 1);
-        self.modelled_bytes(block, 0..size, What::Made, site);
-        block
+    /// A new block of memory, which the running thread has cleared.
+    #[cold]
+    #[inline(never)]
+    pub fn modelled_block(&self, start: NonNull<u8>, size: usize, site: Site) {
+        let number = self.modelled.next_block.get();
+        self.modelled.next_block.set(number + 1);
+        self.modelled.blocks.borrow_mut().insert(start.addr().get(), (size, number));
+        self.access(|memory, lane| memory.bytes(lane, number, 0..size, What::Made, site));
     }
 
-    /// A plain access to some bytes of a block.
-    #[inline]
-    pub fn modelled_bytes(&self, block: u32, range: Range<usize>, what: What, site: Site) {
-        if self.is_modelled() && block != u32::MAX {
-            self.access(|memory, lane| memory.bytes(lane, block, range, what, site));
+    /// A plain access to some bytes of a block. Memory that is in no block is nobody's business.
+    #[cold]
+    #[inline(never)]
+    pub fn modelled_bytes(&self, start: NonNull<u8>, length: usize, what: What, site: Site) {
+        let at = start.addr().get();
+        let found = self.modelled.blocks.borrow().range(..=at).next_back().map(|(start, block)| (*start, *block));
+        let Some((first, (size, number))) = found else { return };
+        if at + length <= first + size {
+            self.access(|memory, lane| memory.bytes(lane, number, at - first..at - first + length, what, site));
         }
     }
 
     /// A block is given back.
-    pub fn modelled_free(&self, block: u32, site: Site) {
-        if self.is_modelled() && block != u32::MAX {
-            self.access(|memory, lane| memory.freed_bytes(lane, block, site));
+    #[cold]
+    #[inline(never)]
+    pub fn modelled_free(&self, start: NonNull<u8>, site: Site) {
+        let found = self.modelled.blocks.borrow_mut().remove(&start.addr().get());
+        if let Some((_, number)) = found {
+            self.access(|memory, lane| memory.freed_bytes(lane, number, site));
+        }
+    }
+
+    /// The running thread comes after all others: it has something to itself, and nobody here knows how that came about.
+    pub fn modelled_inherits(&self) {
+        if self.is_modelled() {
+            self.memory(|memory, lane| memory.inherit(lane));
         }
     }
 
