@@ -16,7 +16,8 @@ use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 
-/// An atomic word.
+/// An atomic word. Its layout is that of its value's, whatever that is: the facade needs it.
+#[repr(C)]
 pub struct SimAtomic<V: Word> {
     value: Cell<V>,
     tag: Known,
@@ -40,18 +41,25 @@ impl<V: Word> SimAtomic<V> {
         Self { value: Cell::new(value), tag: Known(Tag::unclaimed()) }
     }
 
-    /// A scheduling point, then the operation: `f` gives the new value, if any.
+    /// A scheduling point, then the operation: `f` gives the new value.
     #[inline(always)]
-    fn update(&self, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
-        let (engine, object) = (self.tag.0.entered(site), self.tag.0.object());
-        engine.point(Access::rmw(object), site);
+    pub(crate) fn update(&self, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
+        let engine = self.tag.0.entered(site);
+        engine.point(Access::rmw(self.tag.0.object()), site);
+        self.apply(op, order, site, f)
+    }
+
+    /// The operation without its scheduling point.
+    #[inline(always)]
+    pub(crate) fn apply(&self, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
+        let engine = self.tag.0.entered(site);
         if engine.is_modelled() {
             return self.modelled_update(engine, op, order, site, f);
         }
         let old = self.value.get();
         let new = f(old);
         self.value.set(new);
-        engine.event(op, object, old.class(), ordering_code(order), u32::from(new.class()), site);
+        engine.event(op, self.tag.0.object(), old.class(), ordering_code(order), u32::from(new.class()), site);
         old
     }
 
@@ -98,6 +106,35 @@ impl<V: Word> SimAtomic<V> {
             engine.event(Op::CompareExchangeFailed, object, found.class(), ordering_code(failure), extra, site);
             Err(found)
         }
+    }
+
+    /// A word of the running execution, or, outside of all, one that is used there only.
+    #[inline]
+    pub(crate) fn here(value: V) -> Self {
+        Self { value: Cell::new(value), tag: Known(Tag::here()) }
+    }
+
+    /// Whose it is.
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> &Tag {
+        &self.tag.0
+    }
+
+    /// The newest value, by no operation: for what no other thread can tell from an operation, and for who owns it.
+    #[inline(always)]
+    pub(crate) fn newest(&self) -> V {
+        self.value.get()
+    }
+
+    /// Where the value is: for the world outside, whose words are those of the host.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> *mut V {
+        self.value.as_ptr()
+    }
+
+    /// The value.
+    pub(crate) fn into_value(self) -> V {
+        self.value.into_inner()
     }
 }
 
