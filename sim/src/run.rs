@@ -29,6 +29,8 @@ pub struct How {
     pub rich: bool,
     /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
     pub pct_steps: Option<u64>,
+    /// What a load may return, and whether races are looked for.
+    pub memory: MemoryModel,
     /// What a pilot execution told, for the strategies that draw by it; it is made when absent.
     pub facts: Option<Facts>,
     /// Count events, for `facts`.
@@ -150,6 +152,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
             Preempt::AtTasks => Granularity::Task,
         },
         pct_steps: how.pct_steps.unwrap_or_else(|| Options::default().pct_steps),
+        memory: how.memory,
         profile: how.profile,
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },
