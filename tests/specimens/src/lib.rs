@@ -16,6 +16,8 @@
 #![allow(clippy::duplicate_mod)]
 
 mod about;
+pub mod options;
+pub mod testers;
 mod thin;
 #[cfg(feature = "peers")]
 pub mod under_loom;
