@@ -44,3 +44,14 @@ pub enum Needs {
     /// Also loads that see older values, and weak exchanges that fail for no reason.
     Weak,
 }
+
+/// A program to time testers by.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Its name in the tables.
+    pub name: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    /// One execution.
+    pub run: fn(),
+}

@@ -15,17 +15,34 @@
 
 #![allow(clippy::duplicate_mod)]
 
+use std::cell::Cell;
+
 mod about;
 pub mod options;
 pub mod testers;
 mod thin;
+pub mod timing;
 #[cfg(feature = "peers")]
 pub mod under_loom;
 #[cfg(feature = "peers")]
 pub mod under_shuttle;
 pub mod under_std;
 
-pub use about::{About, Finding, Needs, Program};
+pub use about::{About, Finding, Load, Needs, Program};
 
 /// Unrelated operations before the ones that matter, in the rows "with noise".
 pub const NOISE: usize = 30;
+
+std::thread_local! {
+    static POINTS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// So many more operations were executed by [`Load`]s on this OS thread, on which a tester runs all of theirs.
+fn count_points(points: u64) {
+    POINTS.set(POINTS.get() + points);
+}
+
+/// The operations that [`Load`]s have executed on this OS thread.
+pub fn points() -> u64 {
+    POINTS.get()
+}

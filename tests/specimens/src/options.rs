@@ -13,6 +13,11 @@ impl Options {
         Self::new(std::env::args().skip(1), names).unwrap_or_else(|e| wrong(&e))
     }
 
+    /// As [`of_command_line`](Self::of_command_line), without the word that cargo gives to every benchmark.
+    pub fn of_bench(names: &[&str]) -> Self {
+        Self::new(std::env::args().skip(1).filter(|word| word != "--bench"), names).unwrap_or_else(|e| wrong(&e))
+    }
+
     fn new(mut words: impl Iterator<Item = String>, names: &[&str]) -> Result<Self, String> {
         let mut found = Vec::new();
         while let Some(word) = words.next() {

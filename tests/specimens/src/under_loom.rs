@@ -7,3 +7,6 @@ pub mod facade {
 
 #[path = "programs/mod.rs"]
 pub mod programs;
+
+#[path = "loads/mod.rs"]
+pub mod loads;

@@ -11,3 +11,6 @@ pub mod facade {
 
 #[path = "programs/mod.rs"]
 pub mod programs;
+
+#[path = "loads/mod.rs"]
+pub mod loads;
