@@ -8,21 +8,26 @@
 //!      │
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
+//!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
-//!      ├─ event      events and their digest            random   the four streams
-//!      ├─ panics, overflow, stop                        memory   blocks of `Platform::alloc`
+//!      ├─ event      events and their digest            random   the five streams
+//!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
+//!      ├─ access     what an operation is about to do        classes  which partial order an execution was
 //!      └─ platform, atomic, sync    what the program sees: `Sim`
 //! ```
 //!
 //! Program and engine share nothing but the one pointer, in a thread-local, to the running engine.
 
+mod access;
 mod atomic;
+mod blocks;
+mod choice;
+mod classes;
 mod core;
 mod event;
 mod exhaust;
-mod memory;
 mod options;
 mod outcome;
 mod overflow;
@@ -33,21 +38,26 @@ mod run;
 mod schedule;
 mod search;
 mod set;
+mod shift;
 mod stop;
 mod strategy;
 mod sync;
+mod tag;
 mod thread;
 
+pub use self::access::{Access, Touch};
 pub use self::atomic::SimAtomic;
+pub use self::choice::Choice;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
 pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
-pub use self::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
+pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
 pub use self::search::DFS_THREADS;
 pub use self::set::MAX_THREADS;
+pub use self::shift::Shift;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
 
 use self::core::{Engine, Running};
@@ -144,6 +154,25 @@ impl Draws {
     }
 }
 
+/// One of `n` alternatives of the program's own: drawn, enumerated, or repeated together with the schedule. Alternative 0 is the plain
+/// one: a failing execution is shrunk to as few others as still fail.
+///
+/// # Panics
+/// Outside an execution, and if `n` is 0.
+pub fn choose(n: u32) -> u32 {
+    assert!(n != 0, "nothing to choose from");
+    engine().choose(n)
+}
+
+/// As [`choose`], between no and, once in `odds` times, yes.
+///
+/// # Panics
+/// Outside an execution, and if `odds` is 0.
+pub fn choose_rarely(odds: u32) -> bool {
+    assert!(odds != 0, "no odds");
+    engine().choose_rarely(odds)
+}
+
 /// Ends the execution with [`Verdict::Stopped`]. Returns only if the thread is in the middle of a panic, or if the execution
 /// is being abandoned already; it goes no further than the next `Platform::catch` then.
 pub fn stop(reason: String) {
@@ -204,11 +233,14 @@ impl Engine {
         Execution {
             verdict,
             digest,
+            class: self.classes.finish(),
             checkpoints,
             events,
             steps: self.steps.get(),
             choices: self.choices.get(),
             switches: self.switches.take(),
+            shifts: self.shifts.take(),
+            choices_taken: self.taken.take(),
             preemptions: self.preemptions.get(),
             now: self.now.get(),
             threads: threads.collect(),

@@ -1,6 +1,7 @@
 //! Millpond: a deterministic simulation testbed for reference-counted, pooled buffers.
 
 pub mod campaign;
+pub mod check;
 pub mod cli;
 pub mod conform;
 pub mod crew;
@@ -23,6 +24,8 @@ pub mod stress;
 pub mod suggest;
 pub mod threads;
 pub mod world;
+
+pub use check::{Checker, Report, check, replay};
 
 /// What the program was built from: commit, whether the sources differ from it, compiler, version.
 pub fn built() -> &'static str {

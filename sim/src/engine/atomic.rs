@@ -5,54 +5,14 @@
 //!
 //! Memory is sequentially consistent; the orderings are recorded. A weak compare-and-exchange does not fail spuriously.
 
-use super::core::{Engine, Site, running};
+use super::access::Access;
+use super::core::Site;
 use super::event::{Op, ordering_code};
+use super::tag::Tag;
 use millpond_model::platform::{Arith, AtomicOps, Word};
 use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
-
-/// What all objects have: a number and the stamp of their execution.
-#[derive(Clone, Copy)]
-pub(super) struct Tag {
-    pub object: u32,
-    stamp: u32,
-}
-
-impl Tag {
-    /// The tag of a new object. One made outside any execution can be dropped and nothing else.
-    #[inline]
-    pub fn new() -> Self {
-        match running() {
-            Some(engine) => Self { object: engine.new_object(), stamp: engine.stamp.get() },
-            None => Self { object: 0, stamp: 0 },
-        }
-    }
-
-    /// The engine, if it is the one that the object belongs to.
-    #[inline(always)]
-    pub fn engine<'a>(self) -> Option<&'a Engine> {
-        running().filter(|engine| engine.stamp.get() == self.stamp)
-    }
-
-    /// The engine.
-    ///
-    /// # Panics
-    /// If the object does not belong to the running execution.
-    #[inline(always)]
-    pub fn entered<'a>(self, site: Site) -> &'a Engine {
-        match self.engine() {
-            Some(engine) => engine,
-            None => foreign(site),
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn foreign(site: Site) -> ! {
-    panic!("an object of a simulated execution was used outside of it, at {site}");
-}
 
 /// An atomic word.
 pub struct SimAtomic<V: Word> {
@@ -72,12 +32,19 @@ impl<V: Word> SimAtomic<V> {
     #[inline(always)]
     fn update(&self, op: Op, order: Ordering, site: Site, f: impl FnOnce(V) -> V) -> V {
         let engine = self.tag.entered(site);
-        engine.point(site);
+        engine.point(Access::rmw(self.tag.object()), site);
         let old = self.value.get();
         let new = f(old);
         self.value.set(new);
-        engine.event(op, self.tag.object, old.class(), ordering_code(order), u32::from(new.class()), site);
+        engine.event(op, self.tag.object(), old.class(), ordering_code(order), u32::from(new.class()), site);
         old
+    }
+}
+
+impl<V: Word> SimAtomic<V> {
+    /// A word of the execution that uses it first: for a `static`, and for constructors that are `const`.
+    pub const fn unclaimed(value: V) -> Self {
+        Self { value: Cell::new(value), tag: Tag::unclaimed() }
     }
 }
 
@@ -92,9 +59,9 @@ impl<V: Word> AtomicOps<V> for SimAtomic<V> {
         assert!(!matches!(order, Ordering::Release | Ordering::AcqRel), "there is no such thing as a release load");
         let site = Location::caller();
         let engine = self.tag.entered(site);
-        engine.point(site);
+        engine.point(Access::load(self.tag.object()), site);
         let value = self.value.get();
-        engine.event(Op::Load, self.tag.object, value.class(), ordering_code(order), 0, site);
+        engine.event(Op::Load, self.tag.object(), value.class(), ordering_code(order), 0, site);
         value
     }
 
@@ -104,9 +71,9 @@ impl<V: Word> AtomicOps<V> for SimAtomic<V> {
         assert!(!matches!(order, Ordering::Acquire | Ordering::AcqRel), "there is no such thing as an acquire store");
         let site = Location::caller();
         let engine = self.tag.entered(site);
-        engine.point(site);
+        engine.point(Access::store(self.tag.object()), site);
         self.value.set(value);
-        engine.event(Op::Store, self.tag.object, value.class(), ordering_code(order), 0, site);
+        engine.event(Op::Store, self.tag.object(), value.class(), ordering_code(order), 0, site);
     }
 
     #[inline(always)]
@@ -124,18 +91,18 @@ impl<V: Word> AtomicOps<V> for SimAtomic<V> {
         );
         let site = Location::caller();
         let engine = self.tag.entered(site);
-        engine.point(site);
+        engine.point(Access::rmw(self.tag.object()), site);
         let found = self.value.get();
         if found == current {
             self.value.set(new);
             let extra = u32::from(new.class());
-            engine.event(Op::CompareExchange, self.tag.object, found.class(), ordering_code(success), extra, site);
+            engine.event(Op::CompareExchange, self.tag.object(), found.class(), ordering_code(success), extra, site);
             Ok(found)
         } else {
             let extra = u32::from(new.class());
             engine.event(
                 Op::CompareExchangeFailed,
-                self.tag.object,
+                self.tag.object(),
                 found.class(),
                 ordering_code(failure),
                 extra,

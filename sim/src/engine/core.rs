@@ -11,13 +11,17 @@
 //!
 //! A strategy hands out a budget: the points that the running thread may pass before it wants to be asked again.
 
+use super::access::Access;
+use super::blocks::Blocks;
+use super::choice::Choice;
+use super::classes::Classes;
 use super::event::{Events, Op, What};
-use super::memory::Blocks;
 use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
+use super::shift::Shift;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
@@ -25,6 +29,7 @@ use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A place in the source.
@@ -82,6 +87,11 @@ pub(super) struct Engine {
     pub thread_id: Cell<u32>,
     pub progressed: Cell<bool>,
     pub events: Events,
+    /// Whether nobody wants to know of events.
+    pub quiet: Cell<bool>,
+    /// Whether events are not hashed.
+    pub bare: Cell<bool>,
+    pub classes: Classes,
     // Scheduling.
     pub current: Cell<u32>,
     /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
@@ -108,6 +118,15 @@ pub(super) struct Engine {
     /// Dfs: where the enumeration is.
     pub path: RefCell<Path>,
     pub switches: RefCell<Vec<Switch>>,
+    /// With a rich record: what differs from `RunOn`.
+    pub shifts: RefCell<Vec<Shift>>,
+    pub rich: Cell<bool>,
+    /// The choices that were asked for.
+    pub given_choices: RefCell<Option<Arc<[Choice]>>>,
+    /// With a rich record: the choices that were taken.
+    pub taken: RefCell<Vec<Choice>>,
+    /// Whether each thread's own steps are counted.
+    pub counting: Cell<bool>,
     pub keep_switches: Cell<bool>,
     pub preemptions: Cell<u64>,
     pub granularity: Cell<Granularity>,
@@ -170,6 +189,9 @@ impl Engine {
             thread_id: Cell::new(0),
             progressed: Cell::new(false),
             events: Events::new(),
+            quiet: Cell::new(false),
+            bare: Cell::new(false),
+            classes: Classes::default(),
             current: Cell::new(0),
             tasks: Cell::new(0),
             budget_set: Cell::new(0),
@@ -187,6 +209,11 @@ impl Engine {
             demoted: Cell::new(0),
             path: RefCell::new(Path::new(0)),
             switches: RefCell::new(Vec::new()),
+            shifts: RefCell::new(Vec::new()),
+            rich: Cell::new(false),
+            given_choices: RefCell::new(None),
+            taken: RefCell::new(Vec::new()),
+            counting: Cell::new(false),
             keep_switches: Cell::new(true),
             preemptions: Cell::new(0),
             granularity: Cell::new(Granularity::Operation),
@@ -241,6 +268,14 @@ impl Engine {
         }
         self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
+        self.quiet.set(options.record == Record::Bare && !options.classes);
+        self.bare.set(options.record == Record::Bare);
+        self.classes.begin(options.classes);
+        self.rich.set(options.record == Record::Rich);
+        self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
+        self.shifts.get_mut().clear();
+        self.given_choices.get_mut().clone_from(&options.choices);
+        self.taken.get_mut().clear();
         self.begin_schedule(options);
         let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
         self.max_threads.set(options.max_threads.min(most));
@@ -282,12 +317,12 @@ impl Engine {
 
     /// A scheduling point.
     #[inline(always)]
-    pub fn point(&self, site: Site) {
+    pub fn point(&self, access: Access, site: Site) {
         let budget = self.budget.get();
         if budget != 0 {
             self.budget.set(budget - 1);
         } else {
-            self.slow_point(site);
+            self.slow_point(access, site);
         }
     }
 
@@ -301,20 +336,20 @@ impl Engine {
                 self.tasks.set(tasks - 1);
                 self.budget.set(TASK_OPERATIONS);
             } else if !self.stopping.get() {
-                self.scheduled_point(site);
+                self.scheduled_point(Access::NONE, site);
             }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn slow_point(&self, site: Site) {
+    fn slow_point(&self, access: Access, site: Site) {
         if self.stopping.get() {
             self.point_of_abandoned();
         } else if self.granularity.get() == Granularity::Task {
             self.yield_now(Op::Spin, site);
         } else {
-            self.scheduled_point(site);
+            self.scheduled_point(access, site);
         }
     }
 
@@ -334,8 +369,18 @@ impl Engine {
         let passed = self.budget_set.get() - left;
         self.budget_set.set(left);
         self.steps.set(self.steps.get() + passed);
+        self.count_own(passed);
         if self.contended.get() {
             self.choices.set(self.choices.get() + passed);
+        }
+    }
+
+    /// Steps that the running thread has taken.
+    #[inline]
+    pub fn count_own(&self, passed: u64) {
+        if self.counting.get() {
+            let own = &self.here().own_steps;
+            own.set(own.get() + passed);
         }
     }
 
@@ -368,6 +413,15 @@ impl Engine {
         let what = What { op, object, class, order, extra };
         if makes_progress(op) {
             self.progressed.set(true);
+        }
+        if self.quiet.get() {
+            return;
+        }
+        if self.classes.is_on() && !self.stopping.get() {
+            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), 0);
+        }
+        if self.bare.get() {
+            return;
         }
         if self.events.push(self.thread_id.get(), what) {
             self.cold_event(what, site);

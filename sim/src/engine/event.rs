@@ -12,6 +12,7 @@
 //! In rich mode the buffer's `limit` is always one ahead, so that every event takes the cold path, which also writes it to a
 //! log with its step and source location. The lean path pays nothing for that.
 
+use super::access::Access;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::sync::atomic::Ordering;
@@ -105,6 +106,21 @@ pub enum Op {
     CellWrite = 41,
 }
 
+impl Op {
+    /// What the operation of `thread`, done to the object of its event, did to it.
+    pub(crate) fn access(self, object: u32, thread: u32) -> Access {
+        match self {
+            Self::Load | Self::CompareExchangeFailed | Self::TryLockFailed => Access::load(object),
+            Self::Store => Access::store(object),
+            Self::Swap | Self::CompareExchange | Self::Add | Self::Sub | Self::Or | Self::And => Access::rmw(object),
+            Self::Lock | Self::Unlock => Access::rmw(object),
+            Self::Unpark => Access::thread(object),
+            Self::Park => Access::thread(thread),
+            _ => Access::NONE,
+        }
+    }
+}
+
 /// An entry of a rich log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -126,6 +142,13 @@ pub struct Entry {
     pub extra: u32,
     /// Where in the source.
     pub site: &'static Location<'static>,
+}
+
+impl Entry {
+    /// What the operation touched.
+    pub fn access(&self) -> Access {
+        self.op.access(self.object, self.thread)
+    }
 }
 
 /// The value an ordering has in an event: 0 for none.

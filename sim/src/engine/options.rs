@@ -2,7 +2,9 @@
 //!
 //! **Invariant: equal options and an equal program give equal executions**, digest for digest, on any OS thread.
 
+use super::choice::Choice;
 use super::set::MAX_THREADS;
+use super::shift::Shift;
 use millpond_model::observe::{Defect, Fault};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,12 @@ pub struct Options {
     pub stack_bytes: usize,
     /// What is written down.
     pub record: Record,
+    /// What a load may return, and whether accesses are checked for races.
+    pub memory: MemoryModel,
+    /// What is chosen besides who runs, sorted; where nothing is listed it is alternative 0. `None`: it is drawn.
+    pub choices: Option<Arc<[Choice]>>,
+    /// Whether the execution's partial order is told: [`Execution::class`](super::Execution::class).
+    pub classes: bool,
     /// Whether the switches are: they grow with the length of the execution, where the program's own data need not.
     pub keep_switches: bool,
     /// Defects to plant.
@@ -52,6 +60,9 @@ impl Default for Options {
             max_threads: MAX_THREADS,
             stack_bytes: 256 * 1024,
             record: Record::Lean,
+            memory: MemoryModel::Interleaving,
+            choices: None,
+            classes: false,
             keep_switches: true,
             plants: Vec::new(),
             faults: Vec::new(),
@@ -82,6 +93,8 @@ pub enum Strategy {
     Replay(Arc<[Switch]>),
     /// `RunOn` but for these switches; one that is impossible is skipped. For shrinking.
     Deviate(Arc<[Switch]>),
+    /// `RunOn` but for these shifts, sorted; one that is impossible is skipped. For shrinking.
+    Shifted(Arc<[Shift]>),
     /// Every schedule with at most so many preemptions, one after the other: see [`exhaust`](super::exhaust()) and
     /// [`Search`](super::Search). An execution by itself is given the first one: that of `RunOn`. At most
     /// [`DFS_THREADS`](super::DFS_THREADS) threads may be alive at once.
@@ -103,10 +116,25 @@ pub enum Granularity {
 /// What is written down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Record {
+    /// Switches: for searching fast. The digest is that of no events.
+    Bare,
     /// Switches and the digest: for searching.
     Lean,
     /// Every event with its step and source location: for replaying.
     Rich,
+}
+
+/// What a load may return, and whether accesses are checked for races.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum MemoryModel {
+    /// Every load returns the newest store: sequential consistency, whatever the orderings say. Races are not looked for.
+    #[default]
+    Interleaving,
+    /// The same values; accesses to plain memory that the orderings written leave unordered are findings.
+    Races,
+    /// As C++20 has it, without load buffering: a load may return any store that coherence and happens-before allow it; accesses to
+    /// plain memory that are unordered are findings.
+    Weak,
 }
 
 /// The running thread changed, or time moved by choice.

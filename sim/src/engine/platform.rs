@@ -3,6 +3,7 @@
 //! **Invariant: every operation here is a scheduling point, or is invisible to other threads**, or is an observation, which
 //! only the checker sees.
 
+use super::access::Access;
 use super::atomic::SimAtomic;
 use super::core::{Engine, running};
 use super::event::{Op, ordering_code};
@@ -65,7 +66,7 @@ impl ThreadOps for SimThread {
     fn unpark(&self) {
         let site = Location::caller();
         let engine = self.engine();
-        engine.point(site);
+        engine.point(Access::thread(self.id), site);
         engine.event(Op::Unpark, self.id, 0, 0, 0, site);
         let slot = engine.infos.borrow()[self.id as usize].slot;
         let Some(thread) = engine.threads.get(slot as usize) else { return }; // it has ended
@@ -158,7 +159,7 @@ impl Platform for Sim {
         assert!(order != Ordering::Relaxed, "there is no such thing as a relaxed fence");
         let site = Location::caller();
         let engine = engine();
-        engine.point(site);
+        engine.point(Access::NONE, site);
         engine.event(Op::Fence, 0, 0, ordering_code(order), 0, site);
     }
 
@@ -196,7 +197,7 @@ impl Platform for Sim {
                 unsafe { engine.blocks.free(ptr, layout, engine.stamp.get()) };
             }
             // SAFETY: as above.
-            None => unsafe { super::memory::Blocks::new().free(ptr, layout, 0) },
+            None => unsafe { super::blocks::Blocks::new().free(ptr, layout, 0) },
         }
     }
 
@@ -227,9 +228,10 @@ impl Platform for Sim {
     fn park() {
         let site = Location::caller();
         let engine = engine();
-        engine.point(site);
+        let access = Access::thread(engine.thread_id.get());
+        engine.point(access, site);
         if !engine.here().token.get() && !engine.stopping.get() {
-            engine.block(Wait::Park, site);
+            engine.block(Wait::Park, access, site);
         }
         engine.here().token.set(false);
         engine.event(Op::Park, 0, 0, 0, 0, site);
@@ -239,11 +241,12 @@ impl Platform for Sim {
     fn park_timeout(limit: Duration) {
         let site = Location::caller();
         let engine = engine();
-        engine.point(site);
+        let access = Access::thread(engine.thread_id.get());
+        engine.point(access, site);
         if !engine.here().token.get() && !engine.stopping.get() && !limit.is_zero() {
             let until = engine.now.get().saturating_add(limit);
             engine.set_timer(until);
-            engine.block(Wait::ParkTimeout(until), site);
+            engine.block(Wait::ParkTimeout(until), access, site);
         }
         let unparked = engine.here().token.replace(false);
         engine.event(Op::Park, 0, u8::from(unparked), 0, 1, site);
@@ -253,12 +256,12 @@ impl Platform for Sim {
     fn sleep(time: Duration) {
         let site = Location::caller();
         let engine = engine();
-        engine.point(site);
+        engine.point(Access::NONE, site);
         engine.event(Op::Sleep, 0, 0, 0, time.as_nanos() as u32, site);
         if !engine.stopping.get() && !time.is_zero() {
             let until = engine.now.get().saturating_add(time);
             engine.set_timer(until);
-            engine.block(Wait::Sleep(until), site);
+            engine.block(Wait::Sleep(until), Access::NONE, site);
         }
     }
 

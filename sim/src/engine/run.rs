@@ -10,6 +10,7 @@
 //!
 //! The decision is made on the stack of the running thread; it comes here only if another one is chosen.
 
+use super::access::Access;
 use super::core::{Engine, Site, UNWIND_OPERATIONS, running};
 use super::event::Op;
 use super::options::Strategy;
@@ -42,7 +43,7 @@ fn body(yielder: &Yielder<Resume, ()>, first: Resume, f: impl FnOnce()) -> Ended
     }
     let site = Location::caller();
     let step = || {
-        engine.point(site);
+        engine.point(Access::NONE, site);
         engine.event(Op::LocalDrop, 0, 0, 0, 0, site);
     };
     // Each failure has consumed a value, so that this ends.
@@ -195,6 +196,7 @@ impl Engine {
         infos.push(Info { name, parent, slot, finished: false, joiner: NONE });
         let thread = &self.threads[slot as usize];
         thread.begin(id, coroutine, guard, site);
+        self.classes.starts(id, parent);
         self.first_priority(thread);
         self.starts_on_path(slot);
         self.alive.insert(slot);
@@ -204,7 +206,7 @@ impl Engine {
 
     /// Starts a thread, and gives its number.
     pub fn spawn(&self, name: String, f: impl FnOnce() + 'static, site: Site) -> Result<u32, SpawnError> {
-        self.point(site);
+        self.point(Access::NONE, site);
         self.check_stack();
         if self.stopping.get() {
             return Err(SpawnError { name, reason: "the execution is being abandoned".to_string() });
@@ -233,7 +235,7 @@ impl Engine {
 
     /// Waits for the end of thread `id`.
     pub fn join(&self, id: u32, site: Site) {
-        self.point(site);
+        self.point(Access::NONE, site);
         loop {
             let slot = self.infos.borrow()[id as usize].slot;
             if slot == NONE {
@@ -243,7 +245,7 @@ impl Engine {
                 self.self_deadlock(Wait::Join(ThreadId(id)), site);
             }
             self.infos.borrow_mut()[id as usize].joiner = self.current.get();
-            self.block(Wait::Join(ThreadId(id)), site);
+            self.block(Wait::Join(ThreadId(id)), Access::NONE, site);
         }
         self.event(Op::Join, id, 0, 0, 0, site);
     }

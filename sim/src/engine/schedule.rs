@@ -9,6 +9,7 @@
 //!   a block or an exit     is not runnable           pick_other, after moving time if nobody is
 //! ```
 
+use super::access::Access;
 use super::core::{Engine, Site};
 use super::event::Op;
 use super::options::{Options, Strategy, Switch};
@@ -65,14 +66,18 @@ impl Engine {
 
     /// A decision with the running thread in the race.
     #[inline]
-    pub fn scheduled_point(&self, site: Site) {
+    pub fn scheduled_point(&self, access: Access, site: Site) {
         self.check_stack();
         let me = self.here();
+        me.pending.set(access);
         me.site.set(site);
         let natural = self.natural.get() && self.yielded.is_empty();
         let in_budget = self.take_step();
         self.yielded.clear();
         let next = if in_budget { self.pick_at_point(natural) } else { None };
+        if let Some(slot) = next.filter(|slot| *slot != self.current.get()) {
+            self.note_shift(self.threads[slot as usize].id.get());
+        }
         self.go(me, next, true);
     }
 
@@ -86,6 +91,7 @@ impl Engine {
         let me = self.here();
         let slot = self.current.get();
         me.site.set(site);
+        me.pending.set(Access::NONE);
         me.spin_site.set(site);
         let in_budget = self.take_step();
         if self.progressed.replace(false) {
@@ -144,8 +150,8 @@ impl Engine {
         true
     }
 
-    /// The running thread waits until it is woken. The caller looks again at what it waited for.
-    pub fn block(&self, wait: Wait, site: Site) {
+    /// The running thread waits until it is woken, and does `access` then. The caller looks again at what it waited for.
+    pub fn block(&self, wait: Wait, access: Access, site: Site) {
         if self.stopping.get() {
             self.wait_abandoned();
             return;
@@ -153,6 +159,7 @@ impl Engine {
         self.check_stack();
         let me = self.here();
         me.site.set(site);
+        me.pending.set(access);
         me.wait.set(Some(wait));
         let in_budget = self.take_step();
         self.remove_current();
@@ -182,6 +189,7 @@ impl Engine {
             return false;
         }
         self.steps.set(steps + 1);
+        self.count_own(1);
         if self.contended.get() {
             self.choices.set(self.choices.get() + 1);
         }

@@ -5,10 +5,11 @@
 //!
 //! An unlocked mutex goes to whoever gets there first: all waiters become runnable, and the strategy decides.
 
-use super::atomic::Tag;
+use super::access::Access;
 use super::core::{Site, running};
 use super::event::Op;
 use super::outcome::Wait;
+use super::tag::Tag;
 use super::thread::NONE;
 use millpond_model::platform::{CellOps, CounterOps, LocalGone, LocalKey, Lock, ThreadId};
 use std::cell::{Cell, UnsafeCell};
@@ -34,7 +35,7 @@ impl<T> CellOps<T> for SimCell<T> {
     #[track_caller]
     fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
         let site = Location::caller();
-        self.tag.entered(site).cell_access(Op::CellRead, self.tag.object, site);
+        self.tag.entered(site).cell_access(Op::CellRead, self.tag.object(), site);
         f(self.value.get())
     }
 
@@ -42,7 +43,7 @@ impl<T> CellOps<T> for SimCell<T> {
     #[track_caller]
     fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
         let site = Location::caller();
-        self.tag.entered(site).cell_access(Op::CellWrite, self.tag.object, site);
+        self.tag.entered(site).cell_access(Op::CellWrite, self.tag.object(), site);
         f(self.value.get())
     }
 
@@ -76,7 +77,7 @@ impl<T> SimMutex<T> {
     fn take(&self, site: Site) -> SimGuard<'_, T> {
         let engine = self.tag.entered(site);
         self.holder.set(engine.thread_id.get());
-        engine.event(Op::Lock, self.tag.object, 0, 0, 0, site);
+        engine.event(Op::Lock, self.tag.object(), 0, 0, 0, site);
         SimGuard { unlock: Unlock { mutex: self, site }, _not_send: PhantomData }
     }
 }
@@ -95,16 +96,16 @@ impl<T> Lock<T> for SimMutex<T> {
     fn lock(&self) -> SimGuard<'_, T> {
         let site = Location::caller();
         let engine = self.tag.entered(site);
-        engine.point(site);
+        engine.point(Access::rmw(self.tag.object()), site);
         while self.holder.get() != NONE {
-            let wait = Wait::Lock { object: self.tag.object, holder: ThreadId(self.holder.get()) };
+            let wait = Wait::Lock { object: self.tag.object(), holder: ThreadId(self.holder.get()) };
             if self.holder.get() == engine.thread_id.get() && !engine.stopping.get() {
                 engine.self_deadlock(wait, site);
             }
             if !engine.stopping.get() {
                 engine.here().next_waiter.set(self.waiters.replace(engine.current.get()));
             }
-            engine.block(wait, site);
+            engine.block(wait, Access::rmw(self.tag.object()), site);
         }
         self.take(site)
     }
@@ -113,9 +114,9 @@ impl<T> Lock<T> for SimMutex<T> {
     fn try_lock(&self) -> Option<SimGuard<'_, T>> {
         let site = Location::caller();
         let engine = self.tag.entered(site);
-        engine.point(site);
+        engine.point(Access::rmw(self.tag.object()), site);
         if self.holder.get() != NONE {
-            engine.event(Op::TryLockFailed, self.tag.object, 0, 0, 0, site);
+            engine.event(Op::TryLockFailed, self.tag.object(), 0, 0, 0, site);
             return None;
         }
         Some(self.take(site))
@@ -142,7 +143,7 @@ impl<T> Drop for Unlock<'_, T> {
         let mut waiter = self.mutex.waiters.replace(NONE);
         // A guard that outlived its execution has nobody to tell.
         let Some(engine) = self.mutex.tag.engine() else { return };
-        engine.event(Op::Unlock, self.mutex.tag.object, 0, 0, 0, self.site);
+        engine.event(Op::Unlock, self.mutex.tag.object(), 0, 0, 0, self.site);
         if engine.stopping.get() {
             return; // waiters look again by themselves
         }
@@ -178,7 +179,7 @@ impl<T> DerefMut for SimGuard<'_, T> {
 impl<T> Drop for SimGuard<'_, T> {
     fn drop(&mut self) {
         if let Some(engine) = self.unlock.mutex.tag.engine() {
-            engine.point(self.unlock.site);
+            engine.point(Access::rmw(self.unlock.mutex.tag.object()), self.unlock.site);
         }
         // then the field `unlock` is dropped, even if the point unwinds
     }

@@ -9,6 +9,7 @@
 //!   slots:       0         1                     2         (threads: coroutine, stack, wait, table)
 //! ```
 
+use super::access::Access;
 use super::outcome::Wait;
 use corosensei::stack::DefaultStack;
 use corosensei::trap::CoroutineTrapHandler;
@@ -58,6 +59,12 @@ pub(super) struct Thread {
     pub wait: Cell<Option<Wait>>,
     /// Where it is suspended.
     pub site: Cell<&'static Location<'static>>,
+    /// What it does when it is chosen.
+    pub pending: Cell<Access>,
+    /// Decisions and points of its own, when they are counted.
+    pub own_steps: Cell<u64>,
+    /// Choices of its own.
+    pub own_choices: Cell<u32>,
     /// Where it last yielded.
     pub spin_site: Cell<&'static Location<'static>>,
     /// The timer that will wake it.
@@ -94,6 +101,9 @@ impl Thread {
             id: Cell::new(NONE),
             wait: Cell::new(None),
             site: Cell::new(nowhere),
+            pending: Cell::new(Access::NONE),
+            own_steps: Cell::new(0),
+            own_choices: Cell::new(0),
             spin_site: Cell::new(nowhere),
             timer: Cell::new(None),
             token: Cell::new(false),
@@ -129,6 +139,9 @@ impl Thread {
         self.id.set(id);
         self.wait.set(None);
         self.site.set(site);
+        self.pending.set(Access::NONE);
+        self.own_steps.set(0);
+        self.own_choices.set(0);
         self.timer.set(None);
         self.token.set(false);
         self.next_waiter.set(NONE);
