@@ -1,5 +1,6 @@
 //! The options of the two commands, and their workers.
 
+use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -47,24 +48,33 @@ impl Options {
     /// # Panics
     /// If `f` does.
     pub fn on_all_jobs<W: Sync, R: Send>(&self, work: &[W], f: impl Fn(&W) -> R + Sync) -> Vec<R> {
-        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(work.len())));
-        thread::scope(|scope| {
-            for _ in 0..self.number("jobs", 1) {
-                scope.spawn(|| {
-                    loop {
-                        // Relaxed: it only deals out numbers.
-                        let i = next.fetch_add(1, Relaxed);
-                        let Some(piece) = work.get(i) else { return };
-                        let result = f(piece);
-                        done.lock().expect("no worker panics").push((i, result));
-                    }
-                });
-            }
-        });
-        let mut done = done.into_inner().expect("no worker panics");
-        done.sort_by_key(|(i, _)| *i);
-        done.into_iter().map(|(_, result)| result).collect()
+        on_all(usize::try_from(self.number("jobs", 1)).unwrap_or(1), work, f)
     }
+}
+
+/// What `f` makes of each piece of work, in its order, on so many threads; 0: one for each core.
+///
+/// # Panics
+/// If `f` does.
+pub fn on_all<W: Sync, R: Send>(jobs: usize, work: &[W], f: impl Fn(&W) -> R + Sync) -> Vec<R> {
+    let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(work.len())));
+    thread::scope(|scope| {
+        for _ in 0..if jobs == 0 { cores() } else { jobs } {
+            scope.spawn(|| {
+                loop {
+                    // Relaxed: it only deals out numbers.
+                    let i = next.fetch_add(1, Relaxed);
+                    let Some(piece) = work.get(i) else { return };
+                    let result = f(piece);
+                    done.lock().expect("no worker panics").push((i, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("no worker panics");
+    done.sort_by_key(|(i, _)| *i);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 fn wrong(words: &str) -> ! {

@@ -115,12 +115,11 @@ fn executions(plan: &Plan) {
     println!("| program | ours | peer | ours, M/s | peer, M/s | times as fast | asked | |");
     println!("|---|---|---|---|---|---|---|---|");
     for (name, ratio) in [("empty", 20.0), ("2 x 1", 6.0), ("3 x 10", 5.0)] {
-        let sides =
-            [(ours::random(), peers::random(), at_least(ratio)), (ours::pct(), peers::pct(), NO_BAR), (
-                ours::random_weak(),
-                peers::random(),
-                NO_BAR,
-            )];
+        let sides = [
+            (ours::random(), peers::random(), at_least(ratio)),
+            (ours::pct(), peers::pct(), NO_BAR),
+            (ours::random_weak(), peers::random(), NO_BAR),
+        ];
         for (ours, theirs, bar) in sides {
             if name == "empty" && theirs.name == "PCT 3" {
                 // It refuses a program without threads.
@@ -163,7 +162,9 @@ fn scaling(plan: &Plan, load: Load, run: impl Fn() -> Box<Run> + Sync) -> Pair {
 /// Where loom comes to an end: its executions a second, and ours of the same program.
 fn loom(plan: &Plan) {
     println!("## loom\n");
-    println!("| program | loom's executions, bound 2 | all | a second | ours a second, random + weak | times as fast |");
+    println!(
+        "| program | loom's executions, bound 2 | all | a second | ours a second, random + weak | times as fast |"
+    );
     println!("|---|---|---|---|---|---|");
     for name in ["refcount 2", "refcount 3", "stack 2 x 2", "stack 3 x 1", "queue 2 x 2"] {
         let theirs = load(under_loom::loads::ALL, name);

@@ -36,7 +36,7 @@ fn main() {
 
 /// The cells are those of the first program and all testers, then of the second one.
 fn table(testers: &[Tester], programs: &[usize], cells: &[Cell]) -> String {
-    let mut text = row("specimen", "needs", testers.iter().map(|tester| tester.name.to_string()));
+    let mut text = row("specimen", "needs", testers.iter().map(|tester| tester.name.clone()));
     text += &row("---", "---", testers.iter().map(|_| "---".to_string()));
     let rows: Vec<&[Cell]> = cells.chunks(testers.len()).collect();
     for (&program, cells) in programs.iter().zip(&rows) {

@@ -11,7 +11,7 @@ pub const ABOUT: About = About {
     name: "drained_before_done",
     history: "D5, D20: Netty #1772, 0a8e1aaf19; flags that are set too early",
     finding: Finding::Race,
-    needs: Needs::Interleaving,
+    needs: Needs::Races,
 };
 
 struct Loop {

@@ -6,12 +6,8 @@
 use super::facade::sync::atomic::AtomicUsize;
 use super::prelude::*;
 
-pub const ABOUT: About = About {
-    name: "linked_before_made",
-    history: "A6: Netty 3c5e677964",
-    finding: Finding::Race,
-    needs: Needs::Interleaving,
-};
+pub const ABOUT: About =
+    About { name: "linked_before_made", history: "A6: Netty 3c5e677964", finding: Finding::Race, needs: Needs::Races };
 
 struct Stack {
     queues: AtomicUsize,

@@ -10,7 +10,7 @@ pub const ABOUT: About = About {
     name: "ring_slot_given_back_early",
     history: "A4's family: Netty #9640; single-producer rings",
     finding: Finding::Race,
-    needs: Needs::Interleaving,
+    needs: Needs::Races,
 };
 
 /// A ring of one slot.

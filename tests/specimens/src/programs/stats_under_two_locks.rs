@@ -6,12 +6,8 @@
 use super::facade::sync::Mutex;
 use super::prelude::*;
 
-pub const ABOUT: About = About {
-    name: "stats_under_two_locks",
-    history: "B24: Netty #4829",
-    finding: Finding::Race,
-    needs: Needs::Interleaving,
-};
+pub const ABOUT: About =
+    About { name: "stats_under_two_locks", history: "B24: Netty #4829", finding: Finding::Race, needs: Needs::Races };
 
 struct Arena {
     locks: [Mutex<()>; 2],

@@ -14,7 +14,7 @@ pub(super) fn all() -> Vec<Tester> {
 }
 
 fn tester(name: &'static str, bound: Option<usize>) -> Tester {
-    Tester { name, programs: ALL, is_seeded: false, hunt: Box::new(move |hunt| run(hunt, bound)) }
+    Tester { name: name.to_string(), programs: ALL, is_seeded: false, hunt: Box::new(move |hunt| run(hunt, bound)) }
 }
 
 fn run(hunt: Hunt, bound: Option<usize>) -> Outcome {

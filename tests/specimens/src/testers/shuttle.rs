@@ -35,7 +35,7 @@ fn tester<S: Scheduler + 'static>(
     scheduler: impl Fn(Hunt) -> S + Send + Sync + 'static,
 ) -> Tester {
     let hunt = move |hunt| run(hunt, scheduler(hunt));
-    Tester { name, programs: ALL, is_seeded, hunt: Box::new(hunt) }
+    Tester { name: name.to_string(), programs: ALL, is_seeded, hunt: Box::new(hunt) }
 }
 
 fn run<S: Scheduler + 'static>(hunt: Hunt, scheduler: S) -> Outcome {
