@@ -1,15 +1,18 @@
 //! Millpond: a deterministic simulation testbed for reference-counted, pooled buffers.
 
 pub mod campaign;
+pub mod cell;
 pub mod check;
 pub mod cli;
 pub mod conform;
 pub mod crew;
+pub mod deviations;
 pub mod engine;
 pub mod enumerate;
 pub mod exit;
 pub mod explore;
 pub mod found;
+pub mod hint;
 pub mod ledger;
 pub mod list;
 pub mod new;
@@ -22,6 +25,8 @@ pub mod run;
 pub mod scenario;
 pub mod stress;
 pub mod suggest;
+pub mod sync;
+pub mod thread;
 pub mod threads;
 pub mod world;
 

@@ -212,7 +212,8 @@ macro_rules! integer {
     )*};
 }
 
-integer!(u8 AtomicU8, u32 AtomicU32, u64 AtomicU64, usize AtomicUsize, i32 AtomicI32, i64 AtomicI64);
+integer!(u8 AtomicU8, u16 AtomicU16, u32 AtomicU32, u64 AtomicU64, usize AtomicUsize);
+integer!(i8 AtomicI8, i16 AtomicI16, i32 AtomicI32, i64 AtomicI64, isize AtomicIsize);
 
 impl sealed::Sealed for bool {}
 impl Word for bool {

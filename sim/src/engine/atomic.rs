@@ -14,7 +14,8 @@ use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 
-/// An atomic word.
+/// An atomic word. Its layout is that of its value's, whatever that is: the facade needs it.
+#[repr(C)]
 pub struct SimAtomic<V: Word> {
     value: Cell<V>,
     tag: Tag,
@@ -28,11 +29,18 @@ unsafe impl<V: Word> Send for SimAtomic<V> {}
 unsafe impl<V: Word> Sync for SimAtomic<V> {}
 
 impl<V: Word> SimAtomic<V> {
-    /// A scheduling point, then the operation: `f` gives the new value, if any.
+    /// A scheduling point, then the operation: `f` gives the new value.
     #[inline(always)]
-    fn update(&self, op: Op, order: Ordering, site: Site, f: impl FnOnce(V) -> V) -> V {
+    pub(crate) fn update(&self, op: Op, order: Ordering, site: Site, f: impl FnOnce(V) -> V) -> V {
         let engine = self.tag.entered(site);
         engine.point(Access::rmw(self.tag.object()), site);
+        self.apply(op, order, site, f)
+    }
+
+    /// The operation without its scheduling point.
+    #[inline(always)]
+    pub(crate) fn apply(&self, op: Op, order: Ordering, site: Site, f: impl FnOnce(V) -> V) -> V {
+        let engine = self.tag.entered(site);
         let old = self.value.get();
         let new = f(old);
         self.value.set(new);
@@ -45,6 +53,35 @@ impl<V: Word> SimAtomic<V> {
     /// A word of the execution that uses it first: for a `static`, and for constructors that are `const`.
     pub const fn unclaimed(value: V) -> Self {
         Self { value: Cell::new(value), tag: Tag::unclaimed() }
+    }
+
+    /// A word of the running execution, or, outside of all, one that is used there only.
+    #[inline]
+    pub(crate) fn here(value: V) -> Self {
+        Self { value: Cell::new(value), tag: Tag::here() }
+    }
+
+    /// Whose it is.
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    /// The newest value, by no operation: for what no other thread can tell from an operation, and for who owns it.
+    #[inline(always)]
+    pub(crate) fn newest(&self) -> V {
+        self.value.get()
+    }
+
+    /// Where the value is: for the world outside, whose words are those of the host.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> *mut V {
+        self.value.as_ptr()
+    }
+
+    /// The value.
+    pub(crate) fn into_value(self) -> V {
+        self.value.into_inner()
     }
 }
 

@@ -18,10 +18,13 @@ use super::classes::Classes;
 use super::event::{Events, Op, What};
 use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
+use super::profile::Profiler;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
 use super::shift::Shift;
+use super::statics::Statics;
+use super::strategy::Surw;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
@@ -33,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A place in the source.
-pub(super) type Site = &'static Location<'static>;
+pub(crate) type Site = &'static Location<'static>;
 
 /// More points than anyone passes.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -115,6 +118,16 @@ pub(super) struct Engine {
     /// PCT: (step, priority), the earliest last.
     pub changes: RefCell<Vec<(u64, i64)>>,
     pub demoted: Cell<i64>,
+    /// The last choice before the running thread's turn.
+    pub turn: Cell<u64>,
+    /// Choices in a row after which a thread is taken to wait in a loop.
+    pub patience: Cell<u64>,
+    /// Delays: at which choices, the earliest last.
+    pub delays: RefCell<Vec<u64>>,
+    pub surw: Surw,
+    /// Whether there is to be a profile.
+    pub profiling: Cell<bool>,
+    pub profiler: RefCell<Profiler>,
     /// Dfs: where the enumeration is.
     pub path: RefCell<Path>,
     pub switches: RefCell<Vec<Switch>>,
@@ -157,6 +170,10 @@ pub(super) struct Engine {
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// Whether waits at condition variables may end for no reason, once it is drawn.
+    pub spurious: Cell<Option<bool>>,
+    /// This execution's own instances of objects that are not its own.
+    pub statics: Statics,
     pub next_local: Cell<usize>,
     pub free_locals: RefCell<Vec<usize>>,
     pub local_stamp: Cell<u64>,
@@ -207,6 +224,12 @@ impl Engine {
             replayed: Cell::new(0),
             changes: RefCell::new(Vec::new()),
             demoted: Cell::new(0),
+            turn: Cell::new(0),
+            patience: Cell::new(0),
+            delays: RefCell::new(Vec::new()),
+            surw: Surw::new(),
+            profiling: Cell::new(false),
+            profiler: RefCell::default(),
             path: RefCell::new(Path::new(0)),
             switches: RefCell::new(Vec::new()),
             shifts: RefCell::new(Vec::new()),
@@ -239,6 +262,8 @@ impl Engine {
             timers: RefCell::new(BTreeMap::new()),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            spurious: Cell::new(None),
+            statics: Statics::default(),
             next_local: Cell::new(0),
             free_locals: RefCell::new(Vec::new()),
             local_stamp: Cell::new(0),
@@ -292,6 +317,8 @@ impl Engine {
         self.timers.get_mut().clear();
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.spurious.set(None);
+        self.statics.clear();
         self.next_local.set(0);
         self.free_locals.get_mut().clear();
         self.local_stamp.set(0);
@@ -384,10 +411,11 @@ impl Engine {
         }
     }
 
-    /// Sets the strategy's budget. Nothing is handed out while a thread is set aside: it comes back after one step.
+    /// Sets the strategy's budget. Nothing is handed out while a thread is set aside: it comes back after one step; nor while each
+    /// event is counted.
     pub fn set_budget(&self, wanted: u64) {
         let left = self.max_steps.get().saturating_sub(self.steps.get());
-        let budget = if self.yielded.is_empty() { wanted.min(left) } else { 0 };
+        let budget = if self.yielded.is_empty() && !self.profiling.get() { wanted.min(left) } else { 0 };
         self.natural.set(budget == wanted);
         self.budget_set.set(budget);
         self.contended.set(self.runnable.len() > 1);
@@ -470,7 +498,9 @@ impl Engine {
 
     /// The number and name of every thread, for reports.
     pub fn name_of(&self, id: u32) -> String {
-        self.infos.borrow().get(id as usize).map_or_else(|| format!("#{id}"), |info| info.name.clone())
+        let infos = self.infos.borrow();
+        let named = infos.get(id as usize).filter(|info| !info.name.is_empty());
+        named.map_or_else(|| format!("#{id}"), |info| info.name.clone())
     }
 }
 
@@ -489,5 +519,9 @@ fn makes_progress(op: Op) -> bool {
             | Op::AllocFailed
             | Op::SpawnFailed
             | Op::Struck
+            | Op::ReceiveFailed
+            | Op::SendFailed
+            | Op::OnceLook
+            | Op::Clock
     )
 }

@@ -64,16 +64,7 @@ impl ThreadOps for SimThread {
 
     #[track_caller]
     fn unpark(&self) {
-        let site = Location::caller();
-        let engine = self.engine();
-        engine.point(Access::thread(self.id), site);
-        engine.event(Op::Unpark, self.id, 0, 0, 0, site);
-        let slot = engine.infos.borrow()[self.id as usize].slot;
-        let Some(thread) = engine.threads.get(slot as usize) else { return }; // it has ended
-        thread.token.set(true);
-        if matches!(thread.wait.get(), Some(Wait::Park | Wait::ParkTimeout(_))) && !engine.stopping.get() {
-            engine.wake(slot);
-        }
+        self.engine().unpark(self.id, Location::caller());
     }
 }
 
@@ -367,6 +358,18 @@ impl Platform for Sim {
 }
 
 impl Engine {
+    /// Makes the current or next park of thread `id` return.
+    pub fn unpark(&self, id: u32, site: &'static Location<'static>) {
+        self.point(Access::thread(id), site);
+        self.event(Op::Unpark, id, 0, 0, 0, site);
+        let slot = self.infos.borrow()[id as usize].slot;
+        let Some(thread) = self.threads.get(slot as usize) else { return }; // it has ended
+        thread.token.set(true);
+        if matches!(thread.wait.get(), Some(Wait::Park | Wait::ParkTimeout(_))) && !self.stopping.get() {
+            self.wake(slot);
+        }
+    }
+
     /// Whether one of the planted defects strikes now. Each counts its own occasions.
     fn strikes(&self, defect: Defect, site: &'static Location<'static>) -> bool {
         let mut struck = false;

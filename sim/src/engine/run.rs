@@ -197,8 +197,10 @@ impl Engine {
         let thread = &self.threads[slot as usize];
         thread.begin(id, coroutine, guard, site);
         self.classes.starts(id, parent);
-        self.first_priority(thread);
-        self.starts_on_path(slot);
+        self.starts(slot, parent);
+        if self.profiling.get() {
+            self.profiler.borrow_mut().starts(id, parent);
+        }
         self.alive.insert(slot);
         self.runnable.insert(slot);
         slot
@@ -206,6 +208,15 @@ impl Engine {
 
     /// Starts a thread, and gives its number.
     pub fn spawn(&self, name: String, f: impl FnOnce() + 'static, site: Site) -> Result<u32, SpawnError> {
+        // SAFETY: `f` borrows nothing.
+        unsafe { self.start(name, f, site) }
+    }
+
+    /// As [`Engine::spawn`].
+    ///
+    /// # Safety
+    /// What `f` borrows is there until it was called and has returned, or was dropped.
+    pub unsafe fn start(&self, name: String, f: impl FnOnce(), site: Site) -> Result<u32, SpawnError> {
         self.point(Access::NONE, site);
         self.check_stack();
         if self.stopping.get() {
@@ -224,7 +235,8 @@ impl Engine {
             }
         };
         let guard = stack.limit().get();
-        let coroutine = Coroutine::with_stack(stack, move |y, first| body(y, first, f));
+        // SAFETY: by the contract of this function; a coroutine that is leaked is never resumed.
+        let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, move |y, first| body(y, first, f)) };
         self.account();
         let slot = self.enrol(name, Some(self.thread_id.get()), coroutine, guard, site);
         let id = self.threads[slot as usize].id.get();
