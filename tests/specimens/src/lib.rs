@@ -24,7 +24,7 @@ mod thin;
 pub mod timing;
 #[cfg(feature = "peers")]
 pub mod under_loom;
-// pub mod under_millpond;
+pub mod under_millpond;
 #[cfg(feature = "peers")]
 pub mod under_shuttle;
 pub mod under_std;

@@ -4,7 +4,7 @@
 
 #[cfg(feature = "peers")]
 mod loom;
-// mod millpond;
+pub mod millpond;
 #[cfg(feature = "peers")]
 pub mod shuttle;
 
@@ -78,7 +78,7 @@ impl Tester {
 /// All testers that were built.
 pub fn all() -> Vec<Tester> {
     #[allow(unused_mut)]
-    let mut all = Vec::new(); //OFF
+    let mut all = self::millpond::all();
     #[cfg(feature = "peers")]
     all.extend(self::shuttle::all());
     #[cfg(feature = "peers")]

@@ -2,6 +2,7 @@
 
 use millpond::Checker;
 use millpond::engine::{MemoryModel, Strategy};
+use millpond_specimens::testers::millpond::{Counts, counts};
 use millpond_specimens::timing::Run;
 use std::num::NonZeroUsize;
 
@@ -11,28 +12,28 @@ pub struct Row {
     pub run: Box<Run>,
 }
 
-fn row(name: &'static str, strategy: Strategy, memory: MemoryModel) -> Row {
-    let checker = Checker::new().strategy(strategy).memory(memory).seed(7).jobs(NonZeroUsize::MIN);
+fn row(name: &'static str, strategy: fn(Counts) -> Strategy, memory: MemoryModel) -> Row {
     let run = move |program: Box<dyn Fn() + Send + Sync>, executions: u64| {
-        checker.clone().executions(executions).check(program);
+        let checker = Checker::new().strategy(strategy(counts(&*program))).memory(memory).seed(7);
+        checker.jobs(NonZeroUsize::MIN).executions(executions).check(program);
     };
     Row { name, run: Box::new(run) }
 }
 
 pub fn random() -> Row {
-    row("random", Strategy::Random, MemoryModel::Interleaving)
+    row("random", |_| Strategy::Random, MemoryModel::Interleaving)
 }
 
 pub fn random_weak() -> Row {
-    row("random, weak memory and races", Strategy::Random, MemoryModel::Weak)
+    row("random, weak memory and races", |_| Strategy::Random, MemoryModel::Weak)
 }
 
 pub fn pct() -> Row {
-    row("PCT 3", Strategy::Pct { depth: 3 }, MemoryModel::Interleaving)
+    row("PCT 3", |_| Strategy::Pct { depth: 3 }, MemoryModel::Interleaving)
 }
 
 pub fn pos() -> Row {
-    row("POS", Strategy::Pos, MemoryModel::Interleaving)
+    row("POS", |_| Strategy::Pos, MemoryModel::Interleaving)
 }
 
 pub fn urw() -> Row {
