@@ -9,7 +9,6 @@ use std::fmt::Write;
 /// Lines of one paragraph at most.
 const RUN_MAX: usize = 16;
 
-
 /// The name of thread `id`.
 pub(super) fn thread_name(execution: &Execution, id: u32) -> String {
     let name = execution.threads.get(id as usize).map(|t| t.name.clone()).unwrap_or_default();
