@@ -8,10 +8,11 @@
 //!      │
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
+//!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
-//!      ├─ event      events and their digest            random   the four streams
+//!      ├─ event      events and their digest            random   the five streams
 //!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
 //!      ├─ access     what an operation is about to do        classes  which partial order an execution was
 //!      ├─ platform, atomic, sync    what the program sees: `Sim`
@@ -23,6 +24,7 @@
 mod access;
 mod atomic;
 mod blocks;
+mod choice;
 mod classes;
 mod core;
 mod event;
@@ -38,6 +40,7 @@ mod run;
 mod schedule;
 mod search;
 mod set;
+mod shift;
 mod statics;
 mod stop;
 mod strategy;
@@ -47,6 +50,7 @@ mod thread;
 
 pub use self::access::{Access, Touch};
 pub use self::atomic::SimAtomic;
+pub use self::choice::Choice;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
 pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
@@ -56,6 +60,7 @@ pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
 pub use self::search::DFS_THREADS;
 pub use self::set::MAX_THREADS;
+pub use self::shift::Shift;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
 
 pub(crate) use self::core::Site;
@@ -157,6 +162,25 @@ impl Draws {
     }
 }
 
+/// One of `n` alternatives of the program's own: drawn, enumerated, or repeated together with the schedule. Alternative 0 is the plain
+/// one: a failing execution is shrunk to as few others as still fail.
+///
+/// # Panics
+/// Outside an execution, and if `n` is 0.
+pub fn choose(n: u32) -> u32 {
+    assert!(n != 0, "nothing to choose from");
+    engine().choose(n)
+}
+
+/// As [`choose`], between no and, once in `odds` times, yes.
+///
+/// # Panics
+/// Outside an execution, and if `odds` is 0.
+pub fn choose_rarely(odds: u32) -> bool {
+    assert!(odds != 0, "no odds");
+    engine().choose_rarely(odds)
+}
+
 /// Ends the execution with [`Verdict::Stopped`]. Returns only if the thread is in the middle of a panic, or if the execution
 /// is being abandoned already; it goes no further than the next `Platform::catch` then.
 pub fn stop(reason: String) {
@@ -223,6 +247,8 @@ impl Engine {
             steps: self.steps.get(),
             choices: self.choices.get(),
             switches: self.switches.take(),
+            shifts: self.shifts.take(),
+            choices_taken: self.taken.take(),
             preemptions: self.preemptions.get(),
             now: self.now.get(),
             threads: threads.collect(),

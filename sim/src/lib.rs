@@ -2,6 +2,7 @@
 
 pub mod campaign;
 pub mod cell;
+pub mod check;
 pub mod cli;
 pub mod conform;
 pub mod crew;
@@ -17,6 +18,7 @@ pub mod new;
 pub mod observed;
 pub mod oracle;
 pub mod outcome;
+pub mod panic;
 pub mod replay;
 pub mod report;
 pub mod run;
@@ -26,7 +28,10 @@ pub mod suggest;
 pub mod sync;
 pub mod thread;
 pub mod threads;
+pub mod time;
 pub mod world;
+
+pub use check::{Checker, Report, check, replay};
 
 /// What the program was built from: commit, whether the sources differ from it, compiler, version.
 pub fn built() -> &'static str {

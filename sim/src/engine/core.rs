@@ -13,6 +13,7 @@
 
 use super::access::Access;
 use super::blocks::Blocks;
+use super::choice::Choice;
 use super::classes::Classes;
 use super::event::{Events, Op, What};
 use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
@@ -20,6 +21,7 @@ use super::outcome::Verdict;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
+use super::shift::Shift;
 use super::statics::Statics;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
@@ -28,6 +30,7 @@ use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A place in the source.
@@ -116,6 +119,15 @@ pub(super) struct Engine {
     /// Dfs: where the enumeration is.
     pub path: RefCell<Path>,
     pub switches: RefCell<Vec<Switch>>,
+    /// With a rich record: what differs from `RunOn`.
+    pub shifts: RefCell<Vec<Shift>>,
+    pub rich: Cell<bool>,
+    /// The choices that were asked for.
+    pub given_choices: RefCell<Option<Arc<[Choice]>>>,
+    /// With a rich record: the choices that were taken.
+    pub taken: RefCell<Vec<Choice>>,
+    /// Whether each thread's own steps are counted.
+    pub counting: Cell<bool>,
     pub keep_switches: Cell<bool>,
     pub preemptions: Cell<u64>,
     pub granularity: Cell<Granularity>,
@@ -146,6 +158,8 @@ pub(super) struct Engine {
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// Whether somebody has waited for a time, by reading the clock, since it moved.
+    pub clock_watched: Cell<bool>,
     /// Whether waits at condition variables may end for no reason, once it is drawn.
     pub spurious: Cell<Option<bool>>,
     /// This execution's own instances of objects that are not its own.
@@ -202,6 +216,11 @@ impl Engine {
             demoted: Cell::new(0),
             path: RefCell::new(Path::new(0)),
             switches: RefCell::new(Vec::new()),
+            shifts: RefCell::new(Vec::new()),
+            rich: Cell::new(false),
+            given_choices: RefCell::new(None),
+            taken: RefCell::new(Vec::new()),
+            counting: Cell::new(false),
             keep_switches: Cell::new(true),
             preemptions: Cell::new(0),
             granularity: Cell::new(Granularity::Operation),
@@ -227,6 +246,7 @@ impl Engine {
             timers: RefCell::new(BTreeMap::new()),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            clock_watched: Cell::new(false),
             spurious: Cell::new(None),
             statics: Statics::default(),
             next_local: Cell::new(0),
@@ -261,6 +281,11 @@ impl Engine {
         self.quiet.set(options.record == Record::Bare && !options.classes);
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
+        self.rich.set(options.record == Record::Rich);
+        self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
+        self.shifts.get_mut().clear();
+        self.given_choices.get_mut().clone_from(&options.choices);
+        self.taken.get_mut().clear();
         self.begin_schedule(options);
         let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
         self.max_threads.set(options.max_threads.min(most));
@@ -277,6 +302,7 @@ impl Engine {
         self.timers.get_mut().clear();
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.clock_watched.set(false);
         self.spurious.set(None);
         self.statics.clear();
         self.next_local.set(0);
@@ -356,8 +382,18 @@ impl Engine {
         let passed = self.budget_set.get() - left;
         self.budget_set.set(left);
         self.steps.set(self.steps.get() + passed);
+        self.count_own(passed);
         if self.contended.get() {
             self.choices.set(self.choices.get() + passed);
+        }
+    }
+
+    /// Steps that the running thread has taken.
+    #[inline]
+    pub fn count_own(&self, passed: u64) {
+        if self.counting.get() {
+            let own = &self.here().own_steps;
+            own.set(own.get() + passed);
         }
     }
 

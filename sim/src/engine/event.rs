@@ -148,7 +148,7 @@ pub enum Op {
 
 impl Op {
     /// What the operation of `thread`, done to the object of its event, did to it.
-    pub(super) fn access(self, object: u32, thread: u32) -> Access {
+    pub(crate) fn access(self, object: u32, thread: u32) -> Access {
         match self {
             Self::Load | Self::CompareExchangeFailed | Self::TryLockFailed => Access::load(object),
             Self::Store => Access::store(object),
@@ -188,6 +188,13 @@ pub struct Entry {
     pub extra: u32,
     /// Where in the source.
     pub site: &'static Location<'static>,
+}
+
+impl Entry {
+    /// What the operation touched.
+    pub fn access(&self) -> Access {
+        self.op.access(self.object, self.thread)
+    }
 }
 
 /// The value an ordering has in an event: 0 for none.

@@ -2,7 +2,9 @@
 //!
 //! **Invariant: equal options and an equal program give equal executions**, digest for digest, on any OS thread.
 
+use super::choice::Choice;
 use super::set::MAX_THREADS;
+use super::shift::Shift;
 use millpond_model::observe::{Defect, Fault};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,8 @@ pub struct Options {
     pub record: Record,
     /// What a load may return, and whether accesses are checked for races.
     pub memory: MemoryModel,
+    /// What is chosen besides who runs, sorted; where nothing is listed it is alternative 0. `None`: it is drawn.
+    pub choices: Option<Arc<[Choice]>>,
     /// Whether the execution's partial order is told: [`Execution::class`](super::Execution::class).
     pub classes: bool,
     /// Whether the switches are: they grow with the length of the execution, where the program's own data need not.
@@ -57,6 +61,7 @@ impl Default for Options {
             stack_bytes: 256 * 1024,
             record: Record::Lean,
             memory: MemoryModel::Interleaving,
+            choices: None,
             classes: false,
             keep_switches: true,
             plants: Vec::new(),
@@ -88,6 +93,8 @@ pub enum Strategy {
     Replay(Arc<[Switch]>),
     /// `RunOn` but for these switches; one that is impossible is skipped. For shrinking.
     Deviate(Arc<[Switch]>),
+    /// `RunOn` but for these shifts, sorted; one that is impossible is skipped. For shrinking.
+    Shifted(Arc<[Shift]>),
     /// Every schedule with at most so many preemptions, one after the other: see [`exhaust`](super::exhaust()) and
     /// [`Search`](super::Search). An execution by itself is given the first one: that of `RunOn`. At most
     /// [`DFS_THREADS`](super::DFS_THREADS) threads may be alive at once.

@@ -2,8 +2,10 @@
 //!
 //! **Invariant: an outcome is plain data**: it holds nothing of the engine and may go to another OS thread.
 
+use super::choice::Choice;
 use super::event::Entry;
 use super::options::Switch;
+use super::shift::Shift;
 use crate::ledger::{Finding, Ledger};
 use millpond_model::observe::Reach;
 use millpond_model::platform::ThreadId;
@@ -263,6 +265,10 @@ pub struct Execution {
     pub choices: u64,
     /// Every switch of the running thread, if `Options::keep_switches`: for `Strategy::Replay`.
     pub switches: Vec<Switch>,
+    /// Where its schedule is not that of `Strategy::RunOn`, if `Record::Rich` was asked for: `Strategy::Shifted` repeats it.
+    pub shifts: Vec<Shift>,
+    /// The choices that were not those of a sequentially consistent memory, if `Record::Rich` was asked for.
+    pub choices_taken: Vec<Choice>,
     /// Switches away from a thread that could have gone on.
     pub preemptions: u64,
     /// Virtual time at the end.

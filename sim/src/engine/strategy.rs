@@ -24,7 +24,8 @@ impl Engine {
         }
     }
 
-    fn time_by_choice(&self) {
+    pub fn time_by_choice(&self) {
+        self.note_shift(Switch::TIME);
         self.switched(Switch::TIME);
         self.fire_timers();
     }
@@ -48,6 +49,7 @@ impl Engine {
             Strategy::Pct { .. } if self.top() == Some(slot) => self.until_change(),
             Strategy::Pct { .. } => 0,
             Strategy::Replay(list) | Strategy::Deviate(list) => self.until_switch(list),
+            Strategy::Shifted(list) => self.until_shift(list, slot),
             Strategy::Dfs { .. } => self.until_decision(slot),
         };
         self.set_budget(budget);
@@ -143,6 +145,11 @@ impl Engine {
                 self.set_budget(self.until_switch(list));
                 Some(next)
             }
+            Strategy::Shifted(list) => {
+                let next = self.shifted(list).unwrap_or(current);
+                self.set_budget(self.until_shift(list, next));
+                Some(next)
+            }
             Strategy::Dfs { .. } => {
                 let (next, budget) = self.follow_path();
                 self.set_budget(budget);
@@ -189,6 +196,7 @@ impl Engine {
         }
         let chosen = match &*strategy {
             Strategy::Replay(list) | Strategy::Deviate(list) => self.move_time_as_recorded(list),
+            Strategy::Shifted(list) => self.shifted(list),
             _ => None,
         };
         while self.runnable.is_empty() {
@@ -208,9 +216,13 @@ impl Engine {
             Strategy::RunOn => self.by_default(yielding),
             Strategy::Pct { .. } => self.top(),
             Strategy::Replay(_) => chosen.or_else(|| self.runnable.contains(current).then_some(current)),
+            Strategy::Shifted(_) => chosen.or_else(|| self.by_default(yielding)),
             Strategy::Deviate(_) => chosen.filter(|s| !self.yielded.contains(*s)).or_else(|| self.by_default(yielding)),
             Strategy::Dfs { .. } => self.forced_by_path(self.by_default(yielding)),
         };
+        if let Some(slot) = next.filter(|slot| self.rich.get() && self.by_default(yielding) != Some(*slot)) {
+            self.note_shift(self.threads[slot as usize].id.get());
+        }
         match next {
             Some(next) => self.new_budget(&strategy, next),
             None => self.fail(Verdict::Diverged { step: self.steps.get() }),

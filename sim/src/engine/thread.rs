@@ -61,10 +61,16 @@ pub(super) struct Thread {
     pub site: Cell<&'static Location<'static>>,
     /// What it does when it is chosen.
     pub pending: Cell<Access>,
+    /// Decisions and points of its own, when they are counted.
+    pub own_steps: Cell<u64>,
+    /// Choices of its own.
+    pub own_choices: Cell<u32>,
     /// Where it last yielded.
     pub spin_site: Cell<&'static Location<'static>>,
     /// The timer that will wake it.
     pub timer: Cell<Option<(Duration, u64)>>,
+    /// What it saw when it last read the clock.
+    pub clock: Cell<Option<Duration>>,
     /// An unpark that no park has consumed.
     pub token: Cell<bool>,
     /// Next in the list of those that wait for one mutex.
@@ -98,8 +104,11 @@ impl Thread {
             wait: Cell::new(None),
             site: Cell::new(nowhere),
             pending: Cell::new(Access::NONE),
+            own_steps: Cell::new(0),
+            own_choices: Cell::new(0),
             spin_site: Cell::new(nowhere),
             timer: Cell::new(None),
+            clock: Cell::new(None),
             token: Cell::new(false),
             next_waiter: Cell::new(NONE),
             priority: Cell::new(0),
@@ -134,7 +143,10 @@ impl Thread {
         self.wait.set(None);
         self.site.set(site);
         self.pending.set(Access::NONE);
+        self.own_steps.set(0);
+        self.own_choices.set(0);
         self.timer.set(None);
+        self.clock.set(None);
         self.token.set(false);
         self.next_waiter.set(NONE);
         self.priority.set(0);
