@@ -4,8 +4,8 @@
 //!
 //! ```text
 //!   Instant::now() ── reads virtual time, which is 0 at the start of an execution
-//!        └─ once more than a thread reads it in a row without progress: it waits for a time; another thread runs first, and if
-//!           all do nothing else, time moves in growing steps, so that every deadline comes
+//!        └─ a thread that sees the same time again and again waits for a later one: others run first, and if all do nothing else,
+//!           time moves in growing steps, so that every deadline comes
 //! ```
 //!
 //! There is no `SystemTime`: what the calendar says is not decided by the execution.

@@ -3,8 +3,8 @@
 mod facade_support;
 
 use facade_support::{always, everywhere, inside, somewhere};
-use millpond::sync::atomic::AtomicUsize;
 use millpond::sync::atomic::Ordering::SeqCst;
+use millpond::sync::atomic::{AtomicIsize, AtomicUsize};
 use millpond::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError, channel, sync_channel};
 use millpond::thread;
 use millpond::time::Instant;
@@ -40,7 +40,7 @@ fn messages_come_in_order_each_once_and_then_the_end() {
 fn a_bound_is_kept() {
     everywhere(2, || {
         let (sender, receiver) = sync_channel(1);
-        let inside = AtomicUsize::new(0);
+        let inside = AtomicIsize::new(0);
         thread::scope(|scope| {
             let inside = &inside;
             scope.spawn(move || {
@@ -109,7 +109,7 @@ fn without_a_receiver_a_message_comes_back() {
 fn a_message_that_nobody_sends_is_a_deadlock_and_one_with_a_limit_is_not() {
     let verdict = somewhere(0, || {
         let (_sender, receiver) = channel::<()>();
-        drop(receiver.recv());
+        _ = receiver.recv();
     });
     assert!(verdict.to_string().contains("a message from channel"), "{verdict}");
     inside(|| {
@@ -138,7 +138,7 @@ fn messages_that_nobody_receives_are_destroyed_once() {
         thread::scope(|scope| {
             let (sender, receiver) = channel();
             let drops = &drops;
-            scope.spawn(move || (0..3).for_each(|_| drop(sender.send(Counted(drops)))));
+            scope.spawn(move || (0..3).for_each(|_| _ = sender.send(Counted(drops))));
             scope.spawn(move || drop(receiver.recv().ok()));
         });
         assert_eq!(drops.into_inner(), 3);

@@ -8,7 +8,7 @@ use millpond::panic::catch_unwind;
 use millpond::sync::atomic::AtomicUsize;
 use millpond::sync::atomic::Ordering::{Relaxed, SeqCst};
 use millpond::sync::{
-    Arc, Barrier, Condvar, LazyLock, Mutex, MutexGuard, Once, OnceLock, RwLock, RwLockWriteGuard, TryLockError,
+    Barrier, Condvar, LazyLock, Mutex, MutexGuard, Once, OnceLock, RwLock, RwLockWriteGuard, TryLockError,
 };
 use millpond::thread;
 use std::collections::BTreeSet;
@@ -179,7 +179,7 @@ fn a_notification_is_not_for_who_comes_later() {
                     Some(limit) => drop(state.1.wait_timeout(guard, limit).expect("no poison")),
                 }
             };
-            let first = scope.spawn(|| waits(None));
+            let first = scope.spawn(move || waits(None));
             while *locked(&state.0) == 0 {
                 thread::yield_now();
             }
@@ -278,7 +278,7 @@ fn an_initialisation_runs_once_and_all_see_it() {
         let work = || {
             ONCE.call_once(|| _ = RUNS.fetch_add(1, Relaxed));
             assert!(ONCE.is_completed());
-            assert_eq!(RUNS.load(Relaxed), 1);
+            assert_eq!(RUNS.load(Relaxed) % 10, 1);
             *LOCK.get_or_init(|| 10 + RUNS.fetch_add(10, Relaxed))
         };
         assert!(LOCK.get().is_none());

@@ -196,7 +196,7 @@ fn destructors_that_use_everything_survive_an_execution_that_is_given_up() {
         fn drop(&mut self) {
             *self.0.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) += 1;
             self.0.1.fetch_add(1, SeqCst);
-            drop(self.1.send(1));
+            _ = self.1.send(1);
             drop(Arc::clone(&self.0));
             thread::yield_now();
         }

@@ -20,6 +20,9 @@ use millpond_model::platform::{SpawnError, ThreadId};
 use std::cell::Cell;
 use std::time::Duration;
 
+/// So often a thread may read the clock and see the same time, before it is taken to be waiting for a later one.
+const PATIENCE: u32 = 3;
+
 /// The running engine.
 #[derive(Clone, Copy)]
 pub(crate) struct Gate<'a> {
@@ -131,18 +134,20 @@ impl<'a> Gate<'a> {
         (may || engine.given_choices.borrow().is_some()) && engine.choose_rarely(4)
     }
 
-    /// Virtual time, for the program. A thread that has read it and sees that it has not moved lets others run first: it may be
-    /// waiting for a time.
+    /// Virtual time, for the program. A thread that has read it several times and sees that it has not moved lets others run first: it
+    /// may be waiting for a time.
     pub fn read_clock(self, site: Site) -> Duration {
         let (engine, me) = (self.engine, self.engine.here());
-        if me.clock.get() == Some(engine.now.get()) {
+        let (seen, times) = me.clock.get();
+        let times = if seen == engine.now.get() { times + 1 } else { 1 };
+        if times > PATIENCE {
             engine.clock_watched.set(true);
             engine.yield_now(Op::Clock, site);
         } else {
             engine.point(Access::NONE, site);
             engine.event(Op::Clock, 0, 0, 0, 0, site);
         }
-        me.clock.set(Some(engine.now.get()));
+        me.clock.set((engine.now.get(), times));
         engine.now.get()
     }
 
