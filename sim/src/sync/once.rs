@@ -132,6 +132,7 @@ unsafe impl Sync for Once {}
 impl UnwindSafe for Once {}
 impl RefUnwindSafe for Once {}
 
+#[allow(clippy::new_without_default)] // as in `std`
 impl Once {
     /// See [`std::sync::Once::new`].
     pub const fn new() -> Self {
