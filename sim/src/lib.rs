@@ -20,6 +20,7 @@ pub mod new;
 pub mod observed;
 pub mod oracle;
 pub mod outcome;
+pub mod panic;
 pub mod reduce;
 pub mod replay;
 pub mod report;
@@ -30,6 +31,7 @@ pub mod suggest;
 pub mod sync;
 pub mod thread;
 pub mod threads;
+pub mod time;
 pub mod world;
 
 pub use check::{Checker, Report, check, replay};

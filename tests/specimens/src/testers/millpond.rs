@@ -11,8 +11,11 @@ use std::time::Instant;
 /// What the counting strategies count with.
 pub type Counts = Arc<Profile>;
 
+/// A strategy by its counts.
+type Made = fn(Counts) -> Strategy;
+
 /// The strategies of the tables, and what they are called there.
-pub const STRATEGIES: &[(&str, fn(Counts) -> Strategy)] = &[
+pub const STRATEGIES: &[(&str, Made)] = &[
     ("random", |_| Strategy::Random),
     ("PCT 3", |_| Strategy::Pct { depth: 3 }),
     ("PCT 5", |_| Strategy::Pct { depth: 5 }),
