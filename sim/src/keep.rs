@@ -1,7 +1,7 @@
 //! `shrink` and `keep`: a finding, reduced, told, and written down as a scenario of its own.
 //!
-//! **Invariant: what is kept is an ordinary scenario file**: it is checked, run and replayed like any other, and the test suite runs it with
-//! the rest. No file is overwritten, none is left half written.
+//! **Invariant: what is kept is an ordinary scenario file**: it is checked, run and replayed like any other, and the test suite runs it
+//! with the rest. No file is overwritten, none is left half written.
 //!
 //! ```text
 //!   finding file, or scenario and seed ──reduce──> told (`shrink`)
