@@ -60,10 +60,10 @@ pub fn run(twin: bool, noise: usize) {
         let noise = Noise::before(noise);
         q.available.fetch_sub(1, AcqRel);
         q.written[0].store(1, Release);
-        noise.middle();
         q.available.fetch_sub(1, AcqRel);
         q.has_next.store(1, Release);
         q.written[1].store(1, Release);
+        noise.middle();
     });
     let owner = go(&queue, move |q| {
         let noise = Noise::before(noise);

@@ -25,8 +25,8 @@ pub fn run(twin: bool, noise: usize) {
         let mut sent = 0;
         for message in 1..=2 {
             if closed.load(Acquire) == 0 {
-                noise.middle();
                 sent += usize::from(send.send(message).is_ok());
+                noise.middle();
             }
         }
         // The sender's last word, which the repaired receiver waits for.

@@ -21,11 +21,10 @@ struct Channel {
 
 impl Channel {
     /// Messages accepted, and those that the writer itself had to fail.
-    fn write(&self, twin: bool, noise: &Noise) -> (usize, usize) {
+    fn write(&self, twin: bool) -> (usize, usize) {
         if self.open.load(Acquire) == 0 {
             return (0, 0);
         }
-        noise.middle();
         // AcqRel: if the close's exchange came first, its store to `open` is seen below; if not, it finds the message.
         self.queued.fetch_add(1, AcqRel);
         // The bug: nobody looks again.
@@ -37,7 +36,9 @@ pub fn run(twin: bool, noise: usize) {
     let channel = Arc::new(Channel { open: AtomicUsize::new(1), queued: AtomicUsize::new(0) });
     let writer = go(&channel, move |c| {
         let noise = Noise::before(noise);
-        c.write(twin, &noise)
+        let written = c.write(twin);
+        noise.middle();
+        written
     });
     let closer = go(&channel, move |c| {
         let noise = Noise::before(noise);

@@ -40,8 +40,8 @@ pub fn run(twin: bool, noise: usize) {
         let noise = Noise::before(noise);
         for _ in 0..2 {
             *p.objects.lock().unwrap() += 1;
-            noise.middle();
             p.returned.notify_one();
+            noise.middle();
         }
     });
     a.join().unwrap();

@@ -20,15 +20,16 @@ const RELEASED: usize = 0;
 fn release(state: &AtomicUsize, twin: bool, noise: usize) -> bool {
     let noise = Noise::before(noise);
     if twin {
+        let live = state.swap(RELEASED, AcqRel) == LIVE;
         noise.middle();
-        return state.swap(RELEASED, AcqRel) == LIVE;
+        return live;
     }
     // The bug: look, then act.
     let live = state.load(Acquire) == LIVE;
-    noise.middle();
     if live {
         state.store(RELEASED, Release);
     }
+    noise.middle();
     live
 }
 

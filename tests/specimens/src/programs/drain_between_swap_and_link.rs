@@ -22,9 +22,8 @@ struct Queue {
 }
 
 impl Queue {
-    fn push(&self, node: usize, noise: &Noise) {
+    fn push(&self, node: usize) {
         let before = self.head.swap(node, AcqRel);
-        noise.middle();
         self.next[before].store(node, Release);
     }
 
@@ -52,12 +51,14 @@ pub fn run(twin: bool, noise: usize) {
     let queue = Arc::new(Queue { head: zero(), next: [zero(), zero(), zero()], pushed: zero() });
     let one = go(&queue, move |q| {
         let noise = Noise::before(noise);
-        q.push(1, &noise);
+        q.push(1);
+        noise.middle();
     });
     let two = go(&queue, move |q| {
         let noise = Noise::before(noise);
-        q.push(2, &noise);
+        q.push(2);
         q.pushed.store(1, Release);
+        noise.middle();
     });
     let owner = go(&queue, move |q| {
         let noise = Noise::before(noise);

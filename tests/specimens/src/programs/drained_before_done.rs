@@ -27,11 +27,11 @@ pub fn run(twin: bool, noise: usize) {
             // The bug: Release orders what came before it, and the task comes after it.
             l.drained.store(1, Release);
         }
-        noise.middle();
         assert_eq!(l.memory.get(), 7, "a task runs on memory that is still there");
         if twin {
             l.drained.store(1, Release);
         }
+        noise.middle();
     });
     let waiting = go(&l, move |l| {
         let noise = Noise::before(noise);

@@ -29,7 +29,7 @@ impl List {
         if self.tagged { (old & !INDEX) + INDEX + 1 + index } else { index }
     }
 
-    fn pop(&self, between: impl Fn()) -> usize {
+    fn pop(&self) -> usize {
         loop {
             let head = self.head.load(Acquire);
             let index = head & INDEX;
@@ -37,7 +37,6 @@ impl List {
                 return 0;
             }
             let next = self.next[index].load(Acquire);
-            between();
             // The bug: the same index is taken for the same list.
             if self.head.compare_exchange(head, self.head(head, next), AcqRel, Acquire).is_ok() {
                 return index;
@@ -61,12 +60,14 @@ pub fn run(twin: bool, noise: usize) {
     let list = Arc::new(List { head: AtomicUsize::new(1), next, tagged: twin });
     let one = go(&list, move |l| {
         let noise = Noise::before(noise);
-        l.pop(|| noise.middle())
+        let object = l.pop();
+        noise.middle();
+        object
     });
     let two = go(&list, move |l| {
         let noise = Noise::before(noise);
-        let first = l.pop(|| ());
-        let second = l.pop(|| ());
+        let first = l.pop();
+        let second = l.pop();
         noise.middle();
         if first != 0 {
             l.push(first);

@@ -46,10 +46,10 @@ pub fn run(twin: bool, noise: usize) {
         let noise = Noise::before(noise);
         for at in 0..CAPACITY {
             l.slots[at].store(1, Relaxed);
-            noise.middle();
             // Release: pairs with the Acquire in `transfer`. The writer's index is its own; the link's is for the owner.
             l.written.store(at + 1, Release);
         }
+        noise.middle();
     });
     let owner = go(&link, move |l| {
         let noise = Noise::before(noise);

@@ -20,14 +20,13 @@ pub fn run(twin: bool, noise: usize) {
         let noise = Noise::before(noise);
         if twin {
             s.capacity_of_first.set(16);
-            noise.middle();
             s.queues.store(1, Release);
         } else {
             // The bug: Release orders what came before it, and the field comes after it.
             s.queues.store(1, Release);
-            noise.middle();
             s.capacity_of_first.set(16);
         }
+        noise.middle();
     });
     let owner = go(&stack, move |s| {
         let noise = Noise::before(noise);

@@ -32,11 +32,12 @@ pub fn run(twin: bool, noise: usize) {
         if p.done.load(Acquire) == 1 {
             return 1;
         }
-        noise.middle();
         // AcqRel: after the completion's exchange, the load below sees that it is done.
         p.listener.swap(1, AcqRel);
         // The bug: it doesn't look again.
-        if twin && p.done.load(Acquire) == 1 { p.call() } else { 0 }
+        let calls = if twin && p.done.load(Acquire) == 1 { p.call() } else { 0 };
+        noise.middle();
+        calls
     });
     let completer = go(&promise, move |p| {
         let noise = Noise::before(noise);

@@ -18,13 +18,13 @@ fn move_one(pools: &[Mutex<usize>; 2], from: usize, twin: bool, noise: usize) {
     // The bug: the order is that of the move, not that of the pools.
     let first = if twin { 0 } else { from };
     let mut one = pools[first].lock().unwrap();
-    noise.middle();
     let mut other = pools[1 - first].lock().unwrap();
     let (source, target) = if first == from { (&mut one, &mut other) } else { (&mut other, &mut one) };
     **source -= 1;
     **target += 1;
     drop(other);
     drop(one);
+    noise.middle();
     assert!(to < 2);
 }
 

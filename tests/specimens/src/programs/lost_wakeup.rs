@@ -27,18 +27,17 @@ pub fn run(twin: bool, noise: usize) {
         let noise = Noise::before(noise);
         if twin {
             let mut open = g.lock.lock().unwrap();
-            noise.middle();
             while !*open {
                 open = g.changed.wait(open).unwrap();
             }
         } else {
             // The bug: it may open, and be notified, before the lock is taken.
             while g.open.load(Acquire) == 0 {
-                noise.middle();
                 let lock = g.lock.lock().unwrap();
                 drop(g.changed.wait(lock).unwrap());
             }
         }
+        noise.middle();
     });
     let opener = go(&gate, move |g| {
         let noise = Noise::before(noise);

@@ -57,8 +57,8 @@ impl Magazine {
             chunk => chunk,
         };
         assert_eq!(self.users[chunk].fetch_add(1, AcqRel), 0, "users of a chunk that is taken");
-        noise.middle();
         self.users[chunk].fetch_sub(1, AcqRel);
+        noise.middle();
         if chunk != own {
             self.freed.fetch_add(1, AcqRel);
         }

@@ -89,7 +89,7 @@ impl Noise {
         noise
     }
 
-    /// Half as many.
+    /// Half as many: not where the bug has its window, which they would widen, but between what the thread does besides.
     fn middle(&self) {
         self.make(self.half);
     }

@@ -27,15 +27,14 @@ pub fn run(twin: bool, noise: usize) {
         let noise = Noise::before(noise);
         let parent = if twin {
             let parent = s.parent.load(Relaxed);
-            noise.middle();
             s.pooled.store(1, Release);
             parent
         } else {
             s.pooled.store(1, Release);
-            noise.middle();
             // The bug: it may be somebody else's slice by now.
             s.parent.load(Relaxed)
         };
+        noise.middle();
         s.counts[parent].fetch_sub(1, AcqRel);
     });
     let owner = go(&slice, move |s| {

@@ -26,12 +26,12 @@ fn enter(door: &Door, me: usize, twin: bool, noise: usize) {
     let other = 1 - me;
     door.wants[me].store(1, store);
     door.turn.store(other, store);
-    noise.middle();
     if door.wants[other].load(load) == 0 || door.turn.load(load) == me {
         assert_eq!(door.inside.fetch_add(1, AcqRel), 0, "others inside");
         door.inside.fetch_sub(1, AcqRel);
     }
     door.wants[me].store(0, store);
+    noise.middle();
 }
 
 pub fn run(twin: bool, noise: usize) {

@@ -23,7 +23,6 @@ fn complete(promise: &Promise, result: usize, twin: bool, noise: usize) -> bool 
     if promise.done.load(Acquire) == 1 {
         return false;
     }
-    noise.middle();
     if twin && promise.result.compare_exchange(0, result, AcqRel, Acquire).is_err() {
         return false;
     }
@@ -32,6 +31,7 @@ fn complete(promise: &Promise, result: usize, twin: bool, noise: usize) -> bool 
         promise.result.store(result, Relaxed);
     }
     promise.done.store(1, Release);
+    noise.middle();
     true
 }
 

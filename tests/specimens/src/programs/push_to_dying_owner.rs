@@ -37,14 +37,13 @@ pub fn run(twin: bool, noise: usize) {
         let noise = Noise::before(noise);
         if twin {
             o.dead.store(1, Release);
-            noise.middle();
             o.queue.swap(0, AcqRel);
         } else {
             // The bug: the last drain comes before the word that it was the last.
             o.queue.swap(0, AcqRel);
-            noise.middle();
             o.dead.store(1, Release);
         }
+        noise.middle();
     });
     pusher.join().unwrap();
     dying.join().unwrap();

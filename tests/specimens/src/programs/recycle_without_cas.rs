@@ -30,12 +30,12 @@ impl Pool {
         } else {
             // The bug: a read and a write where one exchange is needed.
             let in_use = self.state.load(Acquire) == IN_USE;
-            noise.middle();
             if in_use {
                 self.state.store(POOLED, Release);
             }
             in_use
         };
+        noise.middle();
         if is_ours {
             self.queues[queue].store(1, Release);
         }

@@ -22,13 +22,12 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn retain(&self, twin: bool, noise: &Noise) -> bool {
+    fn retain(&self, twin: bool) -> bool {
         let mut count = self.count.load(Acquire);
         loop {
             if count == 0 {
                 return false;
             }
-            noise.middle();
             if !twin {
                 // The bug: it may be zero by now.
                 self.count.fetch_add(1, AcqRel);
@@ -57,10 +56,11 @@ pub fn run(twin: bool, noise: usize) {
     });
     let finder = go(&buffer, move |b| {
         let noise = Noise::before(noise);
-        if b.retain(twin, &noise) {
+        if b.retain(twin) {
             assert_eq!(b.bytes.get(), LIVE, "it is used after it was freed");
             b.release();
         }
+        noise.middle();
     });
     last.join().unwrap();
     finder.join().unwrap();

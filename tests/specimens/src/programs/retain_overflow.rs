@@ -25,10 +25,10 @@ fn retain(count: &AtomicUsize, twin: bool, noise: usize) {
     }
     // The bug: there was room when it looked.
     let has_room = count.load(Acquire) < MAX;
-    noise.middle();
     if has_room {
         count.fetch_add(1, AcqRel);
     }
+    noise.middle();
 }
 
 pub fn run(twin: bool, noise: usize) {

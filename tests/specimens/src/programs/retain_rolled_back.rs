@@ -18,14 +18,13 @@ fn retain(count: &AtomicUsize, twin: bool, noise: usize) {
     let noise = Noise::before(noise);
     if twin {
         let _ = count.fetch_update(AcqRel, Acquire, |count| (count > 0).then(|| count + 1));
-        noise.middle();
         return;
     }
     // The bug: for a moment it is alive again.
     if count.fetch_add(1, AcqRel) == 0 {
-        noise.middle();
         count.fetch_sub(1, AcqRel);
     }
+    noise.middle();
 }
 
 /// How often it was freed by this.

@@ -37,14 +37,15 @@ pub fn run(twin: bool, noise: usize) {
         let noise = Noise::before(noise);
         if twin {
             let object = r.slot.get();
-            noise.middle();
             r.read.store(1, Release);
+            noise.middle();
             object
         } else {
             // The bug: the slot is given back and then read.
             r.read.store(1, Release);
+            let object = r.slot.get();
             noise.middle();
-            r.slot.get()
+            object
         }
     });
     producer.join().unwrap();

@@ -16,7 +16,6 @@ pub const ABOUT: About = About {
 fn get_or_make(made: &RwLock<usize>, twin: bool, noise: usize) {
     let noise = Noise::before(noise);
     let is_there = *made.read().unwrap() > 0;
-    noise.middle();
     if !is_there {
         let mut made = made.write().unwrap();
         // The bug: it was missing when it was read.
@@ -24,6 +23,7 @@ fn get_or_make(made: &RwLock<usize>, twin: bool, noise: usize) {
             *made += 1;
         }
     }
+    noise.middle();
 }
 
 pub fn run(twin: bool, noise: usize) {

@@ -30,15 +30,14 @@ pub fn run(twin: bool, noise: usize) {
             fence(Release);
         }
         p.words[0].store(1, Relaxed);
-        noise.middle();
         p.words[1].store(1, Relaxed);
         p.sequence.store(2, Release);
+        noise.middle();
     });
     let reader = go(&pair, move |p| {
         let noise = Noise::before(noise);
         let before = p.sequence.load(Acquire);
         let first = p.words[0].load(Relaxed);
-        noise.middle();
         let second = p.words[1].load(Relaxed);
         if twin {
             // Acquire: pairs with the writer's fence.
@@ -49,6 +48,7 @@ pub fn run(twin: bool, noise: usize) {
         if before == after && before % 2 == 0 {
             assert_eq!(first, second, "words of one version");
         }
+        noise.middle();
     });
     writer.join().unwrap();
     reader.join().unwrap();

@@ -21,9 +21,9 @@ struct Chunk {
 fn write(chunk: &Chunk, buffer: usize, twin: bool, noise: usize) {
     let noise = Noise::before(noise);
     chunk.position.store(buffer, Release);
-    noise.middle();
     // The bug: the position is everybody's.
     let position = if twin { buffer } else { chunk.position.load(Acquire) };
+    noise.middle();
     chunk.bytes[position].store(buffer + 1, Release);
 }
 

@@ -19,8 +19,8 @@ fn allocate(arena: &Arena, size: usize, twin: bool, noise: usize) {
     // The bug: the lock is that of the size, not that of the counter.
     let _lock = arena.locks[if twin { 0 } else { size }].lock().unwrap();
     let allocations = arena.allocations.get();
-    noise.middle();
     arena.allocations.set(allocations + 1);
+    noise.middle();
 }
 
 pub fn run(twin: bool, noise: usize) {

@@ -27,8 +27,8 @@ impl Queue {
     fn push(&self, node: usize, noise: usize) {
         let noise = Noise::before(noise);
         let before = self.head.swap(node, AcqRel);
-        noise.middle();
         self.next[before].store(node, Release);
+        noise.middle();
     }
 
     /// A node, or 0; `tail` is the consumer's.

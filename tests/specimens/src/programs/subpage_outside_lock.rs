@@ -24,13 +24,14 @@ fn allocate(list: &List, twin: bool, noise: usize) {
     let noise = Noise::before(noise);
     // The bug: the lock comes after what it protects.
     let early = list.first.load(Acquire);
-    noise.middle();
     let mut left = list.left.lock().unwrap();
     let page = if twin { list.first.load(Acquire) } else { early };
     left[page] = left[page].checked_sub(1).expect("a page in the list has elements left");
     if left[page] == 0 {
         list.first.store(1, Release);
     }
+    drop(left);
+    noise.middle();
 }
 
 pub fn run(twin: bool, noise: usize) {

@@ -23,11 +23,10 @@ struct Executor {
 }
 
 impl Executor {
-    fn execute(&self, twin: bool, noise: &Noise) -> usize {
+    fn execute(&self, twin: bool) -> usize {
         if twin {
             // The state is read and written under the queue's lock.
             let mut queue = self.queue.lock().unwrap();
-            noise.middle();
             if self.state.load(Acquire) == SHUTDOWN {
                 return 0;
             }
@@ -38,7 +37,6 @@ impl Executor {
         if self.state.load(Acquire) == SHUTDOWN {
             return 0;
         }
-        noise.middle();
         *self.queue.lock().unwrap() += 1;
         1
     }
@@ -59,7 +57,9 @@ pub fn run(twin: bool, noise: usize) {
     let executor = Arc::new(Executor { state: AtomicUsize::new(0), queue: Mutex::new(0) });
     let caller = go(&executor, move |e| {
         let noise = Noise::before(noise);
-        e.execute(twin, &noise) + e.execute(twin, &noise)
+        let first = e.execute(twin);
+        noise.middle();
+        first + e.execute(twin)
     });
     let worker = go(&executor, move |e| {
         let noise = Noise::before(noise);

@@ -21,15 +21,13 @@ struct Queue {
     slots: [AtomicUsize; OBJECTS],
 }
 
-fn poll(queue: &Queue, twin: bool, noise: usize) -> usize {
-    let noise = Noise::before(noise);
+fn poll(queue: &Queue, twin: bool) -> usize {
     loop {
         let read = queue.read.load(Acquire);
         if read == OBJECTS {
             return 0;
         }
         let object = queue.slots[read].load(Relaxed);
-        noise.middle();
         if !twin {
             // The bug: the index was read some time ago.
             queue.read.store(read + 1, Release);
@@ -44,8 +42,13 @@ fn poll(queue: &Queue, twin: bool, noise: usize) -> usize {
 pub fn run(twin: bool, noise: usize) {
     let slots = [AtomicUsize::new(1), AtomicUsize::new(2)];
     let queue = Arc::new(Queue { read: AtomicUsize::new(0), slots });
-    let owner = go(&queue, move |q| poll(q, twin, noise));
-    let cleaner = go(&queue, move |q| poll(q, twin, noise));
+    let consumer = move |q: &Queue| {
+        let noise = Noise::before(noise);
+        let object = poll(q, twin);
+        noise.middle();
+        object
+    };
+    let (owner, cleaner) = (go(&queue, consumer), go(&queue, consumer));
     let (a, b) = (owner.join().unwrap(), cleaner.join().unwrap());
     assert_ne!(a, b, "one object for two");
 }
