@@ -41,14 +41,12 @@ use std::time::Duration;
 /// Executes `program` many times, with the default settings of [`Checker`].
 ///
 /// ```
-/// use millpond::engine::Sim;
-/// use millpond_model::platform::{AtomicOps, JoinOps, Platform};
-/// use std::sync::{Arc, atomic::Ordering};
+/// use millpond::sync::{Arc, atomic::{AtomicUsize, Ordering}};
 ///
 /// millpond::check(|| {
-///     let count = Arc::new(<Sim as Platform>::Atomic::<usize>::new(0));
+///     let count = Arc::new(AtomicUsize::new(0));
 ///     let other = Arc::clone(&count);
-///     let thread = Sim::spawn("other".to_string(), move || drop(other.fetch_add(1, Ordering::Relaxed))).unwrap();
+///     let thread = millpond::thread::spawn(move || other.fetch_add(1, Ordering::Relaxed));
 ///     count.fetch_add(1, Ordering::Relaxed);
 ///     thread.join().unwrap();
 ///     assert_eq!(count.load(Ordering::Relaxed), 2);

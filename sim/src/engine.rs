@@ -9,6 +9,7 @@
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
 //!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
+//!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
@@ -35,6 +36,8 @@ mod outcome;
 mod overflow;
 mod panics;
 mod platform;
+mod portfolio;
+mod profile;
 mod random;
 mod run;
 mod schedule;
@@ -56,11 +59,14 @@ pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
+pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, Plan, plan};
+pub use self::profile::Profile;
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
 pub use self::search::DFS_THREADS;
 pub use self::set::MAX_THREADS;
 pub use self::shift::Shift;
+pub use self::strategy::DelaySchedules;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
 
 pub(crate) use self::core::Site;
@@ -255,6 +261,7 @@ impl Engine {
             reach_counts: std::array::from_fn(|i| self.reached[i].get()),
             plants_struck: self.plants.borrow().iter().map(|(_, chances)| chances.strikes).collect(),
             log,
+            profile: self.profiling.get().then(|| self.profiler.take().finish()),
             ledger: self.ledger.replace(Ledger::new(false)),
             leaked_stacks: self.leaked_stacks.get(),
             leaked_bytes,

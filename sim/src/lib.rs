@@ -6,6 +6,7 @@ pub mod check;
 pub mod cli;
 pub mod conform;
 pub mod crew;
+pub mod deviations;
 pub mod engine;
 pub mod enumerate;
 pub mod exit;

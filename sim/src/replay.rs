@@ -5,7 +5,8 @@
 
 use crate::campaign::Format;
 use crate::cli::strategy_argument;
-use crate::engine::{CHECKPOINT_EVERY, Execution, Switch};
+use crate::deviations::Deviations;
+use crate::engine::{CHECKPOINT_EVERY, Execution};
 use crate::found::{self, Found};
 use crate::outcome::Outcome;
 use crate::report::{self, Verdict, json, story};
@@ -21,7 +22,7 @@ pub struct ReplayOptions {
     /// Another strategy than the file's.
     pub strategy: Option<Schedule>,
     /// In place of any strategy: that of `RunOn`, but for these switches.
-    pub deviations: Option<Vec<Switch>>,
+    pub deviations: Option<Deviations>,
     /// The digest that the execution is expected to have.
     pub digest: Option<u64>,
     /// How results are printed.
@@ -75,7 +76,7 @@ pub fn replay(
     original: &Original,
     out: &mut dyn Write,
 ) -> io::Result<Verdict> {
-    let deviations = options.deviations.clone().map(Into::into);
+    let deviations = options.deviations.clone();
     let how = How { schedule: options.strategy, deviations, rich: true, ..How::default() }.for_cell(cell);
     let command = Command {
         file: printable(&loaded.path),

@@ -9,10 +9,10 @@
 //! ```
 
 use super::coverage::{Coverage, Sampled};
-use super::plan::{self, Facts};
+use super::plan;
 use super::report::{Member, Report};
 use super::{Checker, failure, nondeterminism};
-use crate::engine::{Exhaustion, Options, Search, Strategy, Verdict, execute};
+use crate::engine::{Exhaustion, Facts, Options, Search, Strategy, Verdict, execute};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +41,7 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     if matches!(checker.strategy, Some(Strategy::Dfs { .. })) {
         return enumerate(checker, program);
     }
-    let facts = Facts::of(checker, program);
+    let facts = plan::facts(checker, program);
     let start = Instant::now();
     // Relaxed throughout: the counters only hand out numbers; what workers know travels through the mutex.
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
@@ -103,7 +103,7 @@ fn block(
             break;
         }
         let (member, options) = plan::of(checker, facts, number);
-        let options = sampled.wants(number, facts.steps, options);
+        let options = sampled.wants(number, facts.choices, options);
         let execution = execute(&options, program);
         mine.executions += 1;
         mine.steps += execution.steps;
@@ -139,7 +139,7 @@ fn block(
 
 /// Every schedule that the strategy allows, one after the other.
 fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
-    let (member, options) = plan::of(checker, &Facts { choices: 1, steps: 0 }, 0);
+    let (member, options) = plan::of(checker, &plan::facts(checker, program), 0);
     let options = Options { classes: true, ..options };
     let mut search = Search::new(options.clone());
     let (mut sampled, mut steps, mut failure) = (Sampled::default(), 0, None);

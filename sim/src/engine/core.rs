@@ -18,11 +18,13 @@ use super::classes::Classes;
 use super::event::{Events, Op, What};
 use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
+use super::profile::Profiler;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
 use super::shift::Shift;
 use super::statics::Statics;
+use super::strategy::Surw;
 use super::thread::{Info, Thread};
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
@@ -116,6 +118,16 @@ pub(super) struct Engine {
     /// PCT: (step, priority), the earliest last.
     pub changes: RefCell<Vec<(u64, i64)>>,
     pub demoted: Cell<i64>,
+    /// The last choice before the running thread's turn.
+    pub turn: Cell<u64>,
+    /// Choices in a row after which a thread is taken to wait in a loop.
+    pub patience: Cell<u64>,
+    /// Delays: at which choices, the earliest last.
+    pub delays: RefCell<Vec<u64>>,
+    pub surw: Surw,
+    /// Whether there is to be a profile.
+    pub profiling: Cell<bool>,
+    pub profiler: RefCell<Profiler>,
     /// Dfs: where the enumeration is.
     pub path: RefCell<Path>,
     pub switches: RefCell<Vec<Switch>>,
@@ -214,6 +226,12 @@ impl Engine {
             replayed: Cell::new(0),
             changes: RefCell::new(Vec::new()),
             demoted: Cell::new(0),
+            turn: Cell::new(0),
+            patience: Cell::new(0),
+            delays: RefCell::new(Vec::new()),
+            surw: Surw::new(),
+            profiling: Cell::new(false),
+            profiler: RefCell::default(),
             path: RefCell::new(Path::new(0)),
             switches: RefCell::new(Vec::new()),
             shifts: RefCell::new(Vec::new()),
@@ -397,10 +415,11 @@ impl Engine {
         }
     }
 
-    /// Sets the strategy's budget. Nothing is handed out while a thread is set aside: it comes back after one step.
+    /// Sets the strategy's budget. Nothing is handed out while a thread is set aside: it comes back after one step; nor while each
+    /// event is counted.
     pub fn set_budget(&self, wanted: u64) {
         let left = self.max_steps.get().saturating_sub(self.steps.get());
-        let budget = if self.yielded.is_empty() { wanted.min(left) } else { 0 };
+        let budget = if self.yielded.is_empty() && !self.profiling.get() { wanted.min(left) } else { 0 };
         self.natural.set(budget == wanted);
         self.budget_set.set(budget);
         self.contended.set(self.runnable.len() > 1);

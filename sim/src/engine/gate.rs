@@ -29,6 +29,7 @@ pub(crate) struct Gate<'a> {
     engine: &'a Engine,
 }
 
+#[allow(dead_code, reason = "the second half of the facade uses the rest")]
 impl<'a> Gate<'a> {
     #[inline(always)]
     pub(super) fn new(engine: &'a Engine) -> Self {

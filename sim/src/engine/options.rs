@@ -3,9 +3,12 @@
 //! **Invariant: equal options and an equal program give equal executions**, digest for digest, on any OS thread.
 
 use super::choice::Choice;
+use super::profile::Profile;
 use super::set::MAX_THREADS;
 use super::shift::Shift;
 use millpond_model::observe::{Defect, Fault};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +47,12 @@ pub struct Options {
     pub alloc_fails: Option<When>,
     /// Bytes that `Platform::alloc` may have outstanding; it fails beyond. `None`: no limit.
     pub memory_limit: Option<u64>,
-    /// PCT's estimate of the number of steps with a choice; take the largest `Execution::choices` of earlier executions of the
-    /// program.
+    /// PCT's estimate of the number of steps with a choice, and that of `DelayBounded`; take the largest `Execution::choices` of earlier
+    /// executions of the program. A thread that takes more than twice as many, and 1,000, while others could run, is taken to wait for
+    /// one of them in a loop without yielding: it goes behind them.
     pub pct_steps: u64,
+    /// Whether each event is counted: [`Execution::profile`](super::Execution::profile). Slow; for pilot executions.
+    pub profile: bool,
 }
 
 impl Default for Options {
@@ -69,6 +75,7 @@ impl Default for Options {
             alloc_fails: None,
             memory_limit: None,
             pct_steps: 1000,
+            profile: false,
         }
     }
 }
@@ -89,6 +96,23 @@ pub enum Strategy {
         /// Number of ordering constraints to hope for; 1 at least.
         depth: u32,
     },
+    /// Partial order sampling (Yuan et al., CAV 2018): a random priority for each pending event; the highest runs, and what
+    /// conflicts with it draws anew.
+    Pos,
+    /// Uniform over interleavings, by a pilot execution's counts (Zhao et al., ASPLOS 2025).
+    Urw(Arc<Profile>),
+    /// Uniform over the orders of a subset of events, drawn for each execution: the accesses to one shared object, or to all of them
+    /// (same paper).
+    Surw(Arc<Profile>),
+    /// Delay bounding (Emmi et al., POPL 2011): each thread runs until it waits, then the next in turn; at the choices with these
+    /// numbers, counted from 1 as in `Execution::choices`, the thread that would have run is skipped. See
+    /// [`DelaySchedules`](super::DelaySchedules) for all such lists.
+    Delays(Arc<[u64]>),
+    /// As `Delays`, at random choices.
+    DelayBounded {
+        /// How many.
+        delays: u32,
+    },
     /// Exactly the recorded switches. Ends with `Verdict::Diverged` where one is impossible.
     Replay(Arc<[Switch]>),
     /// `RunOn` but for these switches; one that is impossible is skipped. For shrinking.
@@ -102,6 +126,31 @@ pub enum Strategy {
         /// Switches away from a thread that could have gone on.
         preemptions: u32,
     },
+}
+
+impl fmt::Display for Strategy {
+    /// As the command line spells it, where it does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Random => f.write_str("Random"),
+            Self::RoundRobin => f.write_str("RoundRobin"),
+            Self::RunOn => f.write_str("RunOn"),
+            Self::Pct { depth } => write!(f, "pct:{depth}"),
+            Self::Pos => f.write_str("Pos"),
+            Self::Urw(_) => f.write_str("Urw"),
+            Self::Surw(_) => f.write_str("Surw"),
+            Self::Delays(list) if list.is_empty() => f.write_str("no delay"),
+            Self::Delays(list) => {
+                f.write_str("delays at")?;
+                list.iter().try_for_each(|at| write!(f, " {at}"))
+            }
+            Self::DelayBounded { delays } => write!(f, "delay:{delays}"),
+            Self::Replay(list) => write!(f, "a replay of {} switches", list.len()),
+            Self::Deviate(list) => write!(f, "RunOn but for {} switches", list.len()),
+            Self::Shifted(list) => write!(f, "the default but for {} switches", list.len()),
+            Self::Dfs { preemptions } => write!(f, "dfs:{preemptions}"),
+        }
+    }
 }
 
 /// Where a thread may be preempted.
@@ -135,6 +184,31 @@ pub enum MemoryModel {
     /// As C++20 has it, without load buffering: a load may return any store that coherence and happens-before allow it; accesses to
     /// plain memory that are unordered are findings.
     Weak,
+}
+
+impl MemoryModel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Interleaving, Self::Races, Self::Weak];
+}
+
+impl fmt::Display for MemoryModel {
+    /// In small letters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interleaving => "interleaving",
+            Self::Races => "races",
+            Self::Weak => "weak",
+        })
+    }
+}
+
+impl FromStr for MemoryModel {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|model| model.to_string() == word.to_lowercase());
+        found.ok_or_else(|| format!("`{word}` is no memory model: there are interleaving, races and weak"))
+    }
 }
 
 /// The running thread changed, or time moved by choice.

@@ -5,12 +5,14 @@
 use super::choice::Choice;
 use super::event::Entry;
 use super::options::Switch;
+use super::profile::Profile;
 use super::shift::Shift;
 use crate::ledger::{Finding, Ledger};
 use millpond_model::observe::Reach;
 use millpond_model::platform::ThreadId;
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How an execution ended.
@@ -281,6 +283,8 @@ pub struct Execution {
     pub plants_struck: Vec<u64>,
     /// Every event, if `Record::Rich` was asked for.
     pub log: Vec<Entry>,
+    /// How many events each thread had, if `Options::profile`: for `Strategy::Urw` and `Strategy::Surw`.
+    pub profile: Option<Arc<Profile>>,
     /// The ledger as it was at the end.
     pub ledger: Ledger,
     /// Stacks that could not be unwound and were leaked.

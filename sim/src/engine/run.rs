@@ -197,8 +197,10 @@ impl Engine {
         let thread = &self.threads[slot as usize];
         thread.begin(id, coroutine, guard, site);
         self.classes.starts(id, parent);
-        self.first_priority(thread);
-        self.starts_on_path(slot);
+        self.starts(slot, parent);
+        if self.profiling.get() {
+            self.profiler.borrow_mut().starts(id, parent);
+        }
         self.alive.insert(slot);
         self.runnable.insert(slot);
         slot

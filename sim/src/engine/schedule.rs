@@ -12,9 +12,8 @@
 use super::access::Access;
 use super::core::{Engine, Site};
 use super::event::Op;
-use super::options::{Options, Strategy, Switch};
+use super::options::{Options, Switch};
 use super::outcome::{Spinning, Verdict, Wait, Waiting};
-use super::random::Stream;
 use super::set::Set;
 use super::thread::Thread;
 use millpond_model::platform::ThreadId;
@@ -46,25 +45,14 @@ impl Engine {
         self.yielded.clear();
         self.spun.clear();
         self.spins.set(0);
-        self.replayed.set(0);
-        self.demoted.set(0);
         self.switches.borrow_mut().clear();
         self.keep_switches.set(options.keep_switches);
         self.preemptions.set(0);
         self.granularity.set(options.granularity);
         self.max_steps.set(options.max_steps);
-        let mut changes = self.changes.borrow_mut();
-        changes.clear();
-        if let Strategy::Pct { depth } = options.strategy {
-            let steps = options.pct_steps.max(1);
-            for priority in 1..depth {
-                let at = 1 + self.draw(Stream::Schedule, |g| g.below_u64(steps));
-                changes.push((at, i64::from(priority)));
-            }
-            changes.sort_unstable_by(|a, b| b.cmp(a));
-        }
-        self.path.borrow_mut().begin();
-        self.strategy.replace(options.strategy.clone());
+        self.profiling.set(options.profile);
+        self.profiler.take();
+        self.begin_strategy(options);
     }
 
     /// A decision with the running thread in the race.
@@ -114,14 +102,7 @@ impl Engine {
                 self.yielded.insert(slot);
             }
         }
-        match *self.strategy.borrow() {
-            Strategy::Pct { .. } => {
-                self.demoted.set(self.demoted.get() - 1);
-                me.priority.set(self.demoted.get());
-            }
-            Strategy::Dfs { .. } => self.yields_on_path(),
-            _ => {}
-        }
+        self.yields();
         if self.yielded.is_empty() {
             return self.set_changed(); // it is alone
         }
@@ -231,6 +212,7 @@ impl Engine {
         self.switched(id);
         self.current.set(next);
         self.thread_id.set(id);
+        self.turn.set(self.choices.get());
     }
 
     /// Writes a switch down.

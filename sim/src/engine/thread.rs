@@ -75,8 +75,18 @@ pub(super) struct Thread {
     pub token: Cell<bool>,
     /// Next in the list of those that wait for one mutex.
     pub next_waiter: Cell<u32>,
-    /// PCT's priority: the highest runs.
+    /// PCT's and POS's priority: the highest runs. POS: 0 before it is drawn.
     pub priority: Cell<i64>,
+    /// URW: events left; SURW: interesting ones.
+    pub weight: Cell<u64>,
+    /// Which thread of the profile it is, or `NONE`.
+    pub node: Cell<u32>,
+    /// Threads that it has started.
+    pub children: Cell<u32>,
+    /// SURW: objects that it has touched.
+    pub touched: Cell<u32>,
+    /// SURW: whether what it does next is in the subset.
+    pub interesting: Cell<bool>,
     /// Its thread-local variables. Shared, so that no borrow is held while destructors run.
     pub table: RefCell<Rc<Table>>,
     pub locals_gone: Cell<bool>,
@@ -112,6 +122,11 @@ impl Thread {
             token: Cell::new(false),
             next_waiter: Cell::new(NONE),
             priority: Cell::new(0),
+            weight: Cell::new(0),
+            node: Cell::new(NONE),
+            children: Cell::new(0),
+            touched: Cell::new(0),
+            interesting: Cell::new(false),
             table: RefCell::default(),
             locals_gone: Cell::new(false),
             unwinding: Cell::new(false),
@@ -150,6 +165,11 @@ impl Thread {
         self.token.set(false);
         self.next_waiter.set(NONE);
         self.priority.set(0);
+        self.weight.set(0);
+        self.node.set(NONE);
+        self.children.set(0);
+        self.touched.set(0);
+        self.interesting.set(false);
         self.locals_gone.set(false);
         self.unwinding.set(false);
         self.panicking.set(false);

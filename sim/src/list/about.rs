@@ -55,6 +55,11 @@ fn strategy(name: &str) -> &'static str {
         "RoundRobin" => "in turn",
         "RunOn" => "the running thread until it waits, then the one that came first",
         "Dfs" => "every schedule with at most so many preemptions: `Dfs(preemptions: 1)`, `--strategy dfs:1`",
+        "Pos" => "random priorities of operations; what conflicts with one that was done draws anew: `--strategy pos`",
+        "Urw" => "uniformly among all interleavings, by a pilot execution's counts: `--strategy urw`",
+        "Surw" => "uniformly among all orders of the operations on one shared object, or on all: `--strategy surw`",
+        "Delays" => "in turn, with so many skipped turns: `Delays(delays: 2)`, `--strategy delay:2`",
+        "Portfolio" => "few delays, SURW, PCT, POS and the random walk by turns: `--strategy portfolio`",
         "Pct" => "random priorities with depth - 1 change points: `Pct(depth: 3)`, `--strategy pct:3`",
         _ => "",
     }
