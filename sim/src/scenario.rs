@@ -325,6 +325,8 @@ plants! {
     DuplicateRelease
     RejectedWriteLeaks
     IllegalPromiseLeaks
+    OutboundNotVolatile
+    LinkNotVolatile
     PeerLookedAtOnce
     ReadBufferReleasedTwice
     UnflushedSkipped
