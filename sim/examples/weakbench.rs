@@ -15,7 +15,7 @@ fn main() {
                     for _ in 0..50 {
                         m.begin(mode);
                         for t in 1..5 {
-                            m.spawned(0, t, t as u32);
+                            m.spawned(0, t);
                         }
                         for i in 0..4000u32 {
                             x ^= x << 13;
