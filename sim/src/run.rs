@@ -119,7 +119,12 @@ pub fn perform(
 fn plan(cell: &Cell, seed: u64, how: &How) -> Option<Plan> {
     let schedule = how.schedule.unwrap_or(cell.scenario.schedule);
     let facts = how.facts.as_ref().filter(|_| schedule == Schedule::Portfolio && how.deviations.is_none())?;
-    Some(engine::plan(seed, facts, MemoryModel::Interleaving))
+    Some(engine::plan(seed, facts, [MemoryModel::Interleaving; 2]))
+}
+
+/// What the schedule is instead of any, if it is told by its deviations.
+pub(crate) fn deviations<'a>(scenario: &'a Scenario, how: &'a How) -> Option<&'a Deviations> {
+    how.deviations.as_ref().or(scenario.deviations.as_ref().filter(|_| how.schedule.is_none()))
 }
 
 /// What the engine is told.
@@ -158,7 +163,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         faults: inside(scenario),
         ..Options::default()
     };
-    match &how.deviations {
+    match deviations(&cell.scenario, how) {
         Some(deviations) => deviations.applied(options),
         None => options,
     }

@@ -13,13 +13,26 @@
 //! second one panics with a message that says so.
 
 pub mod atomic;
+pub mod mpsc;
 
 mod arc;
 mod arc_traits;
+mod barrier;
+mod condvar;
+mod lazy_lock;
 mod mutex;
+mod once;
+mod once_lock;
+mod rwlock;
 
 pub use self::arc::{Arc, Weak};
+pub use self::barrier::{Barrier, BarrierWaitResult};
+pub use self::condvar::{Condvar, WaitTimeoutResult};
+pub use self::lazy_lock::LazyLock;
 pub use self::mutex::{Mutex, MutexGuard};
+pub use self::once::{Once, OnceState};
+pub use self::once_lock::OnceLock;
+pub use self::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use crate::engine::{Gate, Site, Tag, Whose};
@@ -48,6 +61,20 @@ fn enter_first<'a>(tag: &Tag, what: &str, site: Site) -> Option<Gate<'a>> {
         ),
         Whose::Gone => panic!("a {what} of a simulated execution was used outside of it, at {site}"),
     }
+}
+
+/// The gate to the execution in which the object was made.
+///
+/// # Panics
+/// If that isn't the running one.
+#[inline]
+fn enter_own<'a>(tag: &Tag, what: &str, site: Site) -> Gate<'a> {
+    let Some(gate) = tag.mine() else {
+        panic!(
+            "a {what} was used, at {site}, outside of the execution in which it was made, or was made outside of executions"
+        )
+    };
+    gate
 }
 
 /// Turns an `Arc<T>` into an `Arc<dyn Trait>` or `Arc<[T]>`: what `std`'s does by itself, and a type of ours can't in stable Rust.

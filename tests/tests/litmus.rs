@@ -29,7 +29,7 @@ fn each(check: impl Fn(&Shape) -> Result<(), String>) {
 }
 
 fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
-    (u64::from(rng.next_u32()) * u64::from(n) >> 32) as u32
+    ((u64::from(rng.next_u32()) * u64::from(n)) >> 32) as u32
 }
 
 #[test]

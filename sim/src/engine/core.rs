@@ -173,6 +173,8 @@ pub(super) struct Engine {
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// Whether somebody has waited for a time, by reading the clock, since it moved.
+    pub clock_watched: Cell<bool>,
     /// Whether waits at condition variables may end for no reason, once it is drawn.
     pub spurious: Cell<Option<bool>>,
     /// This execution's own instances of objects that are not its own.
@@ -266,6 +268,7 @@ impl Engine {
             timers: RefCell::new(BTreeMap::new()),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            clock_watched: Cell::new(false),
             spurious: Cell::new(None),
             statics: Statics::default(),
             next_local: Cell::new(0),
@@ -323,6 +326,7 @@ impl Engine {
         self.timers.get_mut().clear();
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.clock_watched.set(false);
         self.spurious.set(None);
         self.statics.clear();
         self.next_local.set(0);

@@ -22,6 +22,9 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// So often a thread may read the clock and see the same time, before it is taken to be waiting for a later one.
+const PATIENCE: u32 = 3;
+
 /// The running engine.
 #[derive(Clone, Copy)]
 pub(crate) struct Gate<'a> {
@@ -124,18 +127,31 @@ impl<'a> Gate<'a> {
     /// Whether a wait at a condition variable ends for no reason. It may in one execution of eight, in one wait of four. A strategy
     /// that enumerates says what is complete without that.
     pub fn wakes_for_no_reason(self) -> bool {
-        let drawn = || {
-            !matches!(*self.engine.strategy.borrow(), Strategy::Dfs { .. })
-                && self.engine.draw(Stream::Faults, |g| g.below(8)) == 0
-        };
-        let may = self.engine.spurious.get().unwrap_or_else(drawn);
-        self.engine.spurious.set(Some(may));
-        may && self.engine.draw(Stream::Faults, |g| g.below(4)) == 0
+        let engine = self.engine;
+        if matches!(*engine.strategy.borrow(), Strategy::Dfs { .. }) {
+            return false;
+        }
+        let may = engine.spurious.get().unwrap_or_else(|| engine.draw(Stream::Faults, |g| g.below(8)) == 0);
+        engine.spurious.set(Some(may));
+        // A schedule that is repeated says itself which waits did.
+        (may || engine.given_choices.borrow().is_some()) && engine.choose_rarely(4)
     }
 
-    /// The running thread lets others go first.
-    pub fn yield_now(self, op: Op, site: Site) {
-        self.engine.yield_now(op, site);
+    /// Virtual time, for the program. A thread that has read it several times and sees that it has not moved lets others run first: it
+    /// may be waiting for a time.
+    pub fn read_clock(self, site: Site) -> Duration {
+        let (engine, me) = (self.engine, self.engine.here());
+        let (seen, times) = me.clock.get();
+        let times = if seen == engine.now.get() { times + 1 } else { 1 };
+        if times > PATIENCE {
+            engine.clock_watched.set(true);
+            engine.yield_now(Op::Clock, site);
+        } else {
+            engine.point(Access::NONE, site);
+            engine.event(Op::Clock, 0, 0, 0, 0, site);
+        }
+        me.clock.set((engine.now.get(), times));
+        engine.now.get()
     }
 
     /// A fresh object's number.

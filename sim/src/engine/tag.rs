@@ -125,6 +125,11 @@ impl Tag {
         }
     }
 
+    /// Whether it is somebody's.
+    pub fn is_claimed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether the world outside of executions used the object first.
     pub fn is_outside(&self) -> bool {
         let tag = self.0.load(Ordering::Relaxed);

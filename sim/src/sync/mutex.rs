@@ -37,7 +37,11 @@ impl RawMutex {
         }
     }
 
-    fn access(&self) -> Access {
+    pub fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    pub fn access(&self) -> Access {
         Access::rmw(self.tag.object())
     }
 
@@ -100,7 +104,7 @@ impl RawMutex {
         gate.wake_all(&self.waiters);
     }
 
-    fn is_poisoned(&self) -> bool {
+    pub fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Relaxed)
     }
 }
@@ -218,6 +222,13 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     /// As `std`'s, but nothing is locked for it: to look must not change what is looked at.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mutex").field("poisoned", &self.is_poisoned()).finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// The mutex, and where it was locked.
+    pub(super) fn parts(&self) -> (&'a RawMutex, Site) {
+        (&self.open.mutex.raw, self.open.site)
     }
 }
 
