@@ -332,6 +332,8 @@ plants! {
     DuplicateRelease
     RejectedWriteLeaks
     IllegalPromiseLeaks
+    OutboundNotVolatile
+    LinkNotVolatile
     PeerLookedAtOnce
     ReadBufferReleasedTwice
     UnflushedSkipped

@@ -102,7 +102,7 @@ impl Engine {
         if how == Ended::Overflow {
             self.fail(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
         }
-        self.released(HandOver::End(id));
+        self.modelled_end(id);
         self.event(Op::Exit, id, 0, 0, 0, self.threads[slot as usize].site.get());
         let joiner = self.vacate(slot, how == Ended::Done);
         if self.stopping.get() || self.alive.is_empty() {

@@ -108,6 +108,12 @@ impl<const W: usize> State<W> {
 
     // ---- threads and locks
 
+    /// Whether `t` comes after everything that was done in `lane`.
+    pub fn knows_all_of(&self, t: usize, lane: usize) -> bool {
+        // The last event was the end, which was published.
+        self.threads[lane].clock.0[lane] - 1 <= self.threads[t].clock.0[lane]
+    }
+
     pub fn spawned(&mut self, parent: usize, child: usize, number: u32) {
         // A lane's later thread comes after its earlier ones, and knows what they knew.
         let mut clock = self.threads[child].clock;
