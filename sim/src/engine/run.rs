@@ -80,6 +80,15 @@ impl Engine {
             self.abandon();
         } else {
             self.check_replayed();
+            self.check_owed();
+        }
+    }
+
+    /// What had to be given back must have been.
+    fn check_owed(&self) {
+        let owed = self.owed.borrow();
+        if let Some((_, site)) = owed.first_key_value() {
+            self.fail(Verdict::Stopped(format!("{} allocations leaked, the first one made at {site}", owed.len())));
         }
     }
 
