@@ -11,7 +11,7 @@
 //!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
 //!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
-//!      ├─ run        coroutines from start to end; unwinding of what is abandoned
+//!      ├─ run        threads from start to end; unwinding of what is abandoned       coroutine  how one goes on with another
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
 //!      ├─ event      events and their digest            random   the five streams
 //!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
@@ -27,6 +27,7 @@ mod blocks;
 mod choice;
 mod classes;
 mod core;
+mod coroutine;
 mod event;
 mod exhaust;
 mod options;

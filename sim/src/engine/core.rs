@@ -15,6 +15,7 @@ use super::access::Access;
 use super::blocks::Blocks;
 use super::choice::Choice;
 use super::classes::Classes;
+use super::coroutine::{Ended, Resume};
 use super::event::{Events, Op, What};
 use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
@@ -159,6 +160,12 @@ pub(super) struct Engine {
     pub leaked_stacks: Cell<u64>,
     /// Whether a simulated thread runs now, rather than the scheduler.
     pub inside: Cell<bool>,
+    /// What for a thread was last resumed.
+    pub how: Cell<Resume>,
+    /// How the running thread ended, on the way to the scheduler.
+    pub arrived: Cell<Option<Ended>>,
+    /// How to go on with the scheduler.
+    pub scheduler: Cell<*mut u8>,
     // The end.
     pub verdict: RefCell<Option<Verdict>>,
     pub stopping: Cell<bool>,
@@ -167,6 +174,8 @@ pub(super) struct Engine {
     // The world.
     pub now: Cell<Duration>,
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
+    /// Whether there are any.
+    pub timed: Cell<bool>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
     pub next_local: Cell<usize>,
@@ -250,11 +259,15 @@ impl Engine {
             max_threads: Cell::new(0),
             leaked_stacks: Cell::new(0),
             inside: Cell::new(false),
+            how: Cell::new(Resume::Run),
+            arrived: Cell::new(None),
+            scheduler: Cell::new(std::ptr::null_mut()),
             verdict: RefCell::new(None),
             stopping: Cell::new(false),
             in_flight: Cell::new(0),
             now: Cell::new(Duration::ZERO),
             timers: RefCell::new(BTreeMap::new()),
+            timed: Cell::new(false),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
             next_local: Cell::new(0),
@@ -308,6 +321,7 @@ impl Engine {
         self.in_flight.set(u32::from(std::thread::panicking()));
         self.now.set(Duration::ZERO);
         self.timers.get_mut().clear();
+        self.timed.set(false);
         self.timer_sequence.set(0);
         self.next_object.set(0);
         self.next_local.set(0);

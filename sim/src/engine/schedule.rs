@@ -178,14 +178,14 @@ impl Engine {
     }
 
     /// Continues with `next`; with none the execution is over.
-    #[inline]
+    #[inline(always)]
     fn go(&self, me: &Thread, next: Option<u32>, preempted: bool) {
         match next {
             Some(next) if next == self.current.get() => {}
             Some(next) => {
                 self.preemptions.set(self.preemptions.get() + u64::from(preempted));
                 self.switch_to(next);
-                self.suspend(me);
+                self.suspend(me, Some(next));
             }
             None => self.give_up(),
         }
@@ -214,7 +214,9 @@ impl Engine {
         let thread = &self.threads[slot as usize];
         thread.wait.set(None);
         if let Some(key) = thread.timer.take() {
-            self.timers.borrow_mut().remove(&key);
+            let mut timers = self.timers.borrow_mut();
+            timers.remove(&key);
+            self.timed.set(!timers.is_empty());
         }
         self.runnable.insert(slot);
         self.progressed.set(true);
@@ -234,11 +236,15 @@ impl Engine {
         let sequence = self.timer_sequence.get();
         self.timer_sequence.set(sequence + 1);
         self.timers.borrow_mut().insert((at, sequence), self.current.get());
+        self.timed.set(true);
         self.here().timer.set(Some((at, sequence)));
     }
 
     /// Moves time to the next timer, and wakes whoever waits for that time; false if there is none.
     pub fn fire_timers(&self) -> bool {
+        if !self.timed.get() {
+            return false;
+        }
         let first = self.timers.borrow().first_key_value().map(|(key, _)| key.0);
         let Some(time) = first else { return false };
         assert!(time >= self.now.get(), "time went backwards");

@@ -16,7 +16,7 @@ use super::super::random::{Generator, Stream};
 impl Engine {
     /// Points that may be passed without asking: those of a thread that is alone.
     pub(super) fn until_company(&self) -> u64 {
-        if self.runnable.len() > 1 || !self.timers.borrow().is_empty() { 0 } else { NEVER }
+        if self.runnable.len() > 1 || self.timed.get() { 0 } else { NEVER }
     }
 
     /// Takes the event with the highest priority.

@@ -17,7 +17,7 @@ impl Engine {
     /// Of the random strategies: time may move although somebody could run.
     #[inline]
     pub(super) fn maybe_time(&self) {
-        if !self.timers.borrow().is_empty() && self.draw(Stream::Schedule, |g| g.below(TIME_ODDS)) == 0 {
+        if self.timed.get() && self.draw(Stream::Schedule, |g| g.below(TIME_ODDS)) == 0 {
             self.time_by_choice();
         }
     }
@@ -27,7 +27,7 @@ impl Engine {
     pub(super) fn run_length(&self, n: u32) -> u64 {
         self.draw(Stream::Schedule, |g| match n {
             // Alone: the only choice is whether time moves.
-            0 | 1 if self.timers.borrow().is_empty() => NEVER,
+            0 | 1 if !self.timed.get() => NEVER,
             0 | 1 => u64::from(g.below(2 * TIME_ODDS)),
             2 => u64::from((u64::from(g.next_u32()) | 1 << 32).trailing_zeros()),
             4 => u64::from((u64::from(g.next_u32()) | 1 << 32).trailing_zeros() / 2),
@@ -46,7 +46,7 @@ impl Engine {
     pub(super) fn walk_on(&self, natural: bool) -> Option<u32> {
         let current = self.current.get();
         if self.runnable.len() == 1 {
-            if natural && !self.timers.borrow().is_empty() {
+            if natural && self.timed.get() {
                 self.time_by_choice();
             }
         } else {
