@@ -96,8 +96,41 @@ pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
     execute_path(options, &mut Path::new(0), main)
 }
 
+/// What is told of an execution in which nothing went wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Brief {
+    /// [`Execution::digest`]
+    pub digest: u64,
+    /// [`Execution::class`]
+    pub class: u64,
+    /// [`Execution::steps`]
+    pub steps: u64,
+    /// [`Execution::choices`]
+    pub choices: u64,
+    /// [`Execution::preemptions`]
+    pub preemptions: u64,
+}
+
+/// As [`execute`], for a search: nothing is put together that only a failure is told by.
+///
+/// # Errors
+/// All that is known, unless every thread ended and the ledger found nothing.
+///
+/// # Panics
+/// As [`execute`], and with `Strategy::Dfs`.
+pub fn execute_briefly(options: &Options, main: impl FnOnce()) -> Result<Brief, Box<Execution>> {
+    assert!(!matches!(options.strategy, Strategy::Dfs { .. }), "an enumeration has a path");
+    perform(options, &mut Path::new(0), main, |engine| engine.brief().ok_or_else(|| Box::new(engine.finish())))
+}
+
 /// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs`.
 fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Execution {
+    perform(options, path, main, Engine::finish)
+}
+
+/// Runs `main`, and tells what `tell` says of it.
+#[inline]
+fn perform<R>(options: &Options, path: &mut Path, main: impl FnOnce(), tell: impl FnOnce(&Engine) -> R) -> R {
     panics::install();
     overflow::install();
     // If the engine itself panics there are threads alive on its stacks: it is leaked then.
@@ -108,10 +141,10 @@ fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Exec
         let _running = Running::enter(&engine);
         engine.drive(main);
     }
-    let execution = engine.finish();
+    let told = tell(&engine);
     std::mem::swap(engine.path.get_mut(), path);
     KEPT.set(Some(ManuallyDrop::into_inner(engine)));
-    execution
+    told
 }
 
 /// A stream of the running execution.
@@ -208,10 +241,25 @@ pub fn thread_name(id: ThreadId) -> String {
 
 /// Runs `f` on the ledger of the running execution.
 pub fn with_ledger<R>(f: impl FnOnce(&mut Ledger) -> R) -> R {
-    f(&mut engine().ledger.borrow_mut())
+    let engine = engine();
+    engine.observed.set(true);
+    f(&mut engine.ledger.borrow_mut())
 }
 
 impl Engine {
+    /// What came of the execution, if it ended well.
+    fn brief(&self) -> Option<Brief> {
+        let found = self.observed.get() && !self.ledger.borrow().findings().is_empty();
+        if self.stopping.get() || found {
+            return None;
+        }
+        self.account(); // the points since the last decision are steps too
+        let (digest, ..) = self.events.finish();
+        self.blocks.release();
+        let (steps, choices, preemptions) = (self.steps.get(), self.choices.get(), self.preemptions.get());
+        Some(Brief { digest, class: self.classes.finish(), steps, choices, preemptions })
+    }
+
     /// What came of the execution.
     fn finish(&self) -> Execution {
         if !self.stopping.get() {
@@ -231,9 +279,10 @@ impl Engine {
             // no object in this memory is used after an abandoned execution.
             unsafe { self.blocks.free_all() };
         }
-        let threads = self.infos.take().into_iter().enumerate().map(|(id, info)| ThreadInfo {
+        let mut infos = self.infos.borrow_mut();
+        let threads = infos.drain(..).enumerate().map(|(id, info)| ThreadInfo {
             id: ThreadId(id as u32),
-            name: info.name,
+            name: info.name.into_owned(),
             parent: info.parent.map(ThreadId),
             finished: info.finished,
         });

@@ -15,9 +15,10 @@ use super::coroutine::{Ended, Resume, Stackful};
 use super::event::Op;
 use super::options::Strategy;
 use super::outcome::{Verdict, Wait};
-use super::thread::{Info, NONE};
+use super::thread::{Info, NONE, Thread};
 use corosensei::stack::DefaultStack;
 use millpond_model::platform::{SpawnError, ThreadId};
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 /// Stack that the engine keeps for its own work and for unwinding, in bytes, on top of what the program may use.
@@ -45,6 +46,10 @@ fn body(f: impl FnOnce()) -> Ended {
         engine.event(Op::LocalDrop, 0, 0, 0, 0, site);
     };
     // Each failure has consumed a value, so that this ends.
+    if me.table.borrow().is_unused() {
+        me.locals_gone.set(true);
+        return Ended::Done;
+    }
     while let Err(payload) = catch_unwind(AssertUnwindSafe(|| me.table().clear(step))) {
         engine.body_unwound(payload);
     }
@@ -63,7 +68,7 @@ impl Engine {
         // SAFETY: `main` and what it borrows outlive this call, and the coroutine does not: it ends, is unwound, or is
         // leaked and never resumed before `drive` returns.
         let coroutine = unsafe { Stackful::new(stack, || body(main)) };
-        let slot = self.enrol("main".to_string(), None, coroutine, Location::caller());
+        let slot = self.enrol(Cow::Borrowed("main"), None, coroutine, Location::caller());
         self.current.set(slot);
         self.set_changed();
         while !self.stopping.get() && !self.alive.is_empty() {
@@ -167,7 +172,7 @@ impl Engine {
     }
 
     /// Gives a coroutine a number and a slot, and makes it runnable.
-    fn enrol(&self, name: String, parent: Option<u32>, coroutine: Stackful, site: Site) -> u32 {
+    fn enrol(&self, name: Cow<'static, str>, parent: Option<u32>, coroutine: Stackful, site: Site) -> u32 {
         let slot = self.free_slots.borrow_mut().pop().unwrap_or_else(|| {
             let slot = self.slots_used.get();
             self.slots_used.set(slot + 1);
@@ -210,7 +215,7 @@ impl Engine {
         // SAFETY: it borrows nothing.
         let coroutine = unsafe { Stackful::new(stack, move || body(f)) };
         self.account();
-        let slot = self.enrol(name, Some(self.thread_id.get()), coroutine, site);
+        let slot = self.enrol(Cow::Owned(name), Some(self.thread_id.get()), coroutine, site);
         let id = self.threads[slot as usize].id.get();
         self.event(Op::Spawn, id, 0, 0, 0, site);
         self.set_changed();
@@ -238,8 +243,14 @@ impl Engine {
     /// not be interrupted by the guard page: it holds borrows then, or is inside the host's allocator.
     #[inline]
     pub fn check_stack(&self) {
+        self.check_stack_of(self.here());
+    }
+
+    /// As [`Engine::check_stack`]; `me` is the running thread.
+    #[inline(always)]
+    pub fn check_stack_of(&self, me: &Thread) {
         let here = 0_u8;
-        if (&raw const here).addr() < self.here().guard.get() + self.page_bytes + STACK_RESERVE / 2 {
+        if (&raw const here).addr() < me.guard.get() + self.page_bytes + STACK_RESERVE / 2 {
             self.out_of_stack();
         }
     }

@@ -14,6 +14,7 @@ use super::core::{Engine, Site};
 use super::event::Op;
 use super::options::{Options, Switch};
 use super::outcome::{Spinning, Verdict, Wait, Waiting};
+use super::random::Stream;
 use super::set::Set;
 use super::thread::Thread;
 use millpond_model::platform::ThreadId;
@@ -24,10 +25,8 @@ pub const LIVELOCK_YIELDS: u64 = 10_000;
 
 impl Engine {
     pub fn begin_schedule(&self, options: &Options) {
-        self.seed.set(options.seed);
-        self.index.set(options.index);
-        for stream in &self.streams {
-            stream.replace(None);
+        for (generator, stream) in self.streams.iter().zip(Stream::ALL) {
+            generator.borrow_mut().reset(options.seed, options.index, stream);
         }
         self.progressed.set(false);
         self.current.set(0);
@@ -53,7 +52,7 @@ impl Engine {
     }
 
     /// A decision with the running thread in the race.
-    #[inline]
+    #[inline(always)]
     pub fn scheduled_point(&self, access: Access, site: Site) {
         self.check_stack();
         let me = self.here();
@@ -63,7 +62,9 @@ impl Engine {
         let in_budget = self.take_step();
         self.yielded.clear();
         let next = if in_budget { self.pick_at_point(natural) } else { None };
-        if let Some(slot) = next.filter(|slot| *slot != self.current.get()) {
+        if self.rich.get()
+            && let Some(slot) = next.filter(|slot| *slot != self.current.get())
+        {
             self.note_shift(self.threads[slot as usize].id.get());
         }
         self.go(me, next, true);
@@ -161,7 +162,7 @@ impl Engine {
     }
 
     /// Counts the step of a decision; false when there is none left.
-    #[inline]
+    #[inline(always)]
     pub fn take_step(&self) -> bool {
         self.account();
         let steps = self.steps.get();
@@ -192,7 +193,7 @@ impl Engine {
     }
 
     /// Makes `next` the thread that the scheduler resumes.
-    #[inline]
+    #[inline(always)]
     pub fn switch_to(&self, next: u32) {
         let id = self.threads[next as usize].id.get();
         self.switched(id);
@@ -202,7 +203,7 @@ impl Engine {
     }
 
     /// Writes a switch down.
-    #[inline]
+    #[inline(always)]
     pub fn switched(&self, to: u32) {
         if self.keep_switches.get() {
             self.switches.borrow_mut().push(Switch { step: self.steps.get(), to });

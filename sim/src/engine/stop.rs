@@ -26,6 +26,7 @@ impl Engine {
         *self.verdict.borrow_mut() = Some(verdict);
         self.events.freeze();
         self.stopping.set(true);
+        self.walking.set(false);
         self.budget.set(if self.can_raise() { 0 } else { UNWIND_OPERATIONS });
         self.budget_set.set(0);
         self.tasks.set(0);
@@ -51,6 +52,7 @@ impl Engine {
     pub fn judge<R>(&self, site: Site, f: impl FnOnce(&mut Ledger, &At) -> Result<R, Finding>) -> Option<R> {
         self.check_stack();
         let at = At { thread: ThreadId(self.thread_id.get()), step: self.step(), time: self.now.get(), site };
+        self.observed.set(true);
         let result = f(&mut self.ledger.borrow_mut(), &at);
         match result {
             Ok(value) => Some(value),

@@ -13,6 +13,7 @@ use super::access::Access;
 use super::coroutine::Stackful;
 use super::outcome::Wait;
 use millpond_model::platform::local::Table;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
@@ -162,7 +163,7 @@ impl Thread {
 
 /// What is remembered of a thread by its number.
 pub(super) struct Info {
-    pub name: String,
+    pub name: Cow<'static, str>,
     pub parent: Option<u32>,
     /// Its slot while it is alive, else `NONE`.
     pub slot: u32,
