@@ -257,7 +257,7 @@ impl<'a> Gate<'a> {
 
     /// The name that a thread was given; empty if none.
     pub fn name(self, thread: u32) -> String {
-        self.engine.infos.borrow()[thread as usize].name.clone()
+        self.engine.infos.borrow()[thread as usize].name.clone().into_owned()
     }
 
     /// This execution's instance for the object with this tag.

@@ -24,7 +24,7 @@ pub use self::delays::DelaySchedules;
 pub(super) use self::delays::at_most_two;
 pub(super) use self::surw::Surw;
 use super::core::{Engine, NEVER};
-use super::options::{Options, Strategy, Switch};
+use super::options::{Granularity, Options, Strategy, Switch};
 use super::outcome::Verdict;
 use super::thread::NONE;
 
@@ -48,6 +48,9 @@ impl Engine {
             Strategy::Dfs { .. } => self.path.borrow_mut().begin(),
             _ => {}
         }
+        let watched = options.profile || self.rich.get() || self.counting.get();
+        let walking = options.strategy == Strategy::Random && options.granularity == Granularity::Operation && !watched;
+        self.walking.set(walking);
         self.strategy.replace(options.strategy.clone());
     }
 
