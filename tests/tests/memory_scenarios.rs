@@ -84,5 +84,5 @@ fn a_link_that_is_published_plainly_is_found() {
     let plant = Plant::LinkNotVolatile(When::Always);
     let file = "good/objects.ron";
     assert_eq!(planted(file, plant, MemoryModel::Interleaving, 1), None);
-    assert_eq!(planted(file, plant, MemoryModel::Races, 8), Some(FindingKind::DataRace));
+    assert_eq!(planted(file, plant, MemoryModel::Races, 64), Some(FindingKind::DataRace));
 }
