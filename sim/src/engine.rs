@@ -102,7 +102,7 @@ pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
     if let Strategy::Dfs { preemptions } = options.strategy {
         return execute_path(options, &mut Path::new(preemptions), main);
     }
-    execute_path(options, &mut Path::new(0), main)
+    perform(options, None, main, Engine::finish)
 }
 
 /// What is told of an execution in which nothing went wrong.
@@ -129,29 +129,38 @@ pub struct Brief {
 /// As [`execute`], and with `Strategy::Dfs`.
 pub fn execute_briefly(options: &Options, main: impl FnOnce()) -> Result<Brief, Box<Execution>> {
     assert!(!matches!(options.strategy, Strategy::Dfs { .. }), "an enumeration has a path");
-    perform(options, &mut Path::new(0), main, |engine| engine.brief().ok_or_else(|| Box::new(engine.finish())))
+    perform(options, None, main, |engine| engine.brief().ok_or_else(|| Box::new(engine.finish())))
 }
 
 /// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs`.
 fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Execution {
-    perform(options, path, main, Engine::finish)
+    perform(options, Some(path), main, Engine::finish)
 }
 
 /// Runs `main`, and tells what `tell` says of it.
 #[inline]
-fn perform<R>(options: &Options, path: &mut Path, main: impl FnOnce(), tell: impl FnOnce(&Engine) -> R) -> R {
+fn perform<R>(
+    options: &Options,
+    mut path: Option<&mut Path>,
+    main: impl FnOnce(),
+    tell: impl FnOnce(&Engine) -> R,
+) -> R {
     panics::install();
     overflow::install();
     // If the engine itself panics there are threads alive on its stacks: it is leaked then.
     let mut engine = ManuallyDrop::new(KEPT.take().unwrap_or_else(|| Box::new(Engine::new())));
-    std::mem::swap(engine.path.get_mut(), path);
+    if let Some(path) = &mut path {
+        std::mem::swap(engine.path.get_mut(), path);
+    }
     engine.begin(options);
     {
         let _running = Running::enter(&engine);
         engine.drive(main);
     }
     let told = tell(&engine);
-    std::mem::swap(engine.path.get_mut(), path);
+    if let Some(path) = path {
+        std::mem::swap(engine.path.get_mut(), path);
+    }
     KEPT.set(Some(ManuallyDrop::into_inner(engine)));
     told
 }
@@ -257,13 +266,14 @@ pub fn with_ledger<R>(f: impl FnOnce(&mut Ledger) -> R) -> R {
 
 impl Engine {
     /// What came of the execution, if it ended well.
+    #[inline(always)]
     fn brief(&self) -> Option<Brief> {
         let found = self.observed.get() && !self.ledger.borrow().findings().is_empty();
         if self.stopping.get() || found {
             return None;
         }
         self.account(); // the points since the last decision are steps too
-        let (digest, ..) = self.events.finish();
+        let digest = self.events.finish_digest();
         self.blocks.release();
         let (steps, choices, preemptions) = (self.steps.get(), self.choices.get(), self.preemptions.get());
         Some(Brief { digest, class: self.classes.finish(), steps, choices, preemptions })

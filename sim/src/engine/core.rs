@@ -30,7 +30,6 @@ use super::thread::{Info, Thread};
 use super::weak::MAX_LANES;
 use super::weak::world::Modelled;
 use crate::ledger::Ledger;
-use corosensei::stack::DefaultStack;
 use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -157,7 +156,6 @@ pub(super) struct Engine {
     pub alive: Set,
     pub slots_used: Cell<u32>,
     pub free_slots: RefCell<Vec<u32>>,
-    pub stacks: RefCell<Vec<DefaultStack>>,
     pub stack_bytes: Cell<usize>,
     pub page_bytes: usize,
     pub max_threads: Cell<u32>,
@@ -282,7 +280,6 @@ impl Engine {
             alive: Set::default(),
             slots_used: Cell::new(0),
             free_slots: RefCell::new(Vec::new()),
-            stacks: RefCell::new(Vec::new()),
             stack_bytes: Cell::new(0),
             page_bytes: super::overflow::page_bytes(),
             max_threads: Cell::new(0),
@@ -329,7 +326,7 @@ impl Engine {
         }
         if self.stack_bytes.get() != options.stack_bytes {
             self.stack_bytes.set(options.stack_bytes);
-            self.stacks.get_mut().clear();
+            self.threads.iter_mut().for_each(|thread| *thread.coroutine.get_mut() = None);
         }
         self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
@@ -356,8 +353,9 @@ impl Engine {
         // A panic in flight below `execute` counts as one on another stack.
         self.in_flight.set(u32::from(std::thread::panicking()));
         self.now.set(Duration::ZERO);
-        self.timers.get_mut().clear();
-        self.timed.set(false);
+        if self.timed.replace(false) {
+            self.timers.get_mut().clear();
+        }
         self.timer_sequence.set(0);
         self.next_object.set(0);
         self.owed.get_mut().clear();

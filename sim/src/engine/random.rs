@@ -74,8 +74,10 @@ impl Generator {
     fn refill(&mut self) {
         let key = self.key;
         let rng = self.rng.get_or_insert_with(|| ChaCha8Rng::from_seed(key));
-        for word in &mut self.words {
-            *word = rng.next_u32();
+        let mut bytes = [0; WORDS * 4];
+        rng.fill_bytes(&mut bytes);
+        for (word, bytes) in self.words.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u32::from_le_bytes(*bytes);
         }
         self.at = 0;
     }

@@ -65,11 +65,11 @@ fn body(f: impl FnOnce()) -> Ended {
 impl Engine {
     /// Runs `main` and all that it starts, to the end.
     pub fn drive(&self, main: impl FnOnce()) {
-        let stack = self.take_stack().unwrap_or_else(|error| panic!("no stack for the main thread: {error}"));
+        let slot = self.take_slot().unwrap_or_else(|error| panic!("no stack for the main thread: {error}"));
         // SAFETY: `main` and what it borrows outlive this call, and the coroutine does not: it ends, is unwound, or is
         // leaked and never resumed before `drive` returns.
-        let coroutine = unsafe { Stackful::new(stack, || body(main)) };
-        let slot = self.enrol(Cow::Borrowed("main"), None, coroutine, Location::caller());
+        unsafe { self.arm(slot, || body(main)) };
+        self.enrol(Cow::Borrowed("main"), None, slot, Location::caller());
         self.current.set(slot);
         self.set_changed();
         while !self.stopping.get() && !self.alive.is_empty() {
@@ -119,13 +119,10 @@ impl Engine {
     /// on it may still be pointed to.
     fn vacate(&self, slot: u32, unwound: bool) -> u32 {
         let thread = &self.threads[slot as usize];
-        match thread.coroutine.take() {
-            Some(coroutine) if unwound => self.stacks.borrow_mut().push(coroutine.into_stack()),
-            coroutine => {
-                std::mem::forget(coroutine);
-                std::mem::forget(thread.table.take());
-                self.leaked_stacks.set(self.leaked_stacks.get() + 1);
-            }
+        if !unwound {
+            std::mem::forget(thread.coroutine.take());
+            std::mem::forget(thread.table.take());
+            self.leaked_stacks.set(self.leaked_stacks.get() + 1);
         }
         self.alive.remove(slot);
         self.free_slots.borrow_mut().push(slot);
@@ -177,31 +174,52 @@ impl Engine {
         }
     }
 
-    fn take_stack(&self) -> std::io::Result<DefaultStack> {
-        let kept = self.stacks.borrow_mut().pop();
-        kept.map_or_else(|| DefaultStack::new(self.stack_bytes.get() + STACK_RESERVE), Ok)
+    /// A free slot, with a stack.
+    fn take_slot(&self) -> std::io::Result<u32> {
+        let free = self.free_slots.borrow_mut().pop();
+        let slot = free.unwrap_or_else(|| self.slots_used.replace(self.slots_used.get() + 1));
+        let thread = &self.threads[slot as usize];
+        let mut coroutine = thread.coroutine.borrow_mut();
+        if coroutine.is_none() {
+            match DefaultStack::new(self.stack_bytes.get() + STACK_RESERVE) {
+                Ok(stack) => coroutine.insert(Stackful::new(stack)).install(thread),
+                Err(error) => {
+                    self.free_slots.borrow_mut().push(slot);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(slot)
     }
 
-    /// Gives a coroutine a number and a slot, and makes it runnable.
-    fn enrol(&self, name: Cow<'static, str>, parent: Option<u32>, coroutine: Stackful, site: Site) -> u32 {
-        let slot = self.free_slots.borrow_mut().pop().unwrap_or_else(|| {
-            let slot = self.slots_used.get();
-            self.slots_used.set(slot + 1);
-            slot
-        });
+    /// The thread that begins in `slot` will run `body`.
+    ///
+    /// # Safety
+    /// `slot` is free. What `body` borrows outlives the execution.
+    #[inline]
+    unsafe fn arm(&self, slot: u32, body: impl FnOnce() -> Ended) {
+        let thread = &self.threads[slot as usize];
+        let mut coroutine = thread.coroutine.borrow_mut();
+        let coroutine = coroutine.as_mut().unwrap_or_else(|| unreachable!("a slot that was taken has a stack"));
+        // SAFETY: by the caller's promise; a slot is free when its thread has ended or was unwound.
+        unsafe { coroutine.arm(thread, body) };
+    }
+
+    /// Gives the thread in `slot` a number, and makes it runnable.
+    fn enrol(&self, name: Cow<'static, str>, parent: Option<u32>, slot: u32, site: Site) -> u32 {
         let mut infos = self.infos.borrow_mut();
         let id = infos.len() as u32;
         infos.push(Info { name, parent, slot, finished: false, joiner: NONE });
         let thread = &self.threads[slot as usize];
-        thread.begin(id, coroutine, site);
+        thread.begin(id, site);
         self.classes.starts(id, parent);
         self.starts(slot, parent);
         if self.profiling.get() {
             self.profiler.borrow_mut().starts(id, parent);
         }
-        self.alive.insert(slot);
+        assert!(self.alive.insert(slot), "the slot is taken");
         self.runnable.insert(slot);
-        slot
+        id
     }
 
     /// Starts a thread, and gives its number.
@@ -225,18 +243,17 @@ impl Engine {
             let reason = format!("{} threads are alive already", self.alive.len());
             return Err(SpawnError { name, reason });
         }
-        let stack = match self.take_stack() {
-            Ok(stack) => stack,
+        let slot = match self.take_slot() {
+            Ok(slot) => slot,
             Err(error) => {
                 self.fail_here(Verdict::Stopped(format!("the host has no memory for a stack: {error}")));
                 return Err(SpawnError { name, reason: error.to_string() });
             }
         };
         // SAFETY: by the contract of this function; a coroutine that is leaked is never resumed.
-        let coroutine = unsafe { Stackful::new(stack, move || body(f)) };
+        unsafe { self.arm(slot, move || body(f)) };
         self.account();
-        let slot = self.enrol(Cow::Owned(name), Some(self.thread_id.get()), coroutine, site);
-        let id = self.threads[slot as usize].id.get();
+        let id = self.enrol(Cow::Owned(name), Some(self.thread_id.get()), slot, site);
         self.modelled_spawn(slot, id);
         self.event(Op::Spawn, id, 0, 0, 0, site);
         self.set_changed();

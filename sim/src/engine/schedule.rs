@@ -49,8 +49,9 @@ impl Engine {
         self.preemptions.set(0);
         self.granularity.set(options.granularity);
         self.max_steps.set(options.max_steps);
-        self.profiling.set(options.profile);
-        self.profiler.take();
+        if self.profiling.replace(options.profile) || options.profile {
+            self.profiler.take();
+        }
         self.begin_strategy(options);
     }
 

@@ -43,10 +43,12 @@ impl Set {
         self.count.get() == 0
     }
 
+    #[inline]
     pub fn clear(&self) {
-        for word in &self.words[..self.used.get()] {
-            word.set(0);
+        if self.used.get() > 1 {
+            self.words[1..self.used.get()].iter().for_each(|word| word.set(0));
         }
+        self.words[0].set(0);
         self.count.set(0);
         self.used.set(0);
     }

@@ -51,7 +51,10 @@ impl Engine {
         let watched = options.profile || self.rich.get() || self.counting.get();
         let walking = options.strategy == Strategy::Random && options.granularity == Granularity::Operation && !watched;
         self.walking.set(walking);
-        self.strategy.replace(options.strategy.clone());
+        // A clone costs more than to see that there is no need of one.
+        if *self.strategy.borrow() != options.strategy {
+            self.strategy.borrow_mut().clone_from(&options.strategy);
+        }
     }
 
     pub fn time_by_choice(&self) {

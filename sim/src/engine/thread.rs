@@ -27,6 +27,7 @@ pub(super) struct Abandon;
 
 /// A slot.
 pub(super) struct Thread {
+    /// Its stack; kept for the slot's next thread.
     pub coroutine: RefCell<Option<Stackful>>,
     /// Lowest address of its stack: the guard page.
     pub guard: Cell<usize>,
@@ -135,11 +136,7 @@ impl Thread {
     }
 
     /// Makes the slot ready for thread `id`.
-    pub fn begin(&self, id: u32, coroutine: Stackful, site: &'static Location<'static>) {
-        coroutine.install(self);
-        self.guard.set(coroutine.guard());
-        let previous = self.coroutine.replace(Some(coroutine));
-        assert!(previous.is_none(), "the slot is taken");
+    pub fn begin(&self, id: u32, site: &'static Location<'static>) {
         self.id.set(id);
         self.wait.set(None);
         self.site.set(site);

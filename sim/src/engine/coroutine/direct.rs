@@ -18,23 +18,35 @@ use corosensei::stack::{DefaultStack, Stack};
 use std::arch::asm;
 use std::cell::Cell;
 
-/// The stack of a coroutine.
+/// A stack, for one coroutine after the other.
 pub(in super::super) struct Stackful {
     stack: DefaultStack,
-    begin: *mut u8,
 }
 
 impl Stackful {
-    /// A coroutine that will run `body`.
+    pub fn new(stack: DefaultStack) -> Self {
+        Self { stack }
+    }
+
+    /// `thread` is to run on it.
+    pub fn install(&self, thread: &Thread) {
+        thread.guard.set(self.stack.limit().get());
+        thread.base.set(self.stack.base().get());
+    }
+
+    /// A coroutine that will run `body` for `thread`.
     ///
     /// # Safety
-    /// What `body` borrows outlives the coroutine's last switch.
-    pub unsafe fn new<F: FnOnce() -> Ended>(stack: DefaultStack, body: F) -> Self {
+    /// What `body` borrows outlives the coroutine's last switch. The one before has ended, or was unwound.
+    pub unsafe fn arm<F: FnOnce() -> Ended>(&mut self, thread: &Thread, body: F) {
         let align = align_of::<F>().max(16);
-        let room = stack.base().get() - stack.limit().get();
-        assert!(size_of::<F>() + 2 * align + 16 < room / 2, "what a thread takes with it does not fit on its stack");
+        let (guard, base) = (thread.guard.get(), thread.base.get());
+        assert!(
+            size_of::<F>() + 2 * align + 16 < (base - guard) / 2,
+            "what a thread takes with it does not fit on its stack"
+        );
         // Both roundings go down; the frame is 16 bytes, and a multiple of 16 like the body above it.
-        let place = (stack.base().get() - size_of::<F>()) & !(align - 1);
+        let place = (base - size_of::<F>()) & !(align - 1);
         let begin = (place - 16) as *mut u8;
         let start: unsafe extern "sysv64" fn(*mut u8, *mut u8) -> ! = start::<F>;
         // SAFETY: the stack's upper half is ours and is mapped, nothing runs on it, and `place` is aligned for `F`.
@@ -43,29 +55,13 @@ impl Stackful {
             begin.cast::<usize>().write(start as usize);
             begin.cast::<usize>().add(1).write(0);
         }
-        Self { stack, begin }
-    }
-
-    /// The stack, after the end of the coroutine.
-    pub fn into_stack(self) -> DefaultStack {
-        self.stack
-    }
-
-    /// Lowest address of the stack: its guard page.
-    pub fn guard(&self) -> usize {
-        self.stack.limit().get()
-    }
-
-    /// The thread in `slot` is to run it.
-    pub fn install(&self, thread: &Thread) {
-        thread.context.set(self.begin);
-        thread.base.set(self.stack.base().get());
+        thread.context.set(begin);
     }
 }
 
 /// Where a coroutine begins: jumped to by `switch`, whose arguments are in the registers still.
 unsafe extern "sysv64" fn start<F: FnOnce() -> Ended>(_: *mut u8, begin: *mut u8) -> ! {
-    // SAFETY: `Stackful::new` put the body there, and a coroutine begins once.
+    // SAFETY: `Stackful::arm` put the body there, and a coroutine begins once.
     let body = unsafe { begin.add(16).cast::<F>().read() };
     let how = body();
     let Some(engine) = running() else { std::process::abort() };
@@ -79,7 +75,7 @@ unsafe extern "sysv64" fn start<F: FnOnce() -> Ended>(_: *mut u8, begin: *mut u8
 /// Saves where this stack is in `save`, and goes on at `to`.
 ///
 /// # Safety
-/// `to` was saved by this function or is a `Stackful`'s beginning, it was not gone to since, and its stack is alive.
+/// `to` was saved by this function or is where a coroutine begins, it was not gone to since, and its stack is alive.
 #[inline(always)]
 unsafe fn switch(save: &Cell<*mut u8>, to: *mut u8) {
     // SAFETY: rbx and rbp, which can't be named as lost, are saved on this stack; all other registers are named. The stack

@@ -8,19 +8,32 @@ use super::{Ended, Resume};
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-/// A coroutine.
+/// A stack, for one coroutine after the other.
 pub(in super::super) struct Stackful {
-    coroutine: Coroutine<(), (), Ended, DefaultStack>,
+    /// Between two coroutines.
+    stack: Option<DefaultStack>,
+    coroutine: Option<Coroutine<(), (), Ended, DefaultStack>>,
     guard: usize,
 }
 
 impl Stackful {
-    /// A coroutine that will run `body`.
+    pub fn new(stack: DefaultStack) -> Self {
+        let guard = stack.limit().get();
+        Self { stack: Some(stack), coroutine: None, guard }
+    }
+
+    /// `thread` is to run on it.
+    pub fn install(&self, thread: &Thread) {
+        thread.guard.set(self.guard);
+    }
+
+    /// A coroutine that will run `body` for `thread`.
     ///
     /// # Safety
-    /// What `body` borrows outlives the coroutine's last switch.
-    pub unsafe fn new<F: FnOnce() -> Ended>(stack: DefaultStack, body: F) -> Self {
-        let guard = stack.limit().get();
+    /// What `body` borrows outlives the coroutine's last switch. The one before has ended, or was unwound.
+    pub unsafe fn arm<F: FnOnce() -> Ended>(&mut self, thread: &Thread, body: F) {
+        let before = self.coroutine.take().map(Coroutine::into_stack);
+        let stack = self.stack.take().or(before).unwrap_or_else(|| unreachable!("it is in one of them"));
         let first = move |yielder: &Yielder<(), ()>, ()| {
             let Some(engine) = running() else { unreachable!("a thread runs inside an execution") };
             engine.here().context.set((&raw const *yielder).cast::<u8>().cast_mut());
@@ -28,22 +41,8 @@ impl Stackful {
         };
         // SAFETY: by the caller's promise.
         let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, first) };
-        Self { coroutine, guard }
-    }
-
-    /// The stack, after the end of the coroutine.
-    pub fn into_stack(self) -> DefaultStack {
-        self.coroutine.into_stack()
-    }
-
-    /// Lowest address of the stack: its guard page.
-    pub fn guard(&self) -> usize {
-        self.guard
-    }
-
-    /// The thread in `slot` is to run it.
-    pub fn install(&self, thread: &Thread) {
-        thread.trap.set(Some(self.coroutine.trap_handler()));
+        thread.trap.set(Some(coroutine.trap_handler()));
+        self.coroutine = Some(coroutine);
     }
 }
 
@@ -51,10 +50,11 @@ impl Engine {
     /// Gives the OS thread to the thread in `slot` until the scheduler is needed: `Some` when a thread ended, the `current` one.
     pub fn resume(&self, slot: u32, how: Resume) -> Option<Ended> {
         let mut coroutine = self.threads[slot as usize].coroutine.borrow_mut();
-        let stackful = coroutine.as_mut().unwrap_or_else(|| unreachable!("the slot is taken"));
+        let stackful = coroutine.as_mut().and_then(|c| c.coroutine.as_mut());
+        let coroutine = stackful.unwrap_or_else(|| unreachable!("the slot is taken"));
         self.how.set(how);
         self.inside.set(true);
-        let result = stackful.coroutine.resume(());
+        let result = coroutine.resume(());
         self.inside.set(false);
         match result {
             CoroutineResult::Yield(()) => None,
