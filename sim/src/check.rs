@@ -15,7 +15,7 @@
 //! ```
 
 mod coverage;
-mod decisive;
+pub(crate) mod decisive;
 mod failure;
 mod hunt;
 mod nondeterminism;
@@ -23,7 +23,7 @@ mod plan;
 mod regression;
 mod report;
 pub mod shrink;
-mod story;
+pub(crate) mod story;
 mod token;
 
 pub use self::coverage::{Coverage, OneWay};
@@ -80,6 +80,7 @@ pub struct Checker {
     stack_bytes: usize,
     wall: Option<Duration>,
     progress: bool,
+    explain: bool,
     regressions: Option<(PathBuf, String)>,
 }
 
@@ -104,6 +105,7 @@ impl Checker {
             stack_bytes: options.stack_bytes,
             wall: None,
             progress: false,
+            explain: true,
             regressions: None,
         }
     }
@@ -166,6 +168,12 @@ impl Checker {
     #[must_use]
     pub fn progress(self) -> Self {
         Self { progress: true, ..self }
+    }
+
+    /// Whether a failure is reduced and explained, which takes some thousand executions; without, it is told as it was found.
+    #[must_use]
+    pub fn explain(self, explain: bool) -> Self {
+        Self { explain, ..self }
     }
 
     /// Keeps failures in `directory`, as readable files whose names begin with `name`, and repeats those that are there first.

@@ -43,6 +43,10 @@ pub enum Verb {
     Run(RunArgs),
     /// Run one seed again, and say whether it is the same execution
     Replay(ReplayArgs),
+    /// Reduce a finding to as few preemptions as still find it, and say which order decides
+    Shrink(ReplayArgs),
+    /// Reduce a finding and write it down as a scenario that the test suite runs from here on
+    Keep(KeepArgs),
     /// Say what is wrong with scenario files, without running them
     Check(CheckArgs),
     /// Write a new scenario file to start from
@@ -57,8 +61,8 @@ impl Verb {
     /// How the command ends when nobody reads its output to the end: without a verdict, if there was one to tell.
     pub fn when_nobody_reads(&self) -> Exit {
         match self {
-            Self::Run(_) | Self::Replay(_) | Self::Check(_) | Self::Conform(_) => Exit::Inconclusive,
-            Self::New(_) | Self::List(_) => Exit::Expected,
+            Self::Run(_) | Self::Replay(_) | Self::Shrink(_) | Self::Check(_) | Self::Conform(_) => Exit::Inconclusive,
+            Self::New(_) | Self::Keep(_) | Self::List(_) => Exit::Expected,
         }
     }
 }
@@ -193,6 +197,18 @@ impl ReplayArgs {
             format: format(self.json, false),
         }
     }
+}
+
+/// `millpond keep`
+#[derive(Args, Debug)]
+pub struct KeepArgs {
+    /// The finding file
+    pub file: PathBuf,
+    /// The new file's name without its ending: small letters, digits, `-` and `_`
+    pub name: String,
+    /// The folder to write it to
+    #[arg(long, default_value = crate::keep::DIRECTORY)]
+    pub dir: PathBuf,
 }
 
 /// `millpond check`

@@ -50,6 +50,7 @@ mod strategy;
 mod sync;
 mod tag;
 mod thread;
+pub mod weak;
 
 pub use self::access::{Access, Touch};
 pub use self::atomic::SimAtomic;

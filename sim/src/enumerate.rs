@@ -10,7 +10,7 @@
 use crate::deviations::Deviations;
 use crate::engine::{Record, Search, Strategy};
 use crate::outcome::Outcome;
-use crate::run::{How, drawn, options, perform};
+use crate::run::{How, deviations, drawn, options, perform};
 use crate::scenario::{Cell, Scenario, Schedule};
 use millpond_model::observe::Reach;
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ pub struct Enumeration {
 /// The bound, if `cell` is to be enumerated.
 pub fn preemptions(cell: &Cell, how: &How) -> Option<u32> {
     match how.schedule.unwrap_or(cell.scenario.schedule) {
-        Schedule::Dfs { preemptions } if how.deviations.is_none() => Some(preemptions),
+        Schedule::Dfs { preemptions } if deviations(&cell.scenario, how).is_none() => Some(preemptions),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use crate::deviations::Deviations;
 use crate::engine::{CHECKPOINT_EVERY, Switch};
 use crate::outcome::Outcome;
 use crate::replay::{Original, ReplayOptions};
-use crate::run::Command;
+use crate::run::{Command, How};
 use crate::scenario::{self, Loaded, Schedule};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -39,6 +39,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The execution it holds.
+    pub fn how(&self) -> How {
+        How { schedule: self.schedule, deviations: self.deviations.clone(), ..How::default() }
+    }
+
     /// What to replay: the file's seed and schedule in place of those in `given`.
     pub fn options(&self, given: ReplayOptions) -> ReplayOptions {
         let deviations = self.deviations.clone();

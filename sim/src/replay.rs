@@ -30,10 +30,16 @@ pub struct ReplayOptions {
 }
 
 impl ReplayOptions {
+    /// The execution they name.
+    pub fn how(&self) -> How {
+        How { schedule: self.strategy, deviations: self.deviations.clone(), ..How::default() }
+    }
+
     /// Whether they name a whole enumeration rather than one of its executions.
     pub fn is_many(&self, scenario: &Scenario) -> bool {
         let schedule = self.strategy.unwrap_or(scenario.schedule);
-        self.deviations.is_none() && matches!(schedule, Schedule::Dfs { .. })
+        let deviates = self.deviations.is_some() || (scenario.deviations.is_some() && self.strategy.is_none());
+        !deviates && matches!(schedule, Schedule::Dfs { .. })
     }
 }
 

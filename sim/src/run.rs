@@ -29,6 +29,8 @@ pub struct How {
     pub rich: bool,
     /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
     pub pct_steps: Option<u64>,
+    /// What a load may return, and whether races are looked for.
+    pub memory: MemoryModel,
     /// What a pilot execution told, for the strategies that draw by it; it is made when absent.
     pub facts: Option<Facts>,
     /// Count events, for `facts`.
@@ -117,7 +119,12 @@ pub fn perform(
 fn plan(cell: &Cell, seed: u64, how: &How) -> Option<Plan> {
     let schedule = how.schedule.unwrap_or(cell.scenario.schedule);
     let facts = how.facts.as_ref().filter(|_| schedule == Schedule::Portfolio && how.deviations.is_none())?;
-    Some(engine::plan(seed, facts, MemoryModel::Interleaving))
+    Some(engine::plan(seed, facts, [MemoryModel::Interleaving; 2]))
+}
+
+/// What the schedule is instead of any, if it is told by its deviations.
+pub(crate) fn deviations<'a>(scenario: &'a Scenario, how: &'a How) -> Option<&'a Deviations> {
+    how.deviations.as_ref().or(scenario.deviations.as_ref().filter(|_| how.schedule.is_none()))
 }
 
 /// What the engine is told.
@@ -145,6 +152,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
             Preempt::AtTasks => Granularity::Task,
         },
         pct_steps: how.pct_steps.unwrap_or_else(|| Options::default().pct_steps),
+        memory: how.memory,
         profile: how.profile,
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },
@@ -155,7 +163,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         faults: inside(scenario),
         ..Options::default()
     };
-    match &how.deviations {
+    match deviations(&cell.scenario, how) {
         Some(deviations) => deviations.applied(options),
         None => options,
     }

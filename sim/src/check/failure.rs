@@ -17,6 +17,9 @@ use crate::engine::{Execution, Options, Record, Strategy, Verdict, execute, exha
 use std::fmt;
 use std::ops::ControlFlow;
 
+/// Turns of threads that a story tells at most.
+const TURNS: usize = 24;
+
 /// Executions that a reduction may use at most.
 const TRIES: u32 = 20_000;
 
@@ -82,6 +85,12 @@ pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + 
     told(member, &least, token, all.len(), decisive)
 }
 
+/// The failure of `options`, as it is.
+pub(super) fn as_found(options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+    let execution = execute(&Options { record: Record::Rich, classes: false, ..options.clone() }, program);
+    told(member, &execution, token_of(options, &execution), 0, None)
+}
+
 /// The failure of the execution that `options` and `token` say; `None` if it doesn't fail.
 pub(super) fn repeat(options: &Options, token: &Token, program: &(impl Fn() + Send + Sync)) -> Option<Failure> {
     let rich = Options { record: Record::Rich, ..options.clone() };
@@ -109,7 +118,7 @@ fn told(
         preemptions: execution.preemptions,
         entries_before,
         decisive,
-        story: story::tell(execution),
+        story: story::tell(execution, TURNS),
         diverged: None,
     }
 }

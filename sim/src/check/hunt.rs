@@ -9,9 +9,10 @@
 //! ```
 
 use super::coverage::{Coverage, Sampled};
+use super::failure::{self, Failure};
 use super::plan;
 use super::report::{Member, Report};
-use super::{Checker, failure, nondeterminism};
+use super::{Checker, nondeterminism};
 use crate::engine::{Exhaustion, Facts, Options, Search, Strategy, Verdict, execute};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -75,9 +76,17 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     let number = failed.into_inner();
     let failure = (number != u64::MAX).then(|| {
         let (member, options) = plan::of(checker, &facts, number);
-        failure::explain(&options, member, program)
+        tell_of(checker, &options, member, program)
     });
     Report::new(failure, number, shared.diverged, shared.members, shared.coverage, (shared.executions, shared.steps))
+}
+
+/// The failure of `options`: the least one like it, if that is asked for.
+fn tell_of(checker: &Checker, options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+    match checker.explain {
+        true => failure::explain(options, member, program),
+        false => failure::as_found(options, member, program),
+    }
 }
 
 /// One line about how far it is.
@@ -149,7 +158,7 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
         steps += execution.steps;
         if !matches!(execution.verdict, Verdict::Finished) {
             let strategy = Strategy::Deviate(search.deviations().to_vec().into());
-            failure = Some(failure::explain(&Options { strategy, ..options.clone() }, member.clone(), program));
+            failure = Some(tell_of(checker, &Options { strategy, ..options.clone() }, member.clone(), program));
             break;
         }
         sampled.add(&options, execution);

@@ -14,7 +14,7 @@ pub(super) fn facts(checker: &Checker, program: &impl Fn()) -> Facts {
 /// The options of execution `number`, and the name of the strategy.
 pub(super) fn of(checker: &Checker, facts: &Facts, number: u64) -> (String, Options) {
     let base = Options { index: number, record: Record::Bare, pct_steps: facts.choices, ..checker.base() };
-    let planned = plan(number, facts, MemoryModel::Weak);
+    let planned = plan(number, facts, [MemoryModel::Interleaving, MemoryModel::Weak]);
     let memory = checker.memory.unwrap_or(planned.memory);
     match &checker.strategy {
         Some(strategy) => (strategy.to_string(), Options { strategy: strategy.clone(), memory, ..base }),

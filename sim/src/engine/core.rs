@@ -16,7 +16,7 @@ use super::blocks::Blocks;
 use super::choice::Choice;
 use super::classes::Classes;
 use super::event::{Events, Op, What};
-use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
+use super::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::profile::Profiler;
 use super::random::{Generator, Stream};
@@ -26,6 +26,8 @@ use super::shift::Shift;
 use super::statics::Statics;
 use super::strategy::Surw;
 use super::thread::{Info, Thread};
+use super::weak::MAX_LANES;
+use super::weak::world::Modelled;
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
 use millpond_model::observe::{Fault, Reach};
@@ -95,6 +97,7 @@ pub(super) struct Engine {
     /// Whether events are not hashed.
     pub bare: Cell<bool>,
     pub classes: Classes,
+    pub modelled: Modelled,
     // Scheduling.
     pub current: Cell<u32>,
     /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
@@ -213,6 +216,7 @@ impl Engine {
             quiet: Cell::new(false),
             bare: Cell::new(false),
             classes: Classes::default(),
+            modelled: Modelled::new(),
             current: Cell::new(0),
             tasks: Cell::new(0),
             budget_set: Cell::new(0),
@@ -302,6 +306,7 @@ impl Engine {
         self.quiet.set(options.record == Record::Bare && !options.classes);
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
+        self.modelled.begin(options.memory);
         self.rich.set(options.record == Record::Rich);
         self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
         self.shifts.get_mut().clear();
@@ -309,7 +314,8 @@ impl Engine {
         self.taken.get_mut().clear();
         self.begin_schedule(options);
         let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
-        self.max_threads.set(options.max_threads.min(most));
+        let lanes = if options.memory == MemoryModel::Interleaving { u32::MAX } else { MAX_LANES as u32 };
+        self.max_threads.set(options.max_threads.min(most).min(lanes));
         self.infos.get_mut().clear();
         self.alive.clear();
         self.slots_used.set(0);

@@ -16,8 +16,10 @@ use super::outcome::{Verdict, Wait};
 use super::random::Stream;
 use super::tag::Tag;
 use super::thread::NONE;
+use super::weak::{HandOver, What};
 use millpond_model::platform::{SpawnError, ThreadId};
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// So often a thread may read the clock and see the same time, before it is taken to be waiting for a later one.
@@ -188,20 +190,21 @@ impl<'a> Gate<'a> {
     /// The lock that `object` is was opened: everything before happens before who acquires it next. For the memory model.
     #[inline(always)]
     pub fn releases(self, object: u32) {
-        let _ = object;
+        self.engine.released(HandOver::Object(object));
     }
 
     /// As [`Gate::releases`], from the other side.
     #[inline(always)]
     pub fn acquires(self, object: u32) {
-        let _ = object;
+        self.engine.acquired(HandOver::Object(object));
     }
 
     /// An acquire fence, with no scheduling point: what this thread's operations on the atomic word `object` have read is ordered
     /// before what comes.
     #[inline(always)]
     pub fn acquires_word(self, object: u32) {
-        let _ = object;
+        let _ = object; // a fence is about all words
+        self.engine.modelled_fence(Ordering::Acquire);
     }
 
     /// The execution is over, and nothing was found.
@@ -223,6 +226,8 @@ impl<'a> Gate<'a> {
     #[inline(always)]
     pub fn cell(self, op: Op, object: u32, site: Site) {
         self.engine.cell_access(op, object, site);
+        let what = if op == Op::CellWrite { What::Write } else { What::Read };
+        self.engine.modelled_plain(object, what, site);
     }
 
     /// Starts a thread.

@@ -146,8 +146,8 @@ impl fmt::Display for Strategy {
             }
             Self::DelayBounded { delays } => write!(f, "delay:{delays}"),
             Self::Replay(list) => write!(f, "a replay of {} switches", list.len()),
+            Self::Shifted(list) => write!(f, "RunOn but for {} shifts", list.len()),
             Self::Deviate(list) => write!(f, "RunOn but for {} switches", list.len()),
-            Self::Shifted(list) => write!(f, "the default but for {} switches", list.len()),
             Self::Dfs { preemptions } => write!(f, "dfs:{preemptions}"),
         }
     }

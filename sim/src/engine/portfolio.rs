@@ -7,7 +7,7 @@
 //!   index:  0 .. D - 1        the schedules with no, one and two delays (all of them, if there are no more than 1,024)
 //!           D ..              a rotation of 16:  SURW 2, POS 3, Random 4, PCT 7  (costs a step: about 50, 30, 20, 10 ns)
 //!                             PCT's depth goes from 2 to 6
-//!   memory: every other execution has the model that was asked for, the others interleave
+//!   memory: the two models that were asked for by turns
 //! ```
 //!
 //! Why a portfolio: no single strategy is the best on more than half of the known bugs, and they differ in cost by a factor of ten.
@@ -116,9 +116,9 @@ impl Plan {
     }
 }
 
-/// How execution `index` of a campaign is made, with `memory` in half of the executions.
-pub fn plan(index: u64, facts: &Facts, memory: MemoryModel) -> Plan {
-    let memory = |odd: bool| if odd { memory } else { MemoryModel::Interleaving };
+/// How execution `index` of a campaign is made, half of whose executions have either memory.
+pub fn plan(index: u64, facts: &Facts, memories: [MemoryModel; 2]) -> Plan {
+    let memory = |odd: bool| memories[usize::from(odd)];
     let choices = facts.choices.min(MOST_CHOICES);
     let all = delay_schedules(choices);
     let delays = all.min(DELAY_SCHEDULES);

@@ -16,6 +16,7 @@ use super::event::Op;
 use super::options::Strategy;
 use super::outcome::{Verdict, Wait};
 use super::thread::{Ended, Info, NONE, Resume, Stackful};
+use super::weak::HandOver;
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use millpond_model::platform::{SpawnError, ThreadId};
@@ -110,6 +111,7 @@ impl Engine {
         if how == Ended::Overflow {
             self.fail(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
         }
+        self.released(HandOver::End(id));
         self.event(Op::Exit, id, 0, 0, 0, self.threads[slot as usize].site.get());
         let joiner = self.vacate(slot, how == Ended::Done);
         if self.stopping.get() || self.alive.is_empty() {
@@ -249,6 +251,7 @@ impl Engine {
         self.account();
         let slot = self.enrol(name, Some(self.thread_id.get()), coroutine, guard, site);
         let id = self.threads[slot as usize].id.get();
+        self.modelled_spawn(slot, id);
         self.event(Op::Spawn, id, 0, 0, 0, site);
         self.set_changed();
         Ok(id)
@@ -268,6 +271,7 @@ impl Engine {
             self.infos.borrow_mut()[id as usize].joiner = self.current.get();
             self.block(Wait::Join(ThreadId(id)), Access::NONE, site);
         }
+        self.acquired(HandOver::End(id));
         self.event(Op::Join, id, 0, 0, 0, site);
     }
 
