@@ -84,7 +84,11 @@ impl Engine {
     }
 
     /// The set of threads changed while the running one goes on.
+    #[inline]
     pub fn set_changed(&self) {
+        if self.walking.get() {
+            return self.set_budget(self.run_length(self.runnable.len()));
+        }
         self.new_budget(&self.strategy.borrow(), self.current.get());
     }
 
@@ -199,7 +203,16 @@ impl Engine {
     }
 
     /// The choice when the running thread is out of the race: it yielded, blocked or ended. None: the execution is over.
+    #[inline]
     pub fn pick_other(&self, yielding: bool) -> Option<u32> {
+        if self.walking.get() && !self.timed.get() && !self.runnable.is_empty() {
+            return self.walk_elsewhere();
+        }
+        self.pick_another(yielding)
+    }
+
+    #[inline(never)]
+    fn pick_another(&self, yielding: bool) -> Option<u32> {
         let strategy = self.strategy.borrow();
         let chosen = match &*strategy {
             Strategy::Random | Strategy::Pct { .. } | Strategy::Pos | Strategy::Urw(_) => {

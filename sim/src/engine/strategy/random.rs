@@ -9,6 +9,7 @@
 
 use super::super::access::Access;
 use super::super::core::{Engine, NEVER, Site};
+use super::super::thread::NONE;
 
 /// One in so many decisions lets time move although a thread could run, if a timer is set.
 const TIME_ODDS: u32 = 256;
@@ -67,6 +68,16 @@ impl Engine {
                 self.runnable.nth(k, &self.yielded, current)
             }
         };
+        self.set_budget(self.run_length(self.runnable.len()));
+        next
+    }
+
+    /// Where the running thread of a walk can't go on, time need not move and somebody can run.
+    #[inline]
+    pub(super) fn walk_elsewhere(&self) -> Option<u32> {
+        let n = self.eligible();
+        let k = if n == 1 { 0 } else { self.roll(|g| g.below(n)) };
+        let next = self.runnable.nth(k, &self.yielded, NONE);
         self.set_budget(self.run_length(self.runnable.len()));
         next
     }
