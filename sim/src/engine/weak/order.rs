@@ -30,6 +30,10 @@ pub(super) struct Order<const W: usize> {
     before: [u64; LIVE as usize],
     thread: [u8; LIVE as usize],
     time: [Time; LIVE as usize],
+    /// The event before in its thread.
+    previous: [u32; LIVE as usize],
+    /// The last event of each thread.
+    last: [u32; W],
     /// Which live events are fences.
     fences: u64,
     /// What happens before a fence.
@@ -55,6 +59,8 @@ impl<const W: usize> Order<W> {
             before: [0; LIVE as usize],
             thread: [0; LIVE as usize],
             time: [0; LIVE as usize],
+            previous: [0; LIVE as usize],
+            last: [0; W],
             fences: 0,
             known: vec![Clock::ZERO; LIVE as usize],
             old_fences: [NEVER; W],
@@ -67,6 +73,7 @@ impl<const W: usize> Order<W> {
     pub fn begin(&mut self) {
         self.base = 1;
         self.next = 1;
+        self.last = [0; W];
         self.fences = 0;
         self.old_fences = [NEVER; W];
         self.old_known = Clock([-1; W]);
@@ -127,15 +134,22 @@ impl<const W: usize> Order<W> {
         found
     }
 
-    /// The live events that *strongly* happen before the next event of a thread: `last` is its own last one, `clock` what it
-    /// knows before it synchronises by this event. Of others, those whose thread published *later* than by the event itself.
-    pub fn strongly_before(&self, last: u32, clock: Option<&Clock<W>>) -> u64 {
-        let mut found = if last >= self.base { bit(last) } else { 0 };
+    /// The live events that *strongly* happen before the next event of a thread, or the last such of each thread: it comes after
+    /// the thread's earlier ones. `clock` is what the thread knows before it synchronises by this event, `None` if it has
+    /// learned nothing since its own last one. Of others, those whose thread published *later* than by the event itself.
+    pub fn strongly_before(&self, t: usize, clock: Option<&Clock<W>>) -> u64 {
+        let own = self.last[t];
+        let mut found = if own >= self.base { bit(own) } else { 0 };
         let Some(clock) = clock else { return found };
-        for event in self.base..self.next {
-            let n = (event % LIVE) as usize;
-            if self.time[n] < clock.0[self.thread[n] as usize] {
-                found |= 1 << n;
+        for u in 0..W {
+            let mut event = self.last[u];
+            while event >= self.base {
+                let n = (event % LIVE) as usize;
+                if self.time[n] < clock.0[u] {
+                    found |= 1 << n;
+                    break;
+                }
+                event = self.previous[n];
             }
         }
         found
@@ -151,14 +165,13 @@ impl<const W: usize> Order<W> {
     #[cold]
     fn age(&mut self) {
         // What precedes an old event becomes old with it.
-        let mut end = self.base + LIVE / 2;
-        let mut event = self.base;
-        while event < end {
-            let early = self.before[(event % LIVE) as usize];
-            while end < self.next && (end..self.next).any(|later| early & bit(later) != 0) {
-                end += 1;
+        let (mut end, mut from) = (self.base + LIVE / 2, self.base);
+        while from < end {
+            let early = (from..end).fold(0, |early, event| early | self.before[(event % LIVE) as usize]);
+            from = end;
+            while let Some(later) = (end..self.next).rev().find(|later| early & bit(*later) != 0) {
+                end = later + 1;
             }
-            event += 1;
         }
         for event in self.base..end {
             let n = (event % LIVE) as usize;
@@ -181,6 +194,8 @@ impl<const W: usize> Order<W> {
         let event = self.next;
         self.next += 1;
         let n = (event % LIVE) as usize;
+        self.previous[n] = self.last[thread];
+        self.last[thread] = event;
         self.before[n] = before;
         self.thread[n] = thread as u8;
         self.time[n] = time;
@@ -211,6 +226,8 @@ impl<const W: usize> Order<W> {
             before: self.before,
             thread: self.thread,
             time: self.time,
+            previous: self.previous,
+            last: widened(&self.last, 0),
             fences: self.fences,
             known: self.known.iter().map(Clock::widened).collect(),
             old_fences: widened(&self.old_fences, NEVER),

@@ -20,15 +20,12 @@ pub(super) struct Thread<const W: usize> {
     pub later: Clock<W>,
     /// What happened before its last release fence.
     pub fenced: Clock<W>,
-    /// Its last sequentially consistent event, counted from 1; 0: none.
-    pub last_sc: u32,
-    /// Whether it has learned of others since then.
+    /// Whether it has learned of others since its last sequentially consistent event.
     pub learned: bool,
 }
 
 impl<const W: usize> Thread<W> {
-    pub const NEW: Self =
-        Self { clock: Clock::ZERO, later: Clock::ZERO, fenced: Clock::ZERO, last_sc: 0, learned: false };
+    pub const NEW: Self = Self { clock: Clock::ZERO, later: Clock::ZERO, fenced: Clock::ZERO, learned: false };
 
     /// An event is over.
     #[inline(always)]
@@ -49,7 +46,6 @@ impl<const W: usize> Thread<W> {
             clock: self.clock.widened(),
             later: self.later.widened(),
             fenced: self.fenced.widened(),
-            last_sc: self.last_sc,
             learned: self.learned,
         }
     }
