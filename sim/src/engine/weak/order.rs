@@ -93,9 +93,15 @@ impl<const W: usize> Order<W> {
     /// The events of the set that are live still.
     #[inline]
     pub fn live(&self, set: u64, stamp: u32) -> u64 {
-        let count = stamp.saturating_sub(self.base);
+        if set == 0 { 0 } else { set & self.range(stamp) }
+    }
+
+    /// The live events below `end`.
+    #[inline]
+    pub fn range(&self, end: u32) -> u64 {
+        let count = end.saturating_sub(self.base);
         let range = if count >= LIVE { u64::MAX } else { (1 << count) - 1 };
-        set & range.rotate_left(self.base % LIVE)
+        range.rotate_left(self.base % LIVE)
     }
 
     /// The events and all that must precede them.
@@ -134,14 +140,16 @@ impl<const W: usize> Order<W> {
         found
     }
 
-    /// The live events that *strongly* happen before the next event of a thread, or the last such of each thread: it comes after
-    /// the thread's earlier ones. `clock` is what the thread knows before it synchronises by this event, `None` if it has
-    /// learned nothing since its own last one. Of others, those whose thread published *later* than by the event itself.
-    pub fn strongly_before(&self, t: usize, clock: Option<&Clock<W>>) -> u64 {
+    /// The live events that *strongly* happen before the next event of a thread; of each thread the last one, which comes after its
+    /// earlier ones. `clock` is what the thread knows before it synchronises by this event, `then` what it knew at its last one,
+    /// before which that came. Of others, those whose thread published *later* than by the event itself.
+    pub fn strongly_before(&self, t: usize, clock: &Clock<W>, then: &Clock<W>) -> u64 {
         let own = self.last[t];
         let mut found = if own >= self.base { bit(own) } else { 0 };
-        let Some(clock) = clock else { return found };
         for u in 0..W {
+            if clock.0[u] == then.0[u] || u == t {
+                continue;
+            }
             let mut event = self.last[u];
             while event >= self.base {
                 let n = (event % LIVE) as usize;

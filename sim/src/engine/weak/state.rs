@@ -102,14 +102,14 @@ impl<const W: usize> State<W> {
         clock.0[child] += 1;
         clock.join(&self.threads[parent].clock);
         self.names.add(child, clock.0[child], number);
-        self.threads[child] = Thread { clock, learned: true, ..Thread::NEW };
+        self.threads[child] = Thread { clock, ..Thread::NEW };
         self.threads[parent].tick(parent);
     }
 
     pub fn acquire(&mut self, t: usize, by: HandOver) {
         let (table, number) = Self::published(&mut self.published, by);
         if let Some(at) = table.find(number) {
-            self.threads[t].learn(table.at(at));
+            self.threads[t].clock.join(table.at(at));
         }
         self.threads[t].tick(t);
     }
@@ -127,7 +127,7 @@ impl<const W: usize> State<W> {
     pub fn inherit(&mut self, t: usize, lanes: usize) {
         for u in (0..lanes).filter(|u| *u != t) {
             let clock = self.threads[u].clock;
-            self.threads[t].learn(&clock);
+            self.threads[t].clock.join(&clock);
             self.threads[u].tick(u);
         }
         self.threads[t].tick(t);
@@ -398,7 +398,6 @@ impl<const W: usize> State<W> {
             self.sc_fence(t, &before);
         }
         let thread = &mut self.threads[t];
-        thread.learned |= acquires(order);
         thread.tick(t);
     }
 
@@ -414,7 +413,7 @@ impl<const W: usize> State<W> {
         let first = &mut store.loads[by.t];
         *first = (*first).min(thread.clock.0[by.t]);
         if acquires(order) {
-            thread.learn(&store.view);
+            thread.clock.join(&store.view);
         } else {
             thread.later.join(&store.view);
         }
@@ -440,7 +439,7 @@ impl<const W: usize> State<W> {
         let thread = &mut self.threads[by.t];
         if let Some(view) = read {
             if acquires(order) {
-                thread.learn(view);
+                thread.clock.join(view);
             } else {
                 thread.later.join(view);
             }
@@ -509,7 +508,7 @@ impl<const W: usize> State<W> {
             return 0;
         }
         let thread = &self.threads[by.t];
-        self.order.closed(self.order.strongly_before(by.t, thread.learned.then_some(&thread.clock)))
+        self.order.closed(self.order.strongly_before(by.t, &thread.clock, &thread.at_sc))
     }
 
     /// Takes the place in S: gives what others that come after must know, and the event's number, or 0.
@@ -528,7 +527,7 @@ impl<const W: usize> State<W> {
             let before = strongly | self.order.closed(word.events_below(position, does, &self.order));
             let thread = &mut self.threads[by.t];
             event = self.order.add(by.t, thread.clock.0[by.t], before, None);
-            thread.learned = false;
+            thread.at_sc = thread.clock;
             own |= bit(event);
         }
         if position != 0 && own != 0 {
@@ -543,7 +542,7 @@ impl<const W: usize> State<W> {
     fn sc_fence(&mut self, t: usize, before: &Clock<W>) {
         self.order.make_room();
         let thread = &mut self.threads[t];
-        let mut first = self.order.strongly_before(t, thread.learned.then_some(before));
+        let mut first = self.order.strongly_before(t, before, &thread.at_sc);
         for word in self.words.items() {
             if !self.order.is_old(word.newest_event) {
                 first |= word.events_before_fence(&thread.clock, &self.order);
@@ -551,7 +550,7 @@ impl<const W: usize> State<W> {
         }
         let first = self.order.closed(first);
         self.order.add(t, thread.clock.0[t], first, Some(&thread.clock));
-        thread.learned = false;
+        thread.at_sc = *before;
     }
 
     // ---- width

@@ -20,24 +20,17 @@ pub(super) struct Thread<const W: usize> {
     pub later: Clock<W>,
     /// What happened before its last release fence.
     pub fenced: Clock<W>,
-    /// Whether it has learned of others since its last sequentially consistent event.
-    pub learned: bool,
+    /// What it knew at its last sequentially consistent event.
+    pub at_sc: Clock<W>,
 }
 
 impl<const W: usize> Thread<W> {
-    pub const NEW: Self = Self { clock: Clock::ZERO, later: Clock::ZERO, fenced: Clock::ZERO, learned: false };
+    pub const NEW: Self = Self { clock: Clock::ZERO, later: Clock::ZERO, fenced: Clock::ZERO, at_sc: Clock::ZERO };
 
     /// An event is over.
     #[inline(always)]
     pub fn tick(&mut self, t: usize) {
         self.clock.0[t] += 1;
-    }
-
-    /// It synchronises with whoever published `view`.
-    #[inline(always)]
-    pub fn learn(&mut self, view: &Clock<W>) {
-        self.clock.join(view);
-        self.learned = true;
     }
 
     /// The same with room for more threads.
@@ -46,7 +39,7 @@ impl<const W: usize> Thread<W> {
             clock: self.clock.widened(),
             later: self.later.widened(),
             fenced: self.fenced.widened(),
-            learned: self.learned,
+            at_sc: self.at_sc.widened(),
         }
     }
 }

@@ -72,9 +72,10 @@ impl<const W: usize> Store<W> {
 
     /// The sets are up to date.
     fn refresh(&mut self, order: &Order<W>) {
-        self.own = order.live(self.own, self.stamp);
-        self.loaded = order.live(self.loaded, self.stamp);
-        self.load_events = order.live(self.load_events, self.stamp);
+        let range = order.range(self.stamp);
+        self.own &= range;
+        self.loaded &= range;
+        self.load_events &= range;
         self.stamp = order.stamp();
     }
 
