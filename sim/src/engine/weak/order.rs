@@ -34,6 +34,8 @@ pub(super) struct Order<const W: usize> {
     previous: [u32; LIVE as usize],
     /// The last event of each thread.
     last: [u32; W],
+    /// Of these the live ones.
+    lasts: u64,
     /// Which live events are fences.
     fences: u64,
     /// What happens before a fence.
@@ -61,6 +63,7 @@ impl<const W: usize> Order<W> {
             time: [0; LIVE as usize],
             previous: [0; LIVE as usize],
             last: [0; W],
+            lasts: 0,
             fences: 0,
             known: vec![Clock::ZERO; LIVE as usize],
             old_fences: [NEVER; W],
@@ -74,6 +77,7 @@ impl<const W: usize> Order<W> {
         self.base = 1;
         self.next = 1;
         self.last = [0; W];
+        self.lasts = 0;
         self.fences = 0;
         self.old_fences = [NEVER; W];
         self.old_known = Clock([-1; W]);
@@ -140,24 +144,26 @@ impl<const W: usize> Order<W> {
         found
     }
 
-    /// The live events that *strongly* happen before the next event of a thread; of each thread the last one, which comes after its
-    /// earlier ones. `clock` is what the thread knows before it synchronises by this event, `then` what it knew at its last one,
-    /// before which that came. Of others, those whose thread published *later* than by the event itself.
-    pub fn strongly_before(&self, t: usize, clock: &Clock<W>, then: &Clock<W>) -> u64 {
+    /// What must precede the next event of thread `t`, closed: the thread's own last event, `others`, and what *strongly* happens
+    /// before it. `clock` is what the thread knows before it synchronises by this event, `then` what it knew at its last one. Of
+    /// another thread those events happen strongly before that the thread published *later* than by the event itself.
+    pub fn preceding(&self, t: usize, clock: &Clock<W>, then: &Clock<W>, others: u64) -> u64 {
         let own = self.last[t];
-        let mut found = if own >= self.base { bit(own) } else { 0 };
-        for u in 0..W {
-            if clock.0[u] == then.0[u] || u == t {
-                continue;
+        let mut found = self.closed(if own >= self.base { others | bit(own) } else { others });
+        // A thread's last event comes after all its earlier ones.
+        let mut rest = self.lasts & !found;
+        while rest != 0 {
+            let mut n = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let u = self.thread[n] as usize;
+            if clock.0[u] == then.0[u] {
+                continue; // known before the last event, if at all
             }
-            let mut event = self.last[u];
-            while event >= self.base {
-                let n = (event % LIVE) as usize;
-                if self.time[n] < clock.0[u] {
-                    found |= 1 << n;
-                    break;
-                }
-                event = self.previous[n];
+            while self.time[n] >= clock.0[u] && self.previous[n] >= self.base {
+                n = (self.previous[n] % LIVE) as usize;
+            }
+            if self.time[n] < clock.0[u] {
+                found |= 1 << n | self.before[n];
             }
         }
         found
@@ -191,7 +197,8 @@ impl<const W: usize> Order<W> {
             }
         }
         self.base = end;
-        let live = self.live(u64::MAX, self.next);
+        let live = self.range(self.next);
+        self.lasts &= live;
         for set in &mut self.before {
             *set &= live;
         }
@@ -202,8 +209,12 @@ impl<const W: usize> Order<W> {
         let event = self.next;
         self.next += 1;
         let n = (event % LIVE) as usize;
-        self.previous[n] = self.last[thread];
-        self.last[thread] = event;
+        let last = std::mem::replace(&mut self.last[thread], event);
+        self.previous[n] = last;
+        if last >= self.base {
+            self.lasts &= !bit(last);
+        }
+        self.lasts |= 1 << n;
         self.before[n] = before;
         self.thread[n] = thread as u8;
         self.time[n] = time;
@@ -236,6 +247,7 @@ impl<const W: usize> Order<W> {
             time: self.time,
             previous: self.previous,
             last: widened(&self.last, 0),
+            lasts: self.lasts,
             fences: self.fences,
             known: self.known.iter().map(Clock::widened).collect(),
             old_fences: widened(&self.old_fences, NEVER),

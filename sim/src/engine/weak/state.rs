@@ -476,7 +476,7 @@ impl<const W: usize> State<W> {
         if is_event {
             self.order.make_room();
         }
-        let strongly = self.strongly_before(by, is_event);
+        let strongly = self.preceding(by, is_event, 0);
         let word = self.words.at(by.at);
         let below = if is_event { word.all_below(&self.order) } else { [0; HISTORY + 1] };
         let mut admitted = open & 1; // nothing is above the newest
@@ -502,13 +502,14 @@ impl<const W: usize> State<W> {
         admitted
     }
 
-    /// What strongly happens before, closed; nothing, if the operation is no event of S.
-    fn strongly_before(&self, by: By, is_event: bool) -> u64 {
+    /// What must precede the operation in S because of its thread, and `others`, closed; nothing, if it is no event of S.
+    #[inline]
+    fn preceding(&self, by: By, is_event: bool, others: u64) -> u64 {
         if !is_event {
             return 0;
         }
         let thread = &self.threads[by.t];
-        self.order.closed(self.order.strongly_before(by.t, &thread.clock, &thread.at_sc))
+        self.order.preceding(by.t, &thread.clock, &thread.at_sc, others)
     }
 
     /// Takes the place in S: gives what others that come after must know, and the event's number, or 0.
@@ -519,18 +520,19 @@ impl<const W: usize> State<W> {
         if is_event {
             self.order.make_room();
         }
-        let strongly = self.strongly_before(by, is_event);
         let word = self.words.at(by.at);
         let (fences, _) = fences_before(&self.order, &self.threads[by.t], word, position, order, does);
         let (mut own, mut event) = (fences, 0);
         if is_event {
-            let before = strongly | self.order.closed(word.events_below(position, does, &self.order));
+            let others = word.events_below(position, does, &self.order);
+            let before = self.preceding(by, true, others);
             let thread = &mut self.threads[by.t];
             event = self.order.add(by.t, thread.clock.0[by.t], before, None);
             thread.at_sc = thread.clock;
             own |= bit(event);
         }
         if position != 0 && own != 0 {
+            let word = self.words.at(by.at);
             let above = (0..position).fold(0, |above, at| above | word.events_of(at, &self.order).0);
             self.order.put_before(self.order.closed(own), above);
         }
@@ -542,13 +544,13 @@ impl<const W: usize> State<W> {
     fn sc_fence(&mut self, t: usize, before: &Clock<W>) {
         self.order.make_room();
         let thread = &mut self.threads[t];
-        let mut first = self.order.strongly_before(t, before, &thread.at_sc);
+        let mut others = 0;
         for word in self.words.items() {
             if !self.order.is_old(word.newest_event) {
-                first |= word.events_before_fence(&thread.clock, &self.order);
+                others |= word.events_before_fence(&thread.clock, &self.order);
             }
         }
-        let first = self.order.closed(first);
+        let first = self.order.preceding(t, before, &thread.at_sc, others);
         self.order.add(t, thread.clock.0[t], first, Some(&thread.clock));
         thread.at_sc = *before;
     }
