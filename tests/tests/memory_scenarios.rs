@@ -72,7 +72,7 @@ fn planted(file: &str, plant: Plant, memory: MemoryModel, seeds: u64) -> Option<
 #[test]
 fn a_field_that_is_not_volatile_is_found_by_its_orderings() {
     let plant = Plant::OutboundNotVolatile(When::Always);
-    let file = "good/close_races_write.ron";
+    let file = "good/every_schedule.ron";
     assert_eq!(planted(file, plant, MemoryModel::Interleaving, 2), None);
     assert_eq!(planted(file, plant, MemoryModel::Races, 2), Some(FindingKind::DataRace));
     assert_eq!(planted(file, plant, MemoryModel::Weak, 2), Some(FindingKind::DataRace));
@@ -82,7 +82,7 @@ fn a_field_that_is_not_volatile_is_found_by_its_orderings() {
 #[test]
 fn a_link_that_is_published_plainly_is_found() {
     let plant = Plant::LinkNotVolatile(When::Always);
-    let file = "good/objects.ron";
+    let file = "good/thread_dies_while_working.ron";
     assert_eq!(planted(file, plant, MemoryModel::Interleaving, 1), None);
     assert_eq!(planted(file, plant, MemoryModel::Races, 8), Some(FindingKind::DataRace));
 }
