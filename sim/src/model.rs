@@ -11,7 +11,7 @@
 use crate::Checker;
 use crate::engine::{MemoryModel, Strategy};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Checks `f`: see [`Builder`].
 ///
@@ -32,11 +32,12 @@ pub struct Builder {
     pub max_threads: usize,
     /// Accepted, and without effect: `loom` gives up an execution that has so many choices. Here it fails after a million steps.
     pub max_branches: usize,
-    /// How many executions; 10,000 if `None`.
+    /// How many executions; 10,000 if `None`. From `LOOM_MAX_PERMUTATIONS`.
     pub max_permutations: Option<usize>,
-    /// Begins no further execution after this time.
+    /// Begins no further execution after this time. From `LOOM_MAX_DURATION`, in seconds.
     pub max_duration: Option<Duration>,
     /// Before anything else all schedules with so many preemptions are executed, or as many as `max_permutations` says.
+    /// From `LOOM_MAX_PREEMPTIONS`.
     pub preemption_bound: Option<usize>,
     /// Accepted, and without effect: a check needs none to go on, since each execution can be had without those before.
     pub checkpoint_file: Option<PathBuf>,
@@ -46,24 +47,31 @@ pub struct Builder {
     pub expect_explicit_explore: bool,
     /// Accepted, and without effect: a failure has locations.
     pub location: bool,
-    /// Accepted, and without effect: a failure has a story.
+    /// The report is printed, with the time that it took, if nothing is found, too. From `LOOM_LOG`.
     pub log: bool,
 }
 
 impl Builder {
-    /// The default.
+    /// The default; what the environment says of it, as in `loom`.
+    ///
+    /// # Panics
+    /// If a variable that should be a number is none.
     pub fn new() -> Self {
+        let number = |name: &str| {
+            let text = std::env::var(name).ok()?;
+            Some(text.parse::<usize>().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+        };
         Self {
             max_threads: crate::engine::MAX_THREADS as usize,
             max_branches: 1_000,
-            max_permutations: None,
-            max_duration: None,
-            preemption_bound: None,
+            max_permutations: number("LOOM_MAX_PERMUTATIONS"),
+            max_duration: number("LOOM_MAX_DURATION").map(|seconds| Duration::from_secs(seconds as u64)),
+            preemption_bound: number("LOOM_MAX_PREEMPTIONS"),
             checkpoint_file: None,
             checkpoint_interval: 20_000,
             expect_explicit_explore: false,
             location: false,
-            log: false,
+            log: std::env::var_os("LOOM_LOG").is_some(),
         }
     }
 
@@ -87,9 +95,23 @@ impl Builder {
         }
         if let Some(bound) = self.preemption_bound {
             let preemptions = u32::try_from(bound).unwrap_or(u32::MAX);
-            checker.clone().strategy(Strategy::Dfs { preemptions }).memory(MemoryModel::Races).check(&f);
+            self.run(&checker.clone().strategy(Strategy::Dfs { preemptions }).memory(MemoryModel::Races), &f);
         }
-        checker.check(f);
+        self.run(&checker, &f);
+    }
+
+    fn run(&self, checker: &Checker, f: &(impl Fn() + Sync + Send)) {
+        let start = Instant::now();
+        let report = checker.run(f);
+        if self.log {
+            let (thread, time) = (std::thread::current(), start.elapsed().as_secs_f64());
+            let name = thread.name().unwrap_or_default();
+            eprintln!(
+                "millpond: {name}: {} executions, {} steps in {time:?}\n{report}",
+                report.executions, report.steps
+            );
+        }
+        assert!(report.is_clean(), "{report}");
     }
 }
 
