@@ -72,8 +72,8 @@ fn a_finding_that_is_kept_is_a_scenario_like_any_other() {
     assert!(text.starts_with("// LostTask: ") && text.contains("deviations: "), "{text}");
     assert!(!text.contains("socket"), "what has its default is left out:\n{text}");
     // Without the bug it does not find anything: the file is the judge of a repair.
-    folder.write("mended.ron", &text.replace("LostTask(Always)", ""));
-    folder.write("mended.ron", &folder.read("mended.ron").replace("expect: MustFind(LostTask)", "expect: MustHold"));
+    folder.write("mended.ron", text.replace("LostTask(Always)", ""));
+    folder.write("mended.ron", folder.read("mended.ron").replace("expect: MustFind(LostTask)", "expect: MustHold"));
     let mended = folder.play(&["run", "mended.ron"]);
     assert_eq!((mended.code, mended.err.as_str()), (0, ""), "{}", mended.out);
     // A file that is there stays.
