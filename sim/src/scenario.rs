@@ -51,6 +51,7 @@ pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
 
 use crate::deviations::Deviations;
+use crate::engine::MemoryModel;
 use millpond_model::observe::{self, Defect, Kind};
 use millpond_model::preset::Preset;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,10 @@ pub struct Scenario {
     /// simulation; what is impossible is skipped.
     #[serde(default)]
     pub deviations: Option<Deviations>,
+    /// What a load may return, and whether accesses are checked for races. Absent: every other execution of the portfolio is on weak
+    /// memory where the scenario is small enough for it, and everything else interleaves.
+    #[serde(default)]
+    pub memory: Option<MemoryModel>,
     /// Where a thread may be preempted.
     #[serde(default)]
     pub preempt: Preempt,
