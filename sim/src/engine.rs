@@ -9,6 +9,7 @@
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
+//!      ├─ dpor       every partial order instead              choose     values, where the engine has a choice of them
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
 //!      ├─ event      events and their digest            random   the four streams
@@ -22,8 +23,10 @@
 mod access;
 mod atomic;
 mod blocks;
+mod choose;
 mod classes;
 mod core;
+mod dpor;
 mod event;
 mod exhaust;
 mod options;
@@ -44,6 +47,8 @@ mod thread;
 
 pub use self::access::{Access, Touch};
 pub use self::atomic::SimAtomic;
+pub use self::choose::{MAX_VALUES, choose};
+pub use self::dpor::DPOR_THREADS;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
 pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
@@ -78,13 +83,10 @@ thread_local! {
 /// # Panics
 /// If called inside an execution, or if `options.max_threads` is 0 or above [`MAX_THREADS`].
 pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
-    if let Strategy::Dfs { preemptions } = options.strategy {
-        return execute_path(options, &mut Path::new(preemptions), main);
-    }
-    execute_path(options, &mut Path::new(0), main)
+    execute_path(options, &mut Path::of(&options.strategy), main)
 }
 
-/// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs`.
+/// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs` or `Dpor`.
 fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Execution {
     panics::install();
     overflow::install();
@@ -186,7 +188,7 @@ impl Engine {
         if !self.stopping.get() {
             self.account(); // the points since the last decision are steps too
         }
-        if matches!(*self.strategy.borrow(), Strategy::Dfs { .. }) {
+        if matches!(*self.strategy.borrow(), Strategy::Dfs { .. } | Strategy::Dpor) {
             self.end_path();
         }
         let verdict = self.verdict.take().unwrap_or(Verdict::Finished);

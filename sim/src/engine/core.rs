@@ -15,7 +15,7 @@ use super::access::Access;
 use super::blocks::Blocks;
 use super::classes::Classes;
 use super::event::{Events, Op, What};
-use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
+use super::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
@@ -88,6 +88,17 @@ pub(super) struct Engine {
     pub quiet: Cell<bool>,
     /// Whether events are not hashed.
     pub bare: Cell<bool>,
+    /// Whether anyone wants to know what each operation touches.
+    pub watched: Cell<bool>,
+    /// Whether the lock that is taken next is one that was waited for.
+    pub taking: Cell<bool>,
+    pub memory: Cell<MemoryModel>,
+    /// Chosen values to repeat.
+    pub values: RefCell<Vec<Switch>>,
+    /// The next of them.
+    pub valued: Cell<usize>,
+    /// The step of the last chosen value, and how many it has.
+    pub ordinals: Cell<(u64, u32)>,
     pub classes: Classes,
     // Scheduling.
     pub current: Cell<u32>,
@@ -179,6 +190,12 @@ impl Engine {
             events: Events::new(),
             quiet: Cell::new(false),
             bare: Cell::new(false),
+            watched: Cell::new(false),
+            taking: Cell::new(false),
+            memory: Cell::new(MemoryModel::Interleaving),
+            values: RefCell::new(Vec::new()),
+            valued: Cell::new(0),
+            ordinals: Cell::new((0, 0)),
             classes: Classes::default(),
             current: Cell::new(0),
             tasks: Cell::new(0),
@@ -251,11 +268,16 @@ impl Engine {
         }
         self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
-        self.quiet.set(options.record == Record::Bare && !options.classes);
+        let reduces = options.strategy == Strategy::Dpor;
+        self.quiet.set(options.record == Record::Bare && !options.classes && !reduces);
+        self.watched.set(options.classes || reduces);
+        self.taking.set(false);
+        self.memory.set(options.memory);
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
         self.begin_schedule(options);
-        let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
+        let most =
+            if matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor) { DFS_THREADS } else { u32::MAX };
         self.max_threads.set(options.max_threads.min(most));
         self.infos.get_mut().clear();
         self.alive.clear();
@@ -385,8 +407,8 @@ impl Engine {
         if self.quiet.get() {
             return;
         }
-        if self.classes.is_on() && !self.stopping.get() {
-            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), 0);
+        if self.watched.get() {
+            self.watch(op, object, order);
         }
         if self.bare.get() {
             return;
@@ -394,6 +416,18 @@ impl Engine {
         if self.events.push(self.thread_id.get(), what) {
             self.cold_event(what, site);
         }
+    }
+
+    /// Tells what an operation touches.
+    #[inline(never)]
+    fn watch(&self, op: Op, object: u32, order: u8) {
+        if self.stopping.get() {
+            return;
+        }
+        if self.classes.is_on() {
+            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), 0);
+        }
+        self.reduced_event(op, object, order);
     }
 
     #[cold]
@@ -412,6 +446,9 @@ impl Engine {
     /// An access to a plain cell: for rich logs only.
     #[inline(always)]
     pub fn cell_access(&self, op: Op, object: u32, site: Site) {
+        if self.watched.get() {
+            self.reduced_event(op, object, 0);
+        }
         if self.events.is_rich() && !self.stopping.get() {
             let what = What { op, object, class: 0, order: 0, extra: 0 };
             self.events.log_only(self.thread_id.get(), self.step(), what, site);
@@ -431,6 +468,7 @@ impl Engine {
     pub fn draw<R>(&self, stream: Stream, f: impl FnOnce(&mut Generator) -> R) -> R {
         if self.inside.get() {
             self.check_stack();
+            self.reduced_draw(stream);
         }
         let mut generator = self.streams[stream as usize].borrow_mut();
         f(generator.get_or_insert_with(|| Generator::new(self.seed.get(), self.index.get(), stream)))

@@ -13,6 +13,7 @@ use super::execute_path;
 use super::options::{Options, Strategy, Switch};
 use super::outcome::{Execution, Verdict};
 use super::search::Path;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -21,7 +22,12 @@ use std::ops::ControlFlow;
 pub struct Exhaustion {
     /// Schedules executed.
     pub schedules: u64,
-    /// Whether there is no other one within the bound.
+    /// Those of them that `Strategy::Dpor` found on the way to be of a partial order that was executed already. The others are of
+    /// different ones.
+    pub redundant: u64,
+    /// Partial orders among them, if `Options::classes` is set.
+    pub classes: u64,
+    /// Whether there is no other one: within the bound of `Strategy::Dfs`, or no other partial order under `Strategy::Dpor`.
     pub complete: bool,
     /// Decisions of the execution that had most of them: times at which another thread could have been chosen.
     pub most_decisions: u64,
@@ -47,6 +53,9 @@ impl fmt::Debug for Failure {
 
 /// An enumeration of schedules, one at a time.
 ///
+/// Under `Strategy::Dpor` it is one of partial orders. It is not complete then if an execution was cut off by `Options::max_steps` or a
+/// livelock, was refused memory or a thread, or was not deterministic.
+///
 /// ```
 /// use millpond::engine::{Options, Search, Strategy};
 ///
@@ -65,6 +74,7 @@ pub struct Search {
     options: Options,
     path: Path,
     reached: Exhaustion,
+    classes: BTreeSet<u64>,
     executed: bool,
 }
 
@@ -72,12 +82,22 @@ impl Search {
     /// Before the first schedule.
     ///
     /// # Panics
-    /// If the strategy is not `Strategy::Dfs`.
+    /// If the strategy is neither `Strategy::Dfs` nor `Strategy::Dpor`.
     pub fn new(options: Options) -> Self {
-        let Strategy::Dfs { preemptions } = options.strategy else {
-            panic!("an enumeration of schedules needs `Strategy::Dfs`, not {:?}", options.strategy)
-        };
-        Self { options, path: Path::new(preemptions), reached: Exhaustion::default(), executed: false }
+        let known = matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor);
+        assert!(
+            known,
+            "an enumeration of schedules needs `Strategy::Dfs` or `Strategy::Dpor`, not {:?}",
+            options.strategy
+        );
+        let path = Path::of(&options.strategy);
+        Self { options, path, reached: Exhaustion::default(), classes: BTreeSet::new(), executed: false }
+    }
+
+    /// As [`Search::new`] with `Strategy::Dpor`, but with each order of the same steps: what the reduction is compared with.
+    pub fn unreduced(options: Options) -> Self {
+        let options = Options { strategy: Strategy::Dpor, ..options };
+        Self { path: Path::reduced(false), ..Self::new(options) }
     }
 
     /// Executes `main` with the schedule whose turn it is, as [`execute`](super::execute()) does; the same one again until
@@ -90,6 +110,9 @@ impl Search {
         let execution = execute_path(&self.options, &mut self.path, main);
         self.reached.schedules += u64::from(!self.executed);
         self.executed = true;
+        if self.options.classes && self.classes.insert(execution.class) {
+            self.reached.classes += 1;
+        }
         self.reached.most_steps = self.reached.most_steps.max(execution.steps);
         self.reached.most_decisions = self.reached.most_decisions.max(self.path.decisions());
         execution
@@ -101,8 +124,10 @@ impl Search {
     /// If the schedule whose turn it is was not executed.
     pub fn advance(&mut self) -> bool {
         assert!(std::mem::replace(&mut self.executed, false), "what comes next is known after an execution");
-        self.reached.complete = !self.path.advance();
-        !self.reached.complete
+        let more = self.path.advance();
+        self.reached.complete = !more && !self.path.is_cut();
+        self.reached.redundant = self.path.redundant();
+        more
     }
 
     /// How far it came.
@@ -116,7 +141,7 @@ impl Search {
     }
 }
 
-/// Executes `program` under every schedule that `options.strategy`, a [`Strategy::Dfs`], allows; at most `limit` of them.
+/// Executes `program` under every schedule that `options.strategy`, a [`Strategy::Dfs`] or [`Strategy::Dpor`], allows; at most `limit` of them.
 ///
 /// It starts anew for each: what it leaves behind outside of the execution must not change what it does.
 ///

@@ -95,6 +95,11 @@ pub enum Strategy {
         /// Switches away from a thread that could have gone on.
         preemptions: u32,
     },
+    /// Every partial order of conflicting operations, one execution each or a few more: see [`exhaust`](super::exhaust()) and
+    /// [`Search`](super::Search). Time moves only when nobody can run, and loops that wait are cut: see the description of
+    /// `engine::dpor`. An execution by itself is given the first schedule: that of `RunOn`, but that yields let others go first.
+    /// At most [`DPOR_THREADS`](super::DPOR_THREADS) threads may be started.
+    Dpor,
 }
 
 /// Where a thread may be preempted.
@@ -142,6 +147,20 @@ pub struct Switch {
 impl Switch {
     /// Not a thread: the strategy let time move to the next timer.
     pub const TIME: u32 = u32::MAX;
+
+    /// With this bit, and if it is not [`Switch::TIME`], not a thread but a value that was chosen.
+    pub const VALUE: u32 = 1 << 31;
+
+    /// Not a switch: `value` was chosen in `step`, after so many others.
+    pub fn chosen(step: u64, others: u32, value: u32) -> Self {
+        assert!(value <= 0xFF, "a value is a byte");
+        Self { step, to: Self::VALUE | others << 8 & !Self::VALUE | value }
+    }
+
+    /// The value that was chosen, if it is one.
+    pub fn value(self) -> Option<u32> {
+        (self.to & Self::VALUE != 0 && self.to != Self::TIME).then_some(self.to & 0xFF)
+    }
 }
 
 /// A defect to plant.

@@ -62,6 +62,7 @@ impl Engine {
         }
         self.path.borrow_mut().begin();
         self.strategy.replace(options.strategy.clone());
+        self.split_values();
     }
 
     /// A decision with the running thread in the race.
@@ -116,7 +117,7 @@ impl Engine {
             Strategy::Dfs { .. } => self.yields_on_path(),
             _ => {}
         }
-        if self.yielded.is_empty() {
+        if self.yielded.is_empty() && !self.reduces() {
             return self.set_changed(); // it is alone
         }
         let next = self.pick_other(true);
@@ -128,7 +129,8 @@ impl Engine {
         if self.spun.len() < self.runnable.len() {
             return true;
         }
-        if self.fire_timers() {
+        // *Dpor* moves it when they have tired.
+        if !self.reduces() && self.fire_timers() {
             return true;
         }
         if self.spins.get() >= LIVELOCK_YIELDS {
@@ -238,6 +240,7 @@ impl Engine {
     pub fn wake(&self, slot: u32) {
         self.make_runnable(slot);
         if !self.stopping.get() {
+            self.reduced_wake(slot);
             self.account();
             self.set_changed();
         }
@@ -257,6 +260,7 @@ impl Engine {
         let Some(time) = first else { return false };
         assert!(time >= self.now.get(), "time went backwards");
         self.now.set(time);
+        self.reduced_time();
         self.event(Op::Time, 0, 0, 0, time.as_nanos() as u32, self.here().site.get());
         loop {
             let due = self.timers.borrow().first_key_value().filter(|(key, _)| key.0 <= time).map(|(_, slot)| *slot);
@@ -266,6 +270,7 @@ impl Engine {
     }
 
     pub fn deadlock(&self) {
+        self.reduced_stuck();
         let waiting = self
             .alive
             .minus(&self.runnable)

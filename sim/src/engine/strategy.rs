@@ -49,6 +49,7 @@ impl Engine {
             Strategy::Pct { .. } => 0,
             Strategy::Replay(list) | Strategy::Deviate(list) => self.until_switch(list),
             Strategy::Dfs { .. } => self.until_decision(slot),
+            Strategy::Dpor => self.reduced_budget(),
         };
         self.set_budget(budget);
     }
@@ -148,6 +149,7 @@ impl Engine {
                 self.set_budget(budget);
                 next
             }
+            Strategy::Dpor => self.reduced_point(),
         }
     }
 
@@ -208,8 +210,9 @@ impl Engine {
             Strategy::RunOn => self.by_default(yielding),
             Strategy::Pct { .. } => self.top(),
             Strategy::Replay(_) => chosen.or_else(|| self.runnable.contains(current).then_some(current)),
-            Strategy::Deviate(_) => chosen.filter(|s| !self.yielded.contains(*s)).or_else(|| self.by_default(yielding)),
+            Strategy::Deviate(_) => chosen.or_else(|| self.by_default(yielding)),
             Strategy::Dfs { .. } => self.forced_by_path(self.by_default(yielding)),
+            Strategy::Dpor => self.reduced_other(self.by_default(yielding), yielding),
         };
         match next {
             Some(next) => self.new_budget(&strategy, next),

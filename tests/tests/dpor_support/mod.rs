@@ -1,0 +1,224 @@
+//! Little programs as data, and what all their executions came to.
+
+use millpond::engine::{Execution, Exhaustion, Options, Search, Sim, Strategy, Verdict};
+use millpond_model::Platform;
+use millpond_model::platform::{AtomicOps, CellOps, JoinOps, Lock, ThreadOps};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Atomic = <Sim as Platform>::Atomic<u64>;
+type Cell = <Sim as Platform>::Cell<u64>;
+type Handle = <Sim as Platform>::Thread;
+
+/// What a thread does next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Do {
+    /// Reads a word.
+    Load(usize),
+    Store(usize, u64),
+    Add(usize, u64),
+    /// Of a word, from, to.
+    Cas(usize, u64, u64),
+    /// If the thread's last read gave this.
+    When(u64, Box<Do>),
+    /// Holding a mutex.
+    Locked(usize, Vec<Do>),
+    /// So, if it is free.
+    TryLocked(usize, Vec<Do>),
+    Park,
+    /// Main, if it is 0, or a thread that this one has started.
+    Unpark(usize),
+    Spawn(usize),
+    Join(usize),
+    /// Adds to a plain cell: a data race, unless something orders it.
+    Touch,
+    Yield,
+    /// Yields until the word has this value.
+    Await(usize, u64),
+    Sleep(u64),
+    /// Chooses a value.
+    Choose(u32),
+    /// Panics if the thread's last read gave this.
+    Fail(u64),
+}
+
+/// Threads by number; 0 is main.
+pub type Program = Vec<Vec<Do>>;
+
+pub const WORDS: usize = 3;
+pub const LOCKS: usize = 2;
+
+struct World {
+    program: Arc<Program>,
+    words: [Atomic; WORDS],
+    locks: [<Sim as Platform>::Mutex<()>; LOCKS],
+    cell: Cell,
+    main: Handle,
+    /// What each thread has seen, outside the simulated world.
+    seen: Seen,
+}
+
+// SAFETY: an execution's threads take turns on one OS thread.
+unsafe impl Send for World {}
+// SAFETY: as above.
+unsafe impl Sync for World {}
+
+type Seen = Arc<Mutex<Vec<Vec<u64>>>>;
+
+struct Player {
+    world: Arc<World>,
+    me: usize,
+    last: u64,
+    joins: Vec<Option<<Sim as Platform>::Join>>,
+}
+
+impl Player {
+    fn sees(&mut self, value: u64) {
+        self.last = value;
+        self.world.seen.lock().unwrap_or_else(PoisonError::into_inner)[self.me].push(value);
+    }
+
+    fn play(&mut self, list: &[Do]) {
+        list.iter().for_each(|op| self.one(op));
+    }
+
+    fn one(&mut self, op: &Do) {
+        let world = Arc::clone(&self.world);
+        match op {
+            Do::Load(w) => self.sees(world.words[*w].load(SeqCst)),
+            Do::Store(w, v) => world.words[*w].store(*v, SeqCst),
+            Do::Add(w, v) => self.sees(world.words[*w].fetch_add(*v, SeqCst)),
+            Do::Cas(w, from, to) => {
+                let found = world.words[*w].compare_exchange(*from, *to, SeqCst, SeqCst);
+                self.sees(found.map_or_else(|other| 100 + other, |same| same));
+            }
+            Do::When(value, op) => {
+                if self.last == *value {
+                    self.one(op);
+                }
+            }
+            Do::Locked(l, list) => {
+                let _guard = world.locks[*l].lock();
+                self.play(list);
+            }
+            Do::TryLocked(l, list) => match world.locks[*l].try_lock() {
+                Some(_guard) => self.play(list),
+                None => self.sees(99),
+            },
+            Do::Park => Sim::park(),
+            Do::Unpark(0) => world.main.unpark(),
+            Do::Unpark(t) => {
+                if let Some(join) = &self.joins[*t] {
+                    join.thread().unpark();
+                }
+            }
+            Do::Spawn(t) => {
+                let (child, theirs) = (*t, Arc::clone(&world));
+                self.joins[*t] = Sim::spawn(format!("t{t}"), move || play(&theirs, child)).ok();
+            }
+            Do::Join(t) => {
+                if let Some(join) = self.joins[*t].take() {
+                    join.join().expect("no panic");
+                }
+            }
+            Do::Touch => {
+                // SAFETY: threads of one execution take turns on one OS thread.
+                let value = world.cell.with_mut(|value| unsafe {
+                    *value = *value * 4 + self.me as u64;
+                    *value
+                });
+                self.sees(value);
+            }
+            Do::Yield => Sim::yield_now(),
+            Do::Await(w, value) => {
+                while world.words[*w].load(SeqCst) != *value {
+                    Sim::spin_hint();
+                }
+            }
+            Do::Sleep(millis) => Sim::sleep(std::time::Duration::from_millis(*millis)),
+            Do::Choose(n) => self.sees(millpond::engine::choose(*n).into()),
+            Do::Fail(value) => assert_ne!(self.last, *value, "failed on purpose"),
+        }
+    }
+}
+
+fn play(world: &Arc<World>, me: usize) {
+    let joins = world.program.iter().map(|_| None).collect();
+    let mut player = Player { world: Arc::clone(world), me, last: 0, joins };
+    player.play(&world.program[me]);
+}
+
+/// Plays the program; gives what each thread saw when main ends.
+pub fn start(program: &Arc<Program>, seen: &Seen) {
+    *seen.lock().unwrap_or_else(PoisonError::into_inner) = vec![Vec::new(); program.len()];
+    let world = World {
+        program: Arc::clone(program),
+        words: std::array::from_fn(|_| Atomic::new(0)),
+        locks: std::array::from_fn(|_| Lock::new(())),
+        cell: CellOps::new(0),
+        main: Sim::current(),
+        seen: Arc::clone(seen),
+    };
+    play(&Arc::new(world), 0);
+}
+
+/// How an execution ended, and what each thread saw.
+pub type Outcome = (String, Vec<Vec<u64>>);
+
+/// What all executions of a program came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct All {
+    pub outcomes: BTreeSet<Outcome>,
+    /// Those of the executions that were not cut short by a panic.
+    pub classes: BTreeSet<u64>,
+    pub reached: Exhaustion,
+}
+
+/// How executions are enumerated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Every schedule.
+    Dfs,
+    /// With reduction.
+    Dpor,
+    /// Each order of the reduction's steps.
+    Unreduced,
+}
+
+fn options(way: Way) -> Options {
+    let strategy = if way == Way::Dfs { Strategy::Dfs { preemptions: u32::MAX } } else { Strategy::Dpor };
+    Options { strategy, classes: true, stack_bytes: 64 * 1024, ..Options::default() }
+}
+
+/// All executions, at most `limit`.
+pub fn all(way: Way, program: &Program, limit: u64) -> All {
+    all_with(way, program, limit, |_, _| {})
+}
+
+/// As [`all`], and looks at each.
+pub fn all_with(way: Way, program: &Program, limit: u64, mut each: impl FnMut(&Search, &Execution)) -> All {
+    let (program, seen) = (Arc::new(program.clone()), Seen::default());
+    let mut all = All::default();
+    let mut search = if way == Way::Unreduced { Search::unreduced(options(way)) } else { Search::new(options(way)) };
+    loop {
+        let execution = search.execute(|| start(&program, &seen));
+        each(&search, &execution);
+        let verdict = match &execution.verdict {
+            Verdict::Panic { message, .. } => message.clone(),
+            Verdict::Diverged { .. } => panic!("{program:?} under {way:?}: {}", execution.verdict),
+            other => other.name().to_string(),
+        };
+        let fails = matches!(execution.verdict, Verdict::Panic { .. });
+        if !fails {
+            all.classes.insert(execution.class);
+        }
+        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // What the others had seen when one failed is as it happens.
+        all.outcomes.insert((verdict, if fails { Vec::new() } else { seen }));
+        if !search.advance() || search.reached().schedules == limit {
+            all.reached = search.reached();
+            return all;
+        }
+    }
+}
