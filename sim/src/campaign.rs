@@ -4,7 +4,7 @@
 //! speed go to standard error.
 
 use crate::cli::strategy_argument;
-use crate::enumerate::{enumerate, preemptions};
+use crate::enumerate::{bound, enumerate};
 use crate::explore;
 use crate::found::Found;
 use crate::ledger::FindingKind;
@@ -104,7 +104,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
         |index| {
             let (cell, seed) = at(index);
             let (cell, how) = (&loaded.cells[cell], hows[cell].get_or_init(|| how.for_cell(&loaded.cells[cell])));
-            let lean = match preemptions(cell, how) {
+            let lean = match bound(cell, how) {
                 Some(bound) => enumerate(cell, seed, bound, how, || wall.is_some_and(|wall| start.elapsed() > wall)),
                 None => execute(cell, seed, how).0,
             };

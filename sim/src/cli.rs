@@ -78,7 +78,7 @@ pub struct RunArgs {
     /// Executions at the same time [default: the number of cores]; results do not depend on it
     #[arg(long, short, value_name = "J", value_parser = parse_jobs)]
     jobs: Option<NonZeroUsize>,
-    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, pct:DEPTH, dfs:PREEMPTIONS
+    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, Dpor, pct:DEPTH, dfs:PREEMPTIONS
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
     /// Print one JSON object a line
@@ -298,6 +298,7 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
         "random" => return Ok(Schedule::Random),
         "roundrobin" => return Ok(Schedule::RoundRobin),
         "runon" => return Ok(Schedule::RunOn),
+        "dpor" => return Ok(Schedule::Dpor),
         "pct" => return Err("say how deep: pct:3".to_string()),
         "dfs" => return Err("say with how many preemptions at most: dfs:1".to_string()),
         _ => {}
@@ -318,9 +319,9 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
             Err(format!("a schedule is preempted at most {} times", limits::PREEMPTIONS))
         };
     }
-    match nearest(text, ["Random", "RoundRobin", "RunOn"]) {
+    match nearest(text, ["Random", "RoundRobin", "RunOn", "Dpor"]) {
         Some(name) => Err(format!("did you mean {name}?")),
-        None => Err("there are Random, RoundRobin, RunOn, pct:DEPTH and dfs:PREEMPTIONS".to_string()),
+        None => Err("there are Random, RoundRobin, RunOn, Dpor, pct:DEPTH and dfs:PREEMPTIONS".to_string()),
     }
 }
 
@@ -332,6 +333,7 @@ pub fn strategy_argument(schedule: Schedule) -> String {
         Schedule::RunOn => "RunOn".to_string(),
         Schedule::Pct { depth } => format!("pct:{depth}"),
         Schedule::Dfs { preemptions } => format!("dfs:{preemptions}"),
+        Schedule::Dpor => "Dpor".to_string(),
     }
 }
 

@@ -32,7 +32,7 @@ impl ReplayOptions {
     /// Whether they name a whole enumeration rather than one of its executions.
     pub fn is_many(&self, scenario: &Scenario) -> bool {
         let schedule = self.strategy.unwrap_or(scenario.schedule);
-        self.deviations.is_none() && matches!(schedule, Schedule::Dfs { .. })
+        self.deviations.is_none() && matches!(schedule, Schedule::Dfs { .. } | Schedule::Dpor)
     }
 }
 

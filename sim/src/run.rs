@@ -113,6 +113,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         Schedule::RunOn => Strategy::RunOn,
         Schedule::Pct { depth } => Strategy::Pct { depth },
         Schedule::Dfs { preemptions } => Strategy::Dfs { preemptions },
+        Schedule::Dpor => Strategy::Dpor,
     };
     Options {
         seed,

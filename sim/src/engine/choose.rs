@@ -66,6 +66,18 @@ impl Engine {
         value
     }
 
+    /// All threads spin, and time does not move: the list of switches says so, if that makes a difference.
+    pub fn stay_patient(&self) {
+        if !self.reduces() || self.timers.borrow().is_empty() {
+            return;
+        }
+        let mut switches = self.switches.borrow_mut();
+        if self.keep_switches.get() && switches.first() != Some(&Switch::PATIENT) {
+            switches.insert(0, Switch::PATIENT);
+        }
+        self.path.borrow_mut().deviates_patiently();
+    }
+
     /// How many values were chosen in `step` before.
     fn ordinal(&self, step: u64) -> u32 {
         let (at, next) = self.ordinals.get();
@@ -85,18 +97,21 @@ impl Engine {
         if strict && overdue != 0 { None } else { Some(value.unwrap_or(0)) }
     }
 
-    /// *Replay*, *Deviate*: takes the values out of the list of switches.
+    /// *Replay*, *Deviate*: takes the values out of the list of switches, and the sign that time waits for those that spin.
     pub fn split_values(&self) {
         let mut values = self.values.borrow_mut();
         values.clear();
         self.valued.set(0);
         self.ordinals.set((0, 0));
         let mut strategy = self.strategy.borrow_mut();
+        self.patient.set(matches!(*strategy, Strategy::Dpor));
         if let Strategy::Replay(list) | Strategy::Deviate(list) = &mut *strategy
-            && list.iter().any(|switch| switch.value().is_some())
+            && list.iter().any(|switch| switch.value().is_some() || *switch == Switch::PATIENT)
         {
+            self.patient.set(list.first() == Some(&Switch::PATIENT));
             values.extend(list.iter().filter(|switch| switch.value().is_some()));
-            *list = list.iter().copied().filter(|switch| switch.value().is_none()).collect();
+            let rest = list.iter().filter(|switch| switch.value().is_none() && **switch != Switch::PATIENT);
+            *list = rest.copied().collect();
         }
     }
 }

@@ -93,6 +93,8 @@ pub(super) struct Engine {
     /// Whether the lock that is taken next is one that was waited for.
     pub taking: Cell<bool>,
     pub memory: Cell<MemoryModel>,
+    /// Whether time waits for those that spin: it moves when nobody can run, and where a list says so.
+    pub patient: Cell<bool>,
     /// Chosen values to repeat.
     pub values: RefCell<Vec<Switch>>,
     /// The next of them.
@@ -193,6 +195,7 @@ impl Engine {
             watched: Cell::new(false),
             taking: Cell::new(false),
             memory: Cell::new(MemoryModel::Interleaving),
+            patient: Cell::new(false),
             values: RefCell::new(Vec::new()),
             valued: Cell::new(0),
             ordinals: Cell::new((0, 0)),

@@ -197,6 +197,7 @@ impl Reduction {
             }
         }
         self.at += 1;
+        self.fired = false;
         Next::Thread(id)
     }
 
@@ -255,7 +256,6 @@ impl Reduction {
         let thread = if awake >> default & 1 != 0 { default } else { awake.trailing_zeros() };
         let wanted = if self.reduces { 1 << thread } else { able };
         self.choices.push(Choice { thread, able, wanted, tried: 0, asleep: self.asleep, fired: self.fired });
-        self.fired = false;
         self.step()
     }
 
@@ -301,7 +301,7 @@ impl Reduction {
         choice.able &= !(1 << thread);
         let (first, rest) = (choice.tried == 0, choice.rest());
         if first {
-            self.asleep = choice.asleep;
+            (self.asleep, self.fired) = (choice.asleep, choice.fired);
             self.choices.pop(); // who can run is asked again: it may be that time has to move
         } else if rest != 0 {
             choice.thread = rest.trailing_zeros();
@@ -420,14 +420,13 @@ impl Engine {
 
     /// *Dpor* at a point.
     pub fn reduced_point(&self) -> Option<u32> {
-        let next = self.reduced(Why::Point, self.current.get());
+        let next = self.reduced(Why::Point, || Some(self.current.get()));
         self.set_budget(self.reduced_budget());
         next
     }
 
     /// *Dpor* where the running thread can't go on; `default`: who would.
-    pub fn reduced_other(&self, default: Option<u32>, yielding: bool) -> Option<u32> {
-        let default = default.unwrap_or_else(|| self.runnable.low().trailing_zeros());
+    pub fn reduced_other(&self, default: impl Fn() -> Option<u32>, yielding: bool) -> Option<u32> {
         self.reduced(if yielding { Why::Yield } else { self.gone() }, default)
     }
 
@@ -441,9 +440,10 @@ impl Engine {
         if self.path.borrow().reduction().spent { NEVER } else { 0 }
     }
 
-    fn reduced(&self, why: Why, default: u32) -> Option<u32> {
+    fn reduced(&self, why: Why, default: impl Fn() -> Option<u32>) -> Option<u32> {
         let pending = self.here().pending.get();
         loop {
+            let default = default().unwrap_or_else(|| self.runnable.low().trailing_zeros());
             let able = bits(self.runnable.low()).fold(0, |set, slot| set | 1 << self.number(slot));
             let mut path = self.path.borrow_mut();
             let mut next = path.reduction_mut().next(why, able, self.number(default), pending);
@@ -452,6 +452,7 @@ impl Engine {
                 let fired = self.fire_timers();
                 path = self.path.borrow_mut();
                 if fired {
+                    self.switched(Switch::TIME);
                     path.reduction_mut().fired = true;
                     path.deviates(Switch { step: self.steps.get(), to: Switch::TIME });
                     continue;
@@ -552,11 +553,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// *Dpor*: the running step looks whether thread `id` has ended.
-    pub fn reduced_look(&self, id: u32) {
-        self.reduced_touch(Space::Ends, id, How::Read);
     }
 
     /// *Dpor*: the running step draws a number of a stream.

@@ -148,6 +148,9 @@ impl Switch {
     /// Not a thread: the strategy let time move to the next timer.
     pub const TIME: u32 = u32::MAX;
 
+    /// At the beginning of a list, not a switch: time waits for threads that spin, as under `Strategy::Dpor`.
+    pub const PATIENT: Self = Self { step: 0, to: Self::TIME };
+
     /// With this bit, and if it is not [`Switch::TIME`], not a thread but a value that was chosen.
     pub const VALUE: u32 = 1 << 31;
 

@@ -117,7 +117,7 @@ impl Engine {
             Strategy::Dfs { .. } => self.yields_on_path(),
             _ => {}
         }
-        if self.yielded.is_empty() && !self.reduces() {
+        if self.yielded.is_empty() && !self.patient.get() {
             return self.set_changed(); // it is alone
         }
         let next = self.pick_other(true);
@@ -129,8 +129,9 @@ impl Engine {
         if self.spun.len() < self.runnable.len() {
             return true;
         }
-        // *Dpor* moves it when they have tired.
-        if !self.reduces() && self.fire_timers() {
+        if self.patient.get() {
+            self.stay_patient();
+        } else if self.fire_timers() {
             return true;
         }
         if self.spins.get() >= LIVELOCK_YIELDS {

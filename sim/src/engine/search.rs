@@ -269,6 +269,13 @@ impl Path {
         slots & !(0..self.fairness.len()).filter(waits).fold(0, |set, slot| set | 1 << slot)
     }
 
+    /// Time waited, where with `RunOn` it would not.
+    pub fn deviates_patiently(&mut self) {
+        if self.deviations.first() != Some(&Switch::PATIENT) {
+            self.deviations.insert(0, Switch::PATIENT);
+        }
+    }
+
     /// Where the schedule of the last execution differs from `RunOn`'s.
     pub fn deviations(&self) -> &[Switch] {
         &self.deviations

@@ -212,7 +212,7 @@ impl Engine {
             Strategy::Replay(_) => chosen.or_else(|| self.runnable.contains(current).then_some(current)),
             Strategy::Deviate(_) => chosen.or_else(|| self.by_default(yielding)),
             Strategy::Dfs { .. } => self.forced_by_path(self.by_default(yielding)),
-            Strategy::Dpor => self.reduced_other(self.by_default(yielding), yielding),
+            Strategy::Dpor => self.reduced_other(|| self.by_default(yielding), yielding),
         };
         match next {
             Some(next) => self.new_budget(&strategy, next),

@@ -55,6 +55,7 @@ fn strategy(name: &str) -> &'static str {
         "RoundRobin" => "in turn",
         "RunOn" => "the running thread until it waits, then the one that came first",
         "Dfs" => "every schedule with at most so many preemptions: `Dfs(preemptions: 1)`, `--strategy dfs:1`",
+        "Dpor" => "every partial order of what threads do to shared objects, once or a few times",
         "Pct" => "random priorities with depth - 1 change points: `Pct(depth: 3)`, `--strategy pct:3`",
         _ => "",
     }

@@ -1,6 +1,6 @@
 //! Little programs as data, and what all their executions came to.
 
-use millpond::engine::{Execution, Exhaustion, Options, Search, Sim, Strategy, Verdict};
+use millpond::engine::{Execution, Exhaustion, Options, Search, Sim, Strategy, Stream, Verdict};
 use millpond_model::Platform;
 use millpond_model::platform::{AtomicOps, CellOps, JoinOps, Lock, ThreadOps};
 use std::collections::BTreeSet;
@@ -39,6 +39,8 @@ pub enum Do {
     Sleep(u64),
     /// Chooses a value.
     Choose(u32),
+    /// Draws a random number.
+    Draw,
     /// Panics if the thread's last read gave this.
     Fail(u64),
 }
@@ -138,6 +140,7 @@ impl Player {
             }
             Do::Sleep(millis) => Sim::sleep(std::time::Duration::from_millis(*millis)),
             Do::Choose(n) => self.sees(millpond::engine::choose(*n).into()),
+            Do::Draw => self.sees(millpond::engine::draw(Stream::Workload).next_u64()),
             Do::Fail(value) => assert_ne!(self.last, *value, "failed on purpose"),
         }
     }
@@ -189,6 +192,13 @@ pub enum Way {
 fn options(way: Way) -> Options {
     let strategy = if way == Way::Dfs { Strategy::Dfs { preemptions: u32::MAX } } else { Strategy::Dpor };
     Options { strategy, classes: true, stack_bytes: 64 * 1024, ..Options::default() }
+}
+
+/// Main starts these threads, and awaits them.
+pub fn beside(threads: &[&[Do]]) -> Program {
+    let numbers = 1..=threads.len();
+    let main = numbers.clone().map(Do::Spawn).chain(numbers.map(Do::Join)).collect();
+    std::iter::once(main).chain(threads.iter().map(|list| list.to_vec())).collect()
 }
 
 /// All executions, at most `limit`.
