@@ -74,7 +74,7 @@ impl Random {
     fn new(seed: u64, index: u64) -> Self {
         let draws = Generator::new(seed, index, Stream::Workload);
         let mut random = Self { draws, words: 1, locks: 0, odd: false };
-        random.words = 1 + random.below(WORDS as u32);
+        random.words = [1, 1, 1, 2, 2, WORDS as u32][random.below(6) as usize];
         random.locks = random.below(LOCKS as u32 + 1);
         random.odd = random.below(3) == 0;
         random
@@ -192,9 +192,9 @@ fn random_programs_have_the_partial_orders_and_outcomes_of_plain_enumeration() {
 
 #[test]
 fn random_programs_that_spin_have_those_of_each_order_of_the_same_steps() {
-    const LIMIT: u64 = 20_000;
+    const LIMIT: u64 = 4_000;
     let mut sum = Sum::default();
-    for index in 0..600 {
+    for index in 0..500 {
         let program = Random::new(6, index).spinning();
         let unreduced = all(Way::Unreduced, &program, LIMIT);
         let plain = all(Way::Dfs, &program, LIMIT);
@@ -208,7 +208,7 @@ fn random_programs_that_spin_have_those_of_each_order_of_the_same_steps() {
         }
     }
     println!("{sum:?}");
-    assert!(sum.programs >= 300, "{sum:?}");
+    assert!(sum.programs >= 200, "{sum:?}");
 }
 
 /// What the last read of thread 1 gave, in all executions; 0 if it has read nothing. Both enumerations agree.
@@ -459,7 +459,7 @@ fn what_is_cut_off_is_not_complete() {
     let ignore = |_: &_, _| ControlFlow::Continue(());
     assert!(!exhaust_with(&dpor(), u64::MAX, forever, ignore).complete, "a livelock");
     let short = Options { max_steps: 3, ..dpor() };
-    let long = || (0..10).for_each(|_| drop(choose(1)));
+    let long = || assert_eq!((0..10).map(|_| choose(1)).sum::<u32>(), 0);
     assert!(exhaust_with(&short, u64::MAX, long, ignore).complete, "no step at all");
     let word = || {
         let word = <Sim as Platform>::Atomic::<u64>::new(0);
@@ -473,7 +473,7 @@ fn what_is_cut_off_is_not_complete() {
         assert!(Sim::spawn("one too many".to_string(), || ()).is_err());
     };
     assert!(!exhaust_with(&dpor(), u64::MAX, many, ignore).complete, "a thread that was refused");
-    let limited = exhaust(&dpor(), 1, || drop(draw(Stream::Workload).next_u32())).expect("no failure");
+    let limited = exhaust(&dpor(), 1, || assert!(draw(Stream::Workload).below(2) < 2)).expect("no failure");
     assert_eq!((limited.schedules, limited.complete), (1, true));
 }
 

@@ -25,6 +25,8 @@
 //! to run before it was *taken* is the race (the lock's holder is told apart from `try_lock`, which does not wait). And a park comes after
 //! the unpark whose token it consumes, unless there was a token already. What waits for a thread's end is never in a race with it.
 //!
+//! An attempt that sets a timer is left standing, as a step that touches nothing: where nobody can run the timer has to be there.
+//!
 //! **Wakes.** If a step ends with a block and had touched something (a condition variable), what its thread does next comes after the
 //! step that woke it. Time moves only when nobody can run: all steps before come before all after, in every execution. If
 //! all that can run have tired (see below), that is the same.
@@ -73,7 +75,10 @@ enum Why {
     /// The running thread is about to do something.
     Point,
     Yield,
+    /// It waits for another.
     Block,
+    /// It waits for a time, too.
+    Sleep,
     Exit,
 }
 
@@ -111,6 +116,8 @@ pub(super) struct Reduction {
     attempting: bool,
     /// Whether time has moved since the last decision.
     time_moved: bool,
+    /// Whether it did when the running thread had just set a timer.
+    timed: bool,
     /// Whether it did because all that could run had tired.
     fired: bool,
     /// Whether something came in that the order does not tell.
@@ -145,6 +152,7 @@ impl Reduction {
             spent: false,
             attempting: false,
             time_moved: false,
+            timed: false,
             fired: false,
             cut: false,
             redundant: 0,
@@ -158,7 +166,13 @@ impl Reduction {
         self.spent = false;
         self.attempting = false;
         self.time_moved = false;
+        self.timed = false;
         self.fired = false;
+    }
+
+    /// Whether the last execution was of no use.
+    pub fn is_redundant(&self) -> bool {
+        self.spent
     }
 
     /// Decisions of the last execution.
@@ -216,6 +230,7 @@ impl Reduction {
                 return Next::Thread(default);
             }
         }
+        self.timed = false;
         let moved = std::mem::take(&mut self.time_moved);
         if self.at < self.choices.len() {
             // The path says who.
@@ -266,7 +281,7 @@ impl Reduction {
             return self.take_back(pending);
         }
         self.order.close(match why {
-            Why::Point | Why::Exit => End::Plain,
+            Why::Point | Why::Sleep | Why::Exit => End::Plain,
             Why::Yield => End::Yielded,
             Why::Block => End::Blocked,
         });
@@ -432,7 +447,11 @@ impl Engine {
 
     /// Why the running thread can't go on, if it did not yield.
     fn gone(&self) -> Why {
-        if self.alive.contains(self.current.get()) { Why::Block } else { Why::Exit }
+        match self.alive.contains(self.current.get()) {
+            true if self.here().timer.get().is_some() || self.path.borrow().reduction().timed => Why::Sleep,
+            true => Why::Block,
+            false => Why::Exit,
+        }
     }
 
     /// *Dpor*: points to pass.
@@ -483,7 +502,10 @@ impl Engine {
     /// *Dpor*: time moves, because nobody can run.
     pub fn reduced_time(&self) {
         if self.reduces() {
-            self.path.borrow_mut().reduction_mut().time_moved = true;
+            let mut path = self.path.borrow_mut();
+            let reduction = path.reduction_mut();
+            reduction.timed |= !reduction.time_moved && self.here().timer.get().is_some();
+            reduction.time_moved = true;
         }
     }
 

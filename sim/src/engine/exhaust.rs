@@ -25,7 +25,7 @@ pub struct Exhaustion {
     /// Those of them that `Strategy::Dpor` found on the way to be of a partial order that was executed already. The others are of
     /// different ones.
     pub redundant: u64,
-    /// Partial orders among them, if `Options::classes` is set.
+    /// Different partial orders of the others, if `Options::classes` is set.
     pub classes: u64,
     /// Whether there is no other one: within the bound of `Strategy::Dfs`, or no other partial order under `Strategy::Dpor`.
     pub complete: bool,
@@ -110,7 +110,7 @@ impl Search {
         let execution = execute_path(&self.options, &mut self.path, main);
         self.reached.schedules += u64::from(!self.executed);
         self.executed = true;
-        if self.options.classes && self.classes.insert(execution.class) {
+        if self.options.classes && !self.is_redundant() && self.classes.insert(execution.class) {
             self.reached.classes += 1;
         }
         self.reached.most_steps = self.reached.most_steps.max(execution.steps);
@@ -133,6 +133,12 @@ impl Search {
     /// How far it came.
     pub fn reached(&self) -> Exhaustion {
         self.reached
+    }
+
+    /// Whether the last execution turned out, on the way, to be of a partial order that was executed already. It went on to its end as
+    /// it liked.
+    pub fn is_redundant(&self) -> bool {
+        self.path.is_redundant()
     }
 
     /// Where the schedule of the last execution is not that of `Strategy::RunOn`: for `Strategy::Deviate`.

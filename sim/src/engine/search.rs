@@ -286,6 +286,11 @@ impl Path {
         self.reduction.as_ref().is_some_and(|reduction| reduction.cut)
     }
 
+    /// Whether the last execution was of no use.
+    pub fn is_redundant(&self) -> bool {
+        self.reduction.as_ref().is_some_and(|reduction| reduction.is_redundant())
+    }
+
     /// Executions that were of no use.
     pub fn redundant(&self) -> u64 {
         self.reduction.as_ref().map_or(0, |reduction| reduction.redundant)

@@ -178,6 +178,22 @@ pub struct All {
     pub reached: Exhaustion,
 }
 
+impl All {
+    fn add(&mut self, execution: &Execution, seen: &[Vec<u64>], way: Way) {
+        let verdict = match &execution.verdict {
+            Verdict::Panic { message, .. } => {
+                // What the others had seen when one failed is as it happens.
+                self.outcomes.insert((message.clone(), Vec::new()));
+                return;
+            }
+            Verdict::Diverged { .. } => panic!("under {way:?}: {}", execution.verdict),
+            other => other.name().to_string(),
+        };
+        self.classes.insert(execution.class);
+        self.outcomes.insert((verdict, seen.to_vec()));
+    }
+}
+
 /// How executions are enumerated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
@@ -214,18 +230,9 @@ pub fn all_with(way: Way, program: &Program, limit: u64, mut each: impl FnMut(&S
     loop {
         let execution = search.execute(|| start(&program, &seen));
         each(&search, &execution);
-        let verdict = match &execution.verdict {
-            Verdict::Panic { message, .. } => message.clone(),
-            Verdict::Diverged { .. } => panic!("{program:?} under {way:?}: {}", execution.verdict),
-            other => other.name().to_string(),
-        };
-        let fails = matches!(execution.verdict, Verdict::Panic { .. });
-        if !fails {
-            all.classes.insert(execution.class);
+        if !search.is_redundant() {
+            all.add(&execution, &seen.lock().unwrap_or_else(PoisonError::into_inner), way);
         }
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // What the others had seen when one failed is as it happens.
-        all.outcomes.insert((verdict, if fails { Vec::new() } else { seen }));
         if !search.advance() || search.reached().schedules == limit {
             all.reached = search.reached();
             return all;
