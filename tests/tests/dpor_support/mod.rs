@@ -93,7 +93,7 @@ impl Player {
             Do::Add(w, v) => self.sees(world.words[*w].fetch_add(*v, SeqCst)),
             Do::Cas(w, from, to) => {
                 let found = world.words[*w].compare_exchange(*from, *to, SeqCst, SeqCst);
-                self.sees(found.map_or_else(|other| 100 + other, |same| same));
+                self.sees(found.unwrap_or_else(|other| 100 + other));
             }
             Do::When(value, op) => {
                 if self.last == *value {
