@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use crate::campaign::{Format, RunOptions};
 use crate::conform::command::ConformOptions;
-use crate::engine::Switch;
-use crate::enumerate::parse_switches;
+use crate::deviations::Deviations;
 use crate::exit::Exit;
 use crate::list::Topic;
 use crate::replay::ReplayOptions;
@@ -44,6 +43,10 @@ pub enum Verb {
     Run(RunArgs),
     /// Run one seed again, and say whether it is the same execution
     Replay(ReplayArgs),
+    /// Reduce a finding to as few preemptions as still find it, and say which order decides
+    Shrink(ReplayArgs),
+    /// Reduce a finding and write it down as a scenario that the test suite runs from here on
+    Keep(KeepArgs),
     /// Say what is wrong with scenario files, without running them
     Check(CheckArgs),
     /// Write a new scenario file to start from
@@ -58,8 +61,8 @@ impl Verb {
     /// How the command ends when nobody reads its output to the end: without a verdict, if there was one to tell.
     pub fn when_nobody_reads(&self) -> Exit {
         match self {
-            Self::Run(_) | Self::Replay(_) | Self::Check(_) | Self::Conform(_) => Exit::Inconclusive,
-            Self::New(_) | Self::List(_) => Exit::Expected,
+            Self::Run(_) | Self::Replay(_) | Self::Shrink(_) | Self::Check(_) | Self::Conform(_) => Exit::Inconclusive,
+            Self::New(_) | Self::Keep(_) | Self::List(_) => Exit::Expected,
         }
     }
 }
@@ -78,7 +81,8 @@ pub struct RunArgs {
     /// Executions at the same time [default: the number of cores]; results do not depend on it
     #[arg(long, short, value_name = "J", value_parser = parse_jobs)]
     jobs: Option<NonZeroUsize>,
-    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, Dpor, pct:DEPTH, dfs:PREEMPTIONS
+    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, Dpor, pct:DEPTH,
+    /// delay:DELAYS, dfs:PREEMPTIONS
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
     /// Print one JSON object a line
@@ -171,8 +175,8 @@ pub struct ReplayArgs {
     /// Choose threads in another way than the file says, as the run did
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
-    /// One schedule of an enumeration: that of RunOn but for these switches, STEP:THREAD separated by commas
-    #[arg(long, value_name = "SWITCHES", value_parser = parse_deviations)]
+    /// One schedule: the default one but for these, as 2@12:3 (thread 2 at its step 12 gives way to thread 3)
+    #[arg(long, value_name = "DEVIATIONS")]
     deviate: Option<Deviations>,
     /// The digest that the execution should have, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
@@ -188,11 +192,23 @@ impl ReplayArgs {
         ReplayOptions {
             seed: self.seed.unwrap_or(scenario.seeds.start),
             strategy: self.strategy,
-            deviations: self.deviate.as_ref().map(|given| given.0.clone()),
+            deviations: self.deviate.clone(),
             digest: self.digest,
             format: format(self.json, false),
         }
     }
+}
+
+/// `millpond keep`
+#[derive(Args, Debug)]
+pub struct KeepArgs {
+    /// The finding file
+    pub file: PathBuf,
+    /// The new file's name without its ending: small letters, digits, `-` and `_`
+    pub name: String,
+    /// The folder to write it to
+    #[arg(long, default_value = crate::keep::DIRECTORY)]
+    pub dir: PathBuf,
 }
 
 /// `millpond check`
@@ -298,30 +314,39 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
         "random" => return Ok(Schedule::Random),
         "roundrobin" => return Ok(Schedule::RoundRobin),
         "runon" => return Ok(Schedule::RunOn),
+        "pos" => return Ok(Schedule::Pos),
+        "urw" => return Ok(Schedule::Urw),
+        "surw" => return Ok(Schedule::Surw),
+        "portfolio" => return Ok(Schedule::Portfolio),
         "dpor" => return Ok(Schedule::Dpor),
         "pct" => return Err("say how deep: pct:3".to_string()),
+        "delay" | "delays" => return Err("say how many delays: delay:2".to_string()),
         "dfs" => return Err("say with how many preemptions at most: dfs:1".to_string()),
         _ => {}
     }
-    if let Some(depth) = plain.strip_prefix("pctdepth").or(plain.strip_prefix("pct")).and_then(|d| d.parse().ok()) {
+    let number = |words: [&str; 2]| words.iter().find_map(|word| plain.strip_prefix(word)?.parse::<u32>().ok());
+    if let Some(depth) = number(["pctdepth", "pct"]) {
         let fits = (1..=limits::PCT_DEPTH).contains(&u64::from(depth));
-        return if fits {
-            Ok(Schedule::Pct { depth })
-        } else {
-            Err(format!("a depth is between 1 and {}", limits::PCT_DEPTH))
-        };
+        let refusal = || format!("a depth is between 1 and {}", limits::PCT_DEPTH);
+        return fits.then_some(Schedule::Pct { depth }).ok_or_else(refusal);
     }
-    let bound = plain.strip_prefix("dfspreemptions").or(plain.strip_prefix("dfs"));
-    if let Some(preemptions) = bound.and_then(|bound| bound.parse().ok()) {
-        return if u64::from(preemptions) <= limits::PREEMPTIONS {
-            Ok(Schedule::Dfs { preemptions })
-        } else {
-            Err(format!("a schedule is preempted at most {} times", limits::PREEMPTIONS))
-        };
+    if let Some(delays) = number(["delaysdelays", "delays"]).or(number(["delaydelays", "delay"])) {
+        let fits = u64::from(delays) <= limits::DELAYS;
+        let refusal = || format!("a schedule is delayed at most {} times", limits::DELAYS);
+        return fits.then_some(Schedule::Delays { delays }).ok_or_else(refusal);
     }
-    match nearest(text, ["Random", "RoundRobin", "RunOn", "Dpor"]) {
+    if let Some(preemptions) = number(["dfspreemptions", "dfs"]) {
+        let fits = u64::from(preemptions) <= limits::PREEMPTIONS;
+        let refusal = || format!("a schedule is preempted at most {} times", limits::PREEMPTIONS);
+        return fits.then_some(Schedule::Dfs { preemptions }).ok_or_else(refusal);
+    }
+    match nearest(text, ["Random", "RoundRobin", "RunOn", "Pos", "Urw", "Surw", "Portfolio", "Dpor"]) {
         Some(name) => Err(format!("did you mean {name}?")),
-        None => Err("there are Random, RoundRobin, RunOn, Dpor, pct:DEPTH and dfs:PREEMPTIONS".to_string()),
+        None => {
+            Err("there are Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, Dpor, pct:DEPTH, delay:DELAYS and \
+                     dfs:PREEMPTIONS"
+                .to_string())
+        }
     }
 }
 
@@ -332,17 +357,14 @@ pub fn strategy_argument(schedule: Schedule) -> String {
         Schedule::RoundRobin => "RoundRobin".to_string(),
         Schedule::RunOn => "RunOn".to_string(),
         Schedule::Pct { depth } => format!("pct:{depth}"),
+        Schedule::Pos => "Pos".to_string(),
+        Schedule::Urw => "Urw".to_string(),
+        Schedule::Surw => "Surw".to_string(),
+        Schedule::Delays { delays } => format!("delay:{delays}"),
+        Schedule::Portfolio => "Portfolio".to_string(),
         Schedule::Dfs { preemptions } => format!("dfs:{preemptions}"),
         Schedule::Dpor => "Dpor".to_string(),
     }
-}
-
-/// The value of `--deviate`; a type of its own, as a `Vec` is a repeated argument to clap.
-#[derive(Clone, Debug)]
-struct Deviations(Vec<Switch>);
-
-fn parse_deviations(text: &str) -> Result<Deviations, String> {
-    parse_switches(text).map(Deviations)
 }
 
 fn parse_digest(text: &str) -> Result<u64, String> {

@@ -8,14 +8,17 @@
 //!      │
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
+//!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
+//!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
-//!      ├─ dpor       every partial order instead              choose     values, where the engine has a choice of them
+//!      ├─ dpor       every partial order instead
 //!      ├─ run        coroutines from start to end; unwinding of what is abandoned
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
-//!      ├─ event      events and their digest            random   the four streams
+//!      ├─ event      events and their digest            random   the five streams
 //!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
 //!      ├─ access     what an operation is about to do        classes  which partial order an execution was
-//!      └─ platform, atomic, sync    what the program sees: `Sim`
+//!      ├─ platform, atomic, sync    what the program sees: `Sim`
+//!      └─ gate       what the facade needs of the engine        statics  objects that outlive executions
 //! ```
 //!
 //! Program and engine share nothing but the one pointer, in a thread-local, to the running engine.
@@ -23,42 +26,57 @@
 mod access;
 mod atomic;
 mod blocks;
-mod choose;
+mod choice;
 mod classes;
 mod core;
 mod dpor;
 mod event;
 mod exhaust;
+mod gate;
 mod options;
 mod outcome;
 mod overflow;
 mod panics;
 mod platform;
+mod portfolio;
+mod profile;
 mod random;
 mod run;
 mod schedule;
 mod search;
 mod set;
+mod shift;
+mod statics;
 mod stop;
 mod strategy;
 mod sync;
 mod tag;
 mod thread;
+pub mod weak;
 
 pub use self::access::{Access, Touch};
 pub use self::atomic::SimAtomic;
-pub use self::choose::{MAX_VALUES, choose};
+pub use self::choice::Choice;
 pub use self::dpor::DPOR_THREADS;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
 pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
+pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, Plan, plan};
+pub use self::profile::Profile;
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
 pub use self::search::DFS_THREADS;
 pub use self::set::MAX_THREADS;
+pub use self::shift::Shift;
+pub use self::strategy::DelaySchedules;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
+
+pub(crate) use self::core::Site;
+pub(crate) use self::gate::Gate;
+pub(crate) use self::tag::{Tag, Whose};
+pub(crate) use self::thread::NONE;
 
 use self::core::{Engine, Running};
 use self::platform::engine;
@@ -151,6 +169,25 @@ impl Draws {
     }
 }
 
+/// One of `n` alternatives of the program's own: drawn, enumerated, or repeated together with the schedule. Alternative 0 is the plain
+/// one: a failing execution is shrunk to as few others as still fail.
+///
+/// # Panics
+/// Outside an execution, and if `n` is 0.
+pub fn choose(n: u32) -> u32 {
+    assert!(n != 0, "nothing to choose from");
+    engine().choose(n)
+}
+
+/// As [`choose`], between no and, once in `odds` times, yes.
+///
+/// # Panics
+/// Outside an execution, and if `odds` is 0.
+pub fn choose_rarely(odds: u32) -> bool {
+    assert!(odds != 0, "no odds");
+    engine().choose_rarely(odds)
+}
+
 /// Ends the execution with [`Verdict::Stopped`]. Returns only if the thread is in the middle of a panic, or if the execution
 /// is being abandoned already; it goes no further than the next `Platform::catch` then.
 pub fn stop(reason: String) {
@@ -217,12 +254,15 @@ impl Engine {
             steps: self.steps.get(),
             choices: self.choices.get(),
             switches: self.switches.take(),
+            shifts: self.shifts.take(),
+            choices_taken: self.taken.take(),
             preemptions: self.preemptions.get(),
             now: self.now.get(),
             threads: threads.collect(),
             reach_counts: std::array::from_fn(|i| self.reached[i].get()),
             plants_struck: self.plants.borrow().iter().map(|(_, chances)| chances.strikes).collect(),
             log,
+            profile: self.profiling.get().then(|| self.profiler.take().finish()),
             ledger: self.ledger.replace(Ledger::new(false)),
             leaked_stacks: self.leaked_stacks.get(),
             leaked_bytes,

@@ -27,6 +27,7 @@ mod requests;
 mod step;
 mod swarm;
 mod sweep;
+mod text;
 mod tokens;
 mod units;
 
@@ -45,9 +46,11 @@ pub use requests::{Ends, Requests};
 pub use step::{Awaits, Drain, Ending, Idle, Named, Order, Renew, Shutdown, Step};
 pub use swarm::{Swarm, of_seed};
 pub use sweep::{Cell, cells};
+pub use text::text_of;
 pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
 
+use crate::deviations::Deviations;
 use millpond_model::observe::{self, Defect, Kind};
 use millpond_model::preset::Preset;
 use serde::{Deserialize, Serialize};
@@ -96,6 +99,10 @@ pub struct Scenario {
     /// How the next thread is chosen.
     #[serde(default)]
     pub schedule: Schedule,
+    /// In place of any schedule: the default one but for these, as `keep` writes it down. Thread numbers and steps are those of the
+    /// simulation; what is impossible is skipped.
+    #[serde(default)]
+    pub deviations: Option<Deviations>,
     /// Where a thread may be preempted.
     #[serde(default)]
     pub preempt: Preempt,
@@ -402,6 +409,20 @@ pub enum Schedule {
         /// Depth of the bugs that are found with the proven probability.
         depth: u32,
     },
+    /// By random priorities of operations; what conflicts with an operation that was done draws anew (Yuan et al. 2018).
+    Pos,
+    /// Uniformly among all interleavings, as far as a pilot execution can tell (Zhao et al. 2025).
+    Urw,
+    /// Uniformly among all orders of the operations on one shared object, or on all of them (same paper).
+    Surw,
+    /// Each runs until it waits, then the next in turn; at random points the one that would run is skipped (Emmi et al. 2011).
+    Delays {
+        /// How often.
+        delays: u32,
+    },
+    /// All of these in turn: first the schedules with at most two delays, then SURW, PCT of depth 2 to 6, POS and the random walk, so
+    /// that each has about the same time.
+    Portfolio,
     /// All schedules, one after the other, in which the running thread is preempted at most so many times: an enumeration for
     /// each seed (Musuvathi and Qadeer 2007). Time moves only when no thread can run. One seed (`seeds: 0..1`) is enough,
     /// unless the workload or a fault draws random numbers.

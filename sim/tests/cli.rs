@@ -181,6 +181,8 @@ fn usage_errors_exit_with_2() {
     refused(run(&["--seed", "18446744073709551615"]), "invalid value");
     refused(run(&["--strategy", "rondom"]), "did you mean Random?");
     refused(run(&["--strategy", "pct:0"]), "a depth is between 1 and 64");
+    refused(run(&["--strategy", "delay:65"]), "a schedule is delayed at most 64 times");
+    refused(run(&["--strategy", "delays"]), "say how many delays: delay:2");
     let replay = |arguments: &[&str]| folder.run(&[&["replay", "x.ron"], arguments].concat());
     refused(replay(&["--digest", "xyz"]), "a digest has at most 16 hexadecimal digits");
     refused(replay(&[]), "x.ron has 2 cells; name one: --cell \"loops=1\"");

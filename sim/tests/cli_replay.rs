@@ -72,14 +72,25 @@ fn a_replay_line_names_the_strategy() {
     let folder = Folder::new("strategy");
     folder.write("leak.ron", LEAK);
     let plain = folder.play(&["run", "leak.ron"]);
-    for (given, printed) in
-        [("pct:3", "pct:3"), ("Pct(depth: 2)", "pct:2"), ("runon", "RunOn"), ("round-robin", "RoundRobin")]
-    {
+    for (given, printed) in [
+        ("pct:3", "pct:3"),
+        ("Pct(depth: 2)", "pct:2"),
+        ("runon", "RunOn"),
+        ("round-robin", "RoundRobin"),
+        ("pos", "Pos"),
+        ("urw", "Urw"),
+        ("SURW", "Surw"),
+        ("delay:2", "delay:2"),
+        ("Delays(delays: 3)", "delay:3"),
+        ("portfolio", "Portfolio"),
+    ] {
         let ran = folder.play(&["run", "leak.ron", "--strategy", given]);
         let line = ran.line("  replay   ");
         assert!(line.contains(&format!(" --strategy {printed} ")), "{line}");
         assert_ne!(digest(&ran), digest(&plain), "{given} is another schedule");
         reproduces(&folder, &ran);
+        let turn = ran.out.lines().find(|line| line.starts_with("  found by the portfolio's "));
+        assert_eq!(turn.is_some(), printed == "Portfolio", "{}", ran.out);
     }
 }
 

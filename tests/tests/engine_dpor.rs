@@ -7,9 +7,10 @@
 
 mod dpor_support;
 
-use dpor_support::{All, Do, LOCKS, Program, WORDS, Way, all, all_with, beside, start};
+use dpor_support::{All, Do, LOCKS, Program, Seen, WORDS, Way, all, all_in, all_with, beside, start};
 use millpond::engine::{
-    DPOR_THREADS, Generator, Options, Sim, Strategy, Stream, Verdict, choose, draw, execute, exhaust, exhaust_with,
+    Choice, DPOR_THREADS, Generator, MemoryModel, Options, Record, Sim, Strategy, Stream, Verdict, choose, draw,
+    execute, exhaust, exhaust_with,
 };
 use millpond_model::Platform;
 use millpond_model::platform::AtomicOps;
@@ -17,11 +18,11 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{self, AcqRel, Relaxed, SeqCst};
 
 use Do::{
-    Add, Await, Cas, Choose, Draw, Fail, Join, Load, Locked, Park, Sleep, Spawn, Store, Touch, TryLocked, Unpark, When,
-    Yield,
+    Add, Await, Cas, Choose, Draw, Fail, Fence, Join, Load, Locked, Notify, Once, Park, Reading, Receive, Send, Sleep,
+    Spawn, Store, Touch, TryLocked, Unpark, Wait, When, With, Writing, Yield,
 };
 
 /// A random program.
@@ -67,7 +68,8 @@ impl Random {
             12 if self.odd => Unpark(0),
             13 if self.odd => Fail(self.value() + 2),
             14 if self.odd => Draw,
-            _ => Load(self.word()),
+            11 | 13 => Store(self.word(), self.value()),
+            _ => Add(self.word(), 1),
         }
     }
 
@@ -108,6 +110,54 @@ impl Random {
                 program[parent].push(Join(child));
             }
         }
+    }
+
+    /// Two or three threads with the locks, channels and condition variables that are simulated as those of `std`.
+    fn facade(mut self) -> Program {
+        let children = 1 + self.below(2) as usize;
+        let mut program: Program = (0..=children)
+            .map(|me| {
+                let n = 1 + self.below(3);
+                (0..n)
+                    .map(|_| match self.below(11) {
+                        0 | 1 => Reading(vec![Load(0)]),
+                        2 | 3 => Writing(vec![Add(0, 1)]),
+                        4 if me > 0 => Wait,
+                        4 | 5 => Notify(self.below(2) == 0),
+                        6 | 7 => Send(me as u64),
+                        8 if me == 0 => Receive(self.below(2) == 0),
+                        8 | 9 => Once,
+                        _ => Load(0),
+                    })
+                    .collect()
+            })
+            .collect();
+        self.starts(&mut program);
+        program
+    }
+
+    /// Two threads, and few operations of all orderings.
+    fn weak(mut self) -> Program {
+        const ORDERS: [Ordering; 4] = [Relaxed, AcqRel, SeqCst, Relaxed];
+        let threads: Vec<Vec<Do>> = (0..2)
+            .map(|_| {
+                let n = 1 + self.below(3);
+                (0..n)
+                    .map(|_| {
+                        let order = ORDERS[self.below(4) as usize];
+                        let op = match self.below(8) {
+                            0..=2 => Load(self.below(2) as usize),
+                            3 | 4 => Store(self.below(2) as usize, 1 + self.value()),
+                            5 => Add(self.below(2) as usize, 1),
+                            6 => Cas(self.below(2) as usize, 0, 1),
+                            _ => return if self.odd { Touch } else { Fence([SeqCst, AcqRel][self.below(2) as usize]) },
+                        };
+                        With(order, Box::new(op))
+                    })
+                    .collect()
+            })
+            .collect();
+        beside(&[&threads[0], &threads[1]])
     }
 
     /// Two or three threads that wait in loops, yield, and sleep. Thread 1 does not wait, and ends with what others wait for.
@@ -209,6 +259,48 @@ fn random_programs_that_spin_have_those_of_each_order_of_the_same_steps() {
     }
     println!("{sum:?}");
     assert!(sum.programs >= 200, "{sum:?}");
+}
+
+#[test]
+fn so_have_programs_with_what_is_simulated_for_std() {
+    const LIMIT: u64 = 20_000;
+    let mut sum = Sum::default();
+    for index in 0..500 {
+        let program = Random::new(9, index).facade();
+        let plain = all(Way::Dfs, &program, LIMIT);
+        if plain.reached.complete {
+            let reduced = all(Way::Dpor, &program, LIMIT);
+            same(&program, &plain, &reduced);
+            sum.add(&plain, &reduced);
+        }
+    }
+    println!("{sum:?}");
+    assert!(sum.programs >= 150, "{sum:?}");
+}
+
+#[test]
+fn stale_loads_and_races_are_those_of_plain_enumeration() {
+    const LIMIT: u64 = 20_000;
+    for memory in [MemoryModel::Races, MemoryModel::Weak] {
+        let mut sum = Sum::default();
+        for index in 0..300 {
+            let program = Random::new(10, index).weak();
+            let plain = all_in(memory, Way::Dfs, &program, LIMIT, |_, _| {});
+            if plain.reached.complete {
+                let reduced = all_in(memory, Way::Dpor, &program, LIMIT, |_, _| {});
+                assert!(reduced.reached.complete);
+                let missed: Vec<_> = plain.outcomes.difference(&reduced.outcomes).collect();
+                // Of executions that differ in nothing else, one may show a race and another hide it.
+                let races = |all: &All| all.outcomes.iter().any(|(verdict, _)| verdict == "DataRace");
+                assert!(missed.is_empty() || races(&reduced), "{memory:?} {program:?}: {missed:?}");
+                assert_eq!(races(&plain), races(&reduced), "{memory:?} {program:?}");
+                assert!(reduced.outcomes.is_subset(&plain.outcomes));
+                sum.add(&plain, &reduced);
+            }
+        }
+        println!("{memory:?}: {sum:?}");
+        assert!(sum.programs >= 150, "{sum:?}");
+    }
 }
 
 /// What the last read of thread 1 gave, in all executions; 0 if it has read nothing. Both enumerations agree.
@@ -350,33 +442,7 @@ fn every_value_is_chosen_with_every_order() {
 }
 
 #[test]
-fn values_are_drawn_by_chance_and_repeated() {
-    let program = || {
-        let sum = (0..20).fold(0, |sum, _| sum * 3 + u64::from(choose(3)));
-        assert_eq!(choose(1), 0, "nothing to choose");
-        sum
-    };
-    let mut sums = BTreeSet::new();
-    for seed in 0..20 {
-        let run = |strategy| {
-            let sum = Cell::new(0);
-            let options = Options { seed, strategy, ..Options::default() };
-            let execution = execute(&options, || sum.set(program()));
-            assert_eq!(execution.verdict.name(), "Finished");
-            (sum.get(), execution.switches)
-        };
-        let (sum, switches) = run(Strategy::Random);
-        assert_eq!(run(Strategy::Random).0, sum);
-        assert_eq!(run(Strategy::Replay(switches.clone().into())), (sum, switches.clone()));
-        assert_eq!(run(Strategy::Deviate(switches.into())).0, sum);
-        assert_eq!(run(Strategy::RunOn).0, 0);
-        sums.insert(sum);
-    }
-    assert_eq!(sums.len(), 20);
-}
-
-#[test]
-fn switches_and_deviations_repeat_an_execution() {
+fn an_execution_is_repeated_with_its_switches_or_deviations_and_choices() {
     let mut executions = 0;
     for index in 0..150 {
         let mut spinning = Random::new(7, index).spinning();
@@ -387,14 +453,24 @@ fn switches_and_deviations_repeat_an_execution() {
             let shared = Arc::new(program.clone());
             for way in [Way::Dfs, Way::Dpor] {
                 all_with(way, &program, 30, |search, execution| {
-                    let same = |strategy: Strategy| {
-                        let options = Options { strategy, stack_bytes: 64 * 1024, ..Options::default() };
-                        let again = execute(&options, || start(&shared, &Arc::default()));
+                    let again = |strategy, choices: &[Choice], record| {
+                        let choices = Some(choices.into());
+                        let options =
+                            Options { strategy, choices, record, stack_bytes: 64 * 1024, ..Options::default() };
+                        let again = execute(&options, || start(&shared, &Seen::default()));
                         assert_eq!(again.verdict.name(), execution.verdict.name(), "{program:?} {options:?}");
                         assert_eq!(again.digest, execution.digest, "{program:?} {options:?}");
+                        again
                     };
-                    same(Strategy::Replay(execution.switches.clone().into()));
-                    same(Strategy::Deviate(search.deviations().into()));
+                    let choices = search.choices();
+                    again(Strategy::Replay(execution.switches.clone().into()), choices, Record::Lean);
+                    let rich = again(Strategy::Deviate(search.deviations().into()), choices, Record::Rich);
+                    // And as it is written into a file.
+                    let mut shifts = rich.shifts;
+                    shifts.sort_by_key(|shift| (shift.thread, shift.at));
+                    let mut choices = rich.choices_taken;
+                    choices.sort_unstable();
+                    again(Strategy::Shifted(shifts.into()), &choices, Record::Lean);
                     executions += 1;
                 });
             }

@@ -106,7 +106,19 @@ fn texts() -> Vec<String> {
     let cause = "faults: [PeerReset(Always)]";
     let mut texts = vec![EVERYTHING.to_string()];
     texts.extend(variants::<FindingKind>().iter().map(|f| scenario(format!("expect: MustFind({f}), {cause}"))));
-    for schedule in ["Random", "RoundRobin", "RunOn", "Pct(depth: 3)", "Dfs(preemptions: 1)", "Dpor"] {
+    for schedule in [
+        "Random",
+        "RoundRobin",
+        "RunOn",
+        "Pct(depth: 3)",
+        "Pos",
+        "Urw",
+        "Surw",
+        "Delays(delays: 2)",
+        "Portfolio",
+        "Dfs(preemptions: 1)",
+        "Dpor",
+    ] {
         texts.push(scenario(format!("schedule: {schedule}")));
     }
     for way in variants::<Way>() {

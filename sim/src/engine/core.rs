@@ -13,24 +13,32 @@
 
 use super::access::Access;
 use super::blocks::Blocks;
+use super::choice::Choice;
 use super::classes::Classes;
 use super::event::{Events, Op, What};
 use super::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
+use super::profile::Profiler;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
+use super::shift::Shift;
+use super::statics::Statics;
+use super::strategy::Surw;
 use super::thread::{Info, Thread};
+use super::weak::MAX_LANES;
+use super::weak::world::Modelled;
 use crate::ledger::Ledger;
 use corosensei::stack::DefaultStack;
 use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A place in the source.
-pub(super) type Site = &'static Location<'static>;
+pub(crate) type Site = &'static Location<'static>;
 
 /// More points than anyone passes.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -92,16 +100,12 @@ pub(super) struct Engine {
     pub watched: Cell<bool>,
     /// Whether the lock that is taken next is one that was waited for.
     pub taking: Cell<bool>,
-    pub memory: Cell<MemoryModel>,
+    /// Whether the strategy is `Dfs` or `Dpor`.
+    pub enumerates: Cell<bool>,
     /// Whether time waits for those that spin: it moves when nobody can run, and where a list says so.
     pub patient: Cell<bool>,
-    /// Chosen values to repeat.
-    pub values: RefCell<Vec<Switch>>,
-    /// The next of them.
-    pub valued: Cell<usize>,
-    /// The step of the last chosen value, and how many it has.
-    pub ordinals: Cell<(u64, u32)>,
     pub classes: Classes,
+    pub modelled: Modelled,
     // Scheduling.
     pub current: Cell<u32>,
     /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
@@ -125,9 +129,28 @@ pub(super) struct Engine {
     /// PCT: (step, priority), the earliest last.
     pub changes: RefCell<Vec<(u64, i64)>>,
     pub demoted: Cell<i64>,
+    /// The last choice before the running thread's turn.
+    pub turn: Cell<u64>,
+    /// Choices in a row after which a thread is taken to wait in a loop.
+    pub patience: Cell<u64>,
+    /// Delays: at which choices, the earliest last.
+    pub delays: RefCell<Vec<u64>>,
+    pub surw: Surw,
+    /// Whether there is to be a profile.
+    pub profiling: Cell<bool>,
+    pub profiler: RefCell<Profiler>,
     /// Dfs: where the enumeration is.
     pub path: RefCell<Path>,
     pub switches: RefCell<Vec<Switch>>,
+    /// With a rich record: what differs from `RunOn`.
+    pub shifts: RefCell<Vec<Shift>>,
+    pub rich: Cell<bool>,
+    /// The choices that were asked for.
+    pub given_choices: RefCell<Option<Arc<[Choice]>>>,
+    /// With a rich record: the choices that were taken.
+    pub taken: RefCell<Vec<Choice>>,
+    /// Whether each thread's own steps are counted.
+    pub counting: Cell<bool>,
     pub keep_switches: Cell<bool>,
     pub preemptions: Cell<u64>,
     pub granularity: Cell<Granularity>,
@@ -158,6 +181,12 @@ pub(super) struct Engine {
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// Whether somebody has waited for a time, by reading the clock, since it moved.
+    pub clock_watched: Cell<bool>,
+    /// Whether waits at condition variables may end for no reason, once it is drawn.
+    pub spurious: Cell<Option<bool>>,
+    /// This execution's own instances of objects that are not its own.
+    pub statics: Statics,
     pub next_local: Cell<usize>,
     pub free_locals: RefCell<Vec<usize>>,
     pub local_stamp: Cell<u64>,
@@ -194,12 +223,10 @@ impl Engine {
             bare: Cell::new(false),
             watched: Cell::new(false),
             taking: Cell::new(false),
-            memory: Cell::new(MemoryModel::Interleaving),
+            enumerates: Cell::new(false),
             patient: Cell::new(false),
-            values: RefCell::new(Vec::new()),
-            valued: Cell::new(0),
-            ordinals: Cell::new((0, 0)),
             classes: Classes::default(),
+            modelled: Modelled::new(),
             current: Cell::new(0),
             tasks: Cell::new(0),
             budget_set: Cell::new(0),
@@ -215,8 +242,19 @@ impl Engine {
             replayed: Cell::new(0),
             changes: RefCell::new(Vec::new()),
             demoted: Cell::new(0),
+            turn: Cell::new(0),
+            patience: Cell::new(0),
+            delays: RefCell::new(Vec::new()),
+            surw: Surw::new(),
+            profiling: Cell::new(false),
+            profiler: RefCell::default(),
             path: RefCell::new(Path::new(0)),
             switches: RefCell::new(Vec::new()),
+            shifts: RefCell::new(Vec::new()),
+            rich: Cell::new(false),
+            given_choices: RefCell::new(None),
+            taken: RefCell::new(Vec::new()),
+            counting: Cell::new(false),
             keep_switches: Cell::new(true),
             preemptions: Cell::new(0),
             granularity: Cell::new(Granularity::Operation),
@@ -242,6 +280,9 @@ impl Engine {
             timers: RefCell::new(BTreeMap::new()),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            clock_watched: Cell::new(false),
+            spurious: Cell::new(None),
+            statics: Statics::default(),
             next_local: Cell::new(0),
             free_locals: RefCell::new(Vec::new()),
             local_stamp: Cell::new(0),
@@ -275,13 +316,19 @@ impl Engine {
         self.quiet.set(options.record == Record::Bare && !options.classes && !reduces);
         self.watched.set(options.classes || reduces);
         self.taking.set(false);
-        self.memory.set(options.memory);
+        self.enumerates.set(options.strategy.enumerates());
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
+        self.modelled.begin(options.memory);
+        self.rich.set(options.record == Record::Rich);
+        self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
+        self.shifts.get_mut().clear();
+        self.given_choices.get_mut().clone_from(&options.choices);
+        self.taken.get_mut().clear();
         self.begin_schedule(options);
-        let most =
-            if matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor) { DFS_THREADS } else { u32::MAX };
-        self.max_threads.set(options.max_threads.min(most));
+        let most = if options.strategy.enumerates() { DFS_THREADS } else { u32::MAX };
+        let lanes = if options.memory == MemoryModel::Interleaving { u32::MAX } else { MAX_LANES as u32 };
+        self.max_threads.set(options.max_threads.min(most).min(lanes));
         self.infos.get_mut().clear();
         self.alive.clear();
         self.slots_used.set(0);
@@ -295,6 +342,9 @@ impl Engine {
         self.timers.get_mut().clear();
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.clock_watched.set(false);
+        self.spurious.set(None);
+        self.statics.clear();
         self.next_local.set(0);
         self.free_locals.get_mut().clear();
         self.local_stamp.set(0);
@@ -372,15 +422,26 @@ impl Engine {
         let passed = self.budget_set.get() - left;
         self.budget_set.set(left);
         self.steps.set(self.steps.get() + passed);
+        self.count_own(passed);
         if self.contended.get() {
             self.choices.set(self.choices.get() + passed);
         }
     }
 
-    /// Sets the strategy's budget. Nothing is handed out while a thread is set aside: it comes back after one step.
+    /// Steps that the running thread has taken.
+    #[inline]
+    pub fn count_own(&self, passed: u64) {
+        if self.counting.get() {
+            let own = &self.here().own_steps;
+            own.set(own.get() + passed);
+        }
+    }
+
+    /// Sets the strategy's budget. Nothing is handed out while a thread is set aside: it comes back after one step; nor while each
+    /// event is counted.
     pub fn set_budget(&self, wanted: u64) {
         let left = self.max_steps.get().saturating_sub(self.steps.get());
-        let budget = if self.yielded.is_empty() { wanted.min(left) } else { 0 };
+        let budget = if self.yielded.is_empty() && !self.profiling.get() { wanted.min(left) } else { 0 };
         self.natural.set(budget == wanted);
         self.budget_set.set(budget);
         self.contended.set(self.runnable.len() > 1);
@@ -479,7 +540,9 @@ impl Engine {
 
     /// The number and name of every thread, for reports.
     pub fn name_of(&self, id: u32) -> String {
-        self.infos.borrow().get(id as usize).map_or_else(|| format!("#{id}"), |info| info.name.clone())
+        let infos = self.infos.borrow();
+        let named = infos.get(id as usize).filter(|info| !info.name.is_empty());
+        named.map_or_else(|| format!("#{id}"), |info| info.name.clone())
     }
 }
 
@@ -498,5 +561,9 @@ fn makes_progress(op: Op) -> bool {
             | Op::AllocFailed
             | Op::SpawnFailed
             | Op::Struck
+            | Op::ReceiveFailed
+            | Op::SendFailed
+            | Op::OnceLook
+            | Op::Clock
     )
 }

@@ -25,7 +25,7 @@
 //! to run before it was *taken* is the race (the lock's holder is told apart from `try_lock`, which does not wait). And a park comes after
 //! the unpark whose token it consumes, unless there was a token already. What waits for a thread's end is never in a race with it.
 //!
-//! An attempt that sets a timer is left standing, as a step that touches nothing: where nobody can run the timer has to be there.
+//! An attempt that sets a timer, or comes after something else in its step, is left standing, as the read that it is: where nobody can run the timer has to be there.
 //!
 //! **Wakes.** If a step ends with a block and had touched something (a condition variable), what its thread does next comes after the
 //! step that woke it. Time moves only when nobody can run: all steps before come before all after, in every execution. If
@@ -54,7 +54,7 @@ use self::tree::{Choice, Sleepers};
 use super::access::{Access, Touch};
 use super::core::{Engine, NEVER};
 use super::event::Op;
-use super::options::{MemoryModel, Strategy, Switch};
+use super::options::{Strategy, Switch};
 use super::outcome::Verdict;
 use super::random::Stream;
 
@@ -280,6 +280,11 @@ impl Reduction {
         if why == Why::Block && self.order.touched().is_empty() {
             return self.take_back(pending);
         }
+        // What is not written down has not been written.
+        self.order.look_at(self.order.events[step].pending);
+        if matches!(why, Why::Block | Why::Sleep) {
+            self.order.look_at(pending);
+        }
         self.order.close(match why {
             Why::Point | Why::Sleep | Why::Exit => End::Plain,
             Why::Yield => End::Yielded,
@@ -304,6 +309,15 @@ impl Reduction {
         self.races = races;
     }
 
+    /// The step that begins is of a thread that is about to do `pending`.
+    fn announce(&mut self, pending: Access) {
+        if self.records()
+            && let Some(event) = self.order.events.last_mut()
+        {
+            event.pending = pending;
+        }
+    }
+
     /// The step that runs was an attempt that failed: it has not been.
     fn take_back(&mut self, pending: Access) {
         self.order.undo();
@@ -325,11 +339,14 @@ impl Reduction {
             self.sleepers.pop(step);
             self.spent = true;
         }
-        if self.reduces
-            && let Some(earlier) = self.order.in_the_way_of(thread, pending)
-        {
-            let initials = self.order.initials(earlier, Some(thread));
-            self.want(earlier, initials, thread);
+        if self.reduces {
+            let mut races = std::mem::take(&mut self.races);
+            self.order.in_the_way_of(thread, pending, &mut races);
+            for earlier in races.drain(..) {
+                let initials = self.order.initials(earlier, Some(thread));
+                self.want(earlier, initials, thread);
+            }
+            self.races = races;
         }
     }
 
@@ -468,9 +485,10 @@ impl Engine {
             let mut next = path.reduction_mut().next(why, able, self.number(default), pending);
             if matches!(next, Next::AllTired) {
                 drop(path);
-                let fired = self.fire_timers();
+                let fired = self.fire_timers() || self.move_clock();
                 path = self.path.borrow_mut();
                 if fired {
+                    self.note_shift(Switch::TIME);
                     self.switched(Switch::TIME);
                     path.reduction_mut().fired = true;
                     path.deviates(Switch { step: self.steps.get(), to: Switch::TIME });
@@ -484,6 +502,7 @@ impl Engine {
                 return None;
             };
             let slot = self.infos.borrow()[id as usize].slot;
+            path.reduction_mut().announce(self.threads[slot as usize].pending.get());
             if slot != default {
                 path.deviates(Switch { step: self.steps.get(), to: id });
             }
@@ -537,7 +556,7 @@ impl Engine {
 
     /// *Dpor*: the running step does `op`.
     pub fn reduced_event(&self, op: Op, object: u32, order: u8) {
-        let took = self.taking.replace(false) && op == Op::Lock;
+        let took = self.taking.replace(false);
         if !self.reduces() {
             return;
         }
@@ -551,7 +570,9 @@ impl Engine {
         let order_of = &mut reduction.order;
         match op {
             Op::Lock if took => order_of.touch(Space::Objects, object, How::Took),
+            Op::ReadLock if took => order_of.touch(Space::Objects, object, How::Shared),
             Op::Unlock => order_of.touch(Space::Objects, object, How::Gave),
+            Op::ReadUnlock => order_of.touch(Space::Objects, object, How::Unshared),
             Op::Unpark => order_of.touch(Space::Tokens, object, How::Unparked),
             Op::Park => order_of.touch(Space::Tokens, me, How::Parked),
             Op::Exit => order_of.touch(Space::Ends, object, How::Ended),
@@ -561,7 +582,7 @@ impl Engine {
             Op::Obtained | Op::Note | Op::Destroyed => order_of.touch(Space::Ledger, object, How::Wrote),
             // The fences that are sequentially consistent have one order, and it counts.
             Op::Fence if order == super::event::ordering_code(std::sync::atomic::Ordering::SeqCst) => {
-                if self.memory.get() == MemoryModel::Weak {
+                if self.is_modelled() {
                     order_of.touch(Space::World, FENCES, How::Wrote);
                 }
             }
@@ -575,6 +596,16 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// *Dpor*: the running step changes `object`, and writes nothing down.
+    pub fn reduced_change(&self, object: u32) {
+        self.reduced_touch(Space::Objects, object, How::Wrote);
+    }
+
+    /// *Dpor*: the running step looks whether thread `id` has ended.
+    pub fn reduced_look(&self, id: u32) {
+        self.reduced_touch(Space::Ends, id, How::Read);
     }
 
     /// *Dpor*: the running step draws a number of a stream.

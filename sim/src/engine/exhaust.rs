@@ -9,6 +9,7 @@
 //!   exhaust_with:  ... until the caller breaks
 //! ```
 
+use super::choice::Choice;
 use super::execute_path;
 use super::options::{Options, Strategy, Switch};
 use super::outcome::{Execution, Verdict};
@@ -75,6 +76,7 @@ pub struct Search {
     path: Path,
     reached: Exhaustion,
     classes: BTreeSet<u64>,
+    choices: Vec<Choice>,
     executed: bool,
 }
 
@@ -91,7 +93,8 @@ impl Search {
             options.strategy
         );
         let path = Path::of(&options.strategy);
-        Self { options, path, reached: Exhaustion::default(), classes: BTreeSet::new(), executed: false }
+        let (reached, classes, choices) = Default::default();
+        Self { options, path, reached, classes, choices, executed: false }
     }
 
     /// As [`Search::new`] with `Strategy::Dpor`, but with each order of the same steps: what the reduction is compared with.
@@ -110,6 +113,8 @@ impl Search {
         let execution = execute_path(&self.options, &mut self.path, main);
         self.reached.schedules += u64::from(!self.executed);
         self.executed = true;
+        self.choices.clone_from(&execution.choices_taken);
+        self.choices.sort_unstable();
         if self.options.classes && !self.is_redundant() && self.classes.insert(execution.class) {
             self.reached.classes += 1;
         }
@@ -139,6 +144,11 @@ impl Search {
     /// it liked.
     pub fn is_redundant(&self) -> bool {
         self.path.is_redundant()
+    }
+
+    /// What the last execution chose besides: for `Options::choices`.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
     }
 
     /// Where the schedule of the last execution is not that of `Strategy::RunOn`: for `Strategy::Deviate`.

@@ -2,8 +2,13 @@
 //!
 //! **Invariant: equal options and an equal program give equal executions**, digest for digest, on any OS thread.
 
+use super::choice::Choice;
+use super::profile::Profile;
 use super::set::MAX_THREADS;
+use super::shift::Shift;
 use millpond_model::observe::{Defect, Fault};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +33,8 @@ pub struct Options {
     pub record: Record,
     /// What a load may return, and whether accesses are checked for races.
     pub memory: MemoryModel,
+    /// What is chosen besides who runs, sorted; where nothing is listed it is alternative 0. `None`: it is drawn.
+    pub choices: Option<Arc<[Choice]>>,
     /// Whether the execution's partial order is told: [`Execution::class`](super::Execution::class).
     pub classes: bool,
     /// Whether the switches are: they grow with the length of the execution, where the program's own data need not.
@@ -40,9 +47,12 @@ pub struct Options {
     pub alloc_fails: Option<When>,
     /// Bytes that `Platform::alloc` may have outstanding; it fails beyond. `None`: no limit.
     pub memory_limit: Option<u64>,
-    /// PCT's estimate of the number of steps with a choice; take the largest `Execution::choices` of earlier executions of the
-    /// program.
+    /// PCT's estimate of the number of steps with a choice, and that of `DelayBounded`; take the largest `Execution::choices` of earlier
+    /// executions of the program. A thread that takes more than twice as many, and 1,000, while others could run, is taken to wait for
+    /// one of them in a loop without yielding: it goes behind them.
     pub pct_steps: u64,
+    /// Whether each event is counted: [`Execution::profile`](super::Execution::profile). Slow; for pilot executions.
+    pub profile: bool,
 }
 
 impl Default for Options {
@@ -57,6 +67,7 @@ impl Default for Options {
             stack_bytes: 256 * 1024,
             record: Record::Lean,
             memory: MemoryModel::Interleaving,
+            choices: None,
             classes: false,
             keep_switches: true,
             plants: Vec::new(),
@@ -64,6 +75,7 @@ impl Default for Options {
             alloc_fails: None,
             memory_limit: None,
             pct_steps: 1000,
+            profile: false,
         }
     }
 }
@@ -84,10 +96,29 @@ pub enum Strategy {
         /// Number of ordering constraints to hope for; 1 at least.
         depth: u32,
     },
+    /// Partial order sampling (Yuan et al., CAV 2018): a random priority for each pending event; the highest runs, and what
+    /// conflicts with it draws anew.
+    Pos,
+    /// Uniform over interleavings, by a pilot execution's counts (Zhao et al., ASPLOS 2025).
+    Urw(Arc<Profile>),
+    /// Uniform over the orders of a subset of events, drawn for each execution: the accesses to one shared object, or to all of them
+    /// (same paper).
+    Surw(Arc<Profile>),
+    /// Delay bounding (Emmi et al., POPL 2011): each thread runs until it waits, then the next in turn; at the choices with these
+    /// numbers, counted from 1 as in `Execution::choices`, the thread that would have run is skipped. See
+    /// [`DelaySchedules`](super::DelaySchedules) for all such lists.
+    Delays(Arc<[u64]>),
+    /// As `Delays`, at random choices.
+    DelayBounded {
+        /// How many.
+        delays: u32,
+    },
     /// Exactly the recorded switches. Ends with `Verdict::Diverged` where one is impossible.
     Replay(Arc<[Switch]>),
     /// `RunOn` but for these switches; one that is impossible is skipped. For shrinking.
     Deviate(Arc<[Switch]>),
+    /// `RunOn` but for these shifts, sorted; one that is impossible is skipped. For shrinking.
+    Shifted(Arc<[Shift]>),
     /// Every schedule with at most so many preemptions, one after the other: see [`exhaust`](super::exhaust()) and
     /// [`Search`](super::Search). An execution by itself is given the first one: that of `RunOn`. At most
     /// [`DFS_THREADS`](super::DFS_THREADS) threads may be alive at once.
@@ -100,6 +131,39 @@ pub enum Strategy {
     /// `engine::dpor`. An execution by itself is given the first schedule: that of `RunOn`, but that yields let others go first.
     /// At most [`DPOR_THREADS`](super::DPOR_THREADS) threads may be started.
     Dpor,
+}
+
+impl Strategy {
+    /// Whether it is one of many executions that makes it: see [`Search`](super::Search).
+    pub fn enumerates(&self) -> bool {
+        matches!(self, Self::Dfs { .. } | Self::Dpor)
+    }
+}
+
+impl fmt::Display for Strategy {
+    /// As the command line spells it, where it does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Random => f.write_str("Random"),
+            Self::RoundRobin => f.write_str("RoundRobin"),
+            Self::RunOn => f.write_str("RunOn"),
+            Self::Pct { depth } => write!(f, "pct:{depth}"),
+            Self::Pos => f.write_str("Pos"),
+            Self::Urw(_) => f.write_str("Urw"),
+            Self::Surw(_) => f.write_str("Surw"),
+            Self::Delays(list) if list.is_empty() => f.write_str("no delay"),
+            Self::Delays(list) => {
+                f.write_str("delays at")?;
+                list.iter().try_for_each(|at| write!(f, " {at}"))
+            }
+            Self::DelayBounded { delays } => write!(f, "delay:{delays}"),
+            Self::Replay(list) => write!(f, "a replay of {} switches", list.len()),
+            Self::Shifted(list) => write!(f, "RunOn but for {} shifts", list.len()),
+            Self::Deviate(list) => write!(f, "RunOn but for {} switches", list.len()),
+            Self::Dfs { preemptions } => write!(f, "dfs:{preemptions}"),
+            Self::Dpor => f.write_str("Dpor"),
+        }
+    }
 }
 
 /// Where a thread may be preempted.
@@ -135,6 +199,31 @@ pub enum MemoryModel {
     Weak,
 }
 
+impl MemoryModel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Interleaving, Self::Races, Self::Weak];
+}
+
+impl fmt::Display for MemoryModel {
+    /// In small letters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interleaving => "interleaving",
+            Self::Races => "races",
+            Self::Weak => "weak",
+        })
+    }
+}
+
+impl FromStr for MemoryModel {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|model| model.to_string() == word.to_lowercase());
+        found.ok_or_else(|| format!("`{word}` is no memory model: there are interleaving, races and weak"))
+    }
+}
+
 /// The running thread changed, or time moved by choice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Switch {
@@ -150,20 +239,6 @@ impl Switch {
 
     /// At the beginning of a list, not a switch: time waits for threads that spin, as under `Strategy::Dpor`.
     pub const PATIENT: Self = Self { step: 0, to: Self::TIME };
-
-    /// With this bit, and if it is not [`Switch::TIME`], not a thread but a value that was chosen.
-    pub const VALUE: u32 = 1 << 31;
-
-    /// Not a switch: `value` was chosen in `step`, after so many others.
-    pub fn chosen(step: u64, others: u32, value: u32) -> Self {
-        assert!(value <= 0xFF, "a value is a byte");
-        Self { step, to: Self::VALUE | others << 8 & !Self::VALUE | value }
-    }
-
-    /// The value that was chosen, if it is one.
-    pub fn value(self) -> Option<u32> {
-        (self.to & Self::VALUE != 0 && self.to != Self::TIME).then_some(self.to & 0xFF)
-    }
 }
 
 /// A defect to plant.

@@ -1,4 +1,4 @@
-//! Random numbers: four independent streams for every execution.
+//! Random numbers: five independent streams for every execution.
 //!
 //! **Invariant: what a stream gives depends on (seed, execution index, stream) and on nothing else**; how much is drawn
 //! from one stream never changes another.
@@ -25,11 +25,13 @@ pub enum Stream {
     Faults,
     /// What the pool itself draws: which buffers a leak detector samples, which chunks an allocator retires.
     LeakSampling,
+    /// What a memory that is not sequentially consistent does.
+    Memory,
 }
 
 impl Stream {
     /// Number of streams.
-    pub(super) const COUNT: usize = 4;
+    pub(super) const COUNT: usize = 5;
 }
 
 /// One stream of one execution.

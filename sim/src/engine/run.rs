@@ -16,6 +16,7 @@ use super::event::Op;
 use super::options::Strategy;
 use super::outcome::{Verdict, Wait};
 use super::thread::{Ended, Info, NONE, Resume, Stackful};
+use super::weak::HandOver;
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use millpond_model::platform::{SpawnError, ThreadId};
@@ -101,6 +102,7 @@ impl Engine {
         if how == Ended::Overflow {
             self.fail(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
         }
+        self.released(HandOver::End(id));
         self.event(Op::Exit, id, 0, 0, 0, self.threads[slot as usize].site.get());
         let joiner = self.vacate(slot, how == Ended::Done);
         if self.stopping.get() || self.alive.is_empty() {
@@ -197,8 +199,10 @@ impl Engine {
         let thread = &self.threads[slot as usize];
         thread.begin(id, coroutine, guard, site);
         self.classes.starts(id, parent);
-        self.first_priority(thread);
-        self.starts_on_path(slot);
+        self.starts(slot, parent);
+        if self.profiling.get() {
+            self.profiler.borrow_mut().starts(id, parent);
+        }
         self.alive.insert(slot);
         self.runnable.insert(slot);
         slot
@@ -206,6 +210,15 @@ impl Engine {
 
     /// Starts a thread, and gives its number.
     pub fn spawn(&self, name: String, f: impl FnOnce() + 'static, site: Site) -> Result<u32, SpawnError> {
+        // SAFETY: `f` borrows nothing.
+        unsafe { self.start(name, f, site) }
+    }
+
+    /// As [`Engine::spawn`].
+    ///
+    /// # Safety
+    /// What `f` borrows is there until it was called and has returned, or was dropped.
+    pub unsafe fn start(&self, name: String, f: impl FnOnce(), site: Site) -> Result<u32, SpawnError> {
         self.point(Access::NONE, site);
         self.check_stack();
         if self.stopping.get() {
@@ -224,10 +237,12 @@ impl Engine {
             }
         };
         let guard = stack.limit().get();
-        let coroutine = Coroutine::with_stack(stack, move |y, first| body(y, first, f));
+        // SAFETY: by the contract of this function; a coroutine that is leaked is never resumed.
+        let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, move |y, first| body(y, first, f)) };
         self.account();
         let slot = self.enrol(name, Some(self.thread_id.get()), coroutine, guard, site);
         let id = self.threads[slot as usize].id.get();
+        self.modelled_spawn(slot, id);
         self.event(Op::Spawn, id, 0, 0, 0, site);
         self.set_changed();
         Ok(id)
@@ -247,6 +262,7 @@ impl Engine {
             self.infos.borrow_mut()[id as usize].joiner = self.current.get();
             self.block(Wait::Join(ThreadId(id)), Access::NONE, site);
         }
+        self.acquired(HandOver::End(id));
         self.event(Op::Join, id, 0, 0, 0, site);
     }
 

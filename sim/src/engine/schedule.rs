@@ -12,9 +12,8 @@
 use super::access::Access;
 use super::core::{Engine, Site};
 use super::event::Op;
-use super::options::{Options, Strategy, Switch};
+use super::options::{Options, Switch};
 use super::outcome::{Spinning, Verdict, Wait, Waiting};
-use super::random::Stream;
 use super::set::Set;
 use super::thread::Thread;
 use millpond_model::platform::ThreadId;
@@ -22,6 +21,9 @@ use std::time::Duration;
 
 /// Yields in a row without progress by anyone that make a livelock.
 pub const LIVELOCK_YIELDS: u64 = 10_000;
+
+/// Nobody waits for a later time than this by reading the clock: a century.
+const MOST_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Engine {
     pub fn begin_schedule(&self, options: &Options) {
@@ -43,26 +45,14 @@ impl Engine {
         self.yielded.clear();
         self.spun.clear();
         self.spins.set(0);
-        self.replayed.set(0);
-        self.demoted.set(0);
         self.switches.borrow_mut().clear();
         self.keep_switches.set(options.keep_switches);
         self.preemptions.set(0);
         self.granularity.set(options.granularity);
         self.max_steps.set(options.max_steps);
-        let mut changes = self.changes.borrow_mut();
-        changes.clear();
-        if let Strategy::Pct { depth } = options.strategy {
-            let steps = options.pct_steps.max(1);
-            for priority in 1..depth {
-                let at = 1 + self.draw(Stream::Schedule, |g| g.below_u64(steps));
-                changes.push((at, i64::from(priority)));
-            }
-            changes.sort_unstable_by(|a, b| b.cmp(a));
-        }
-        self.path.borrow_mut().begin();
-        self.strategy.replace(options.strategy.clone());
-        self.split_values();
+        self.profiling.set(options.profile);
+        self.profiler.take();
+        self.begin_strategy(options);
     }
 
     /// A decision with the running thread in the race.
@@ -76,6 +66,9 @@ impl Engine {
         let in_budget = self.take_step();
         self.yielded.clear();
         let next = if in_budget { self.pick_at_point(natural) } else { None };
+        if let Some(slot) = next.filter(|slot| *slot != self.current.get()) {
+            self.note_shift(self.threads[slot as usize].id.get());
+        }
         self.go(me, next, true);
     }
 
@@ -109,14 +102,7 @@ impl Engine {
                 self.yielded.insert(slot);
             }
         }
-        match *self.strategy.borrow() {
-            Strategy::Pct { .. } => {
-                self.demoted.set(self.demoted.get() - 1);
-                me.priority.set(self.demoted.get());
-            }
-            Strategy::Dfs { .. } => self.yields_on_path(),
-            _ => {}
-        }
+        self.yields();
         if self.yielded.is_empty() && !self.patient.get() {
             return self.set_changed(); // it is alone
         }
@@ -131,7 +117,7 @@ impl Engine {
         }
         if self.patient.get() {
             self.stay_patient();
-        } else if self.fire_timers() {
+        } else if self.fire_timers() || self.move_clock() {
             return true;
         }
         if self.spins.get() >= LIVELOCK_YIELDS {
@@ -147,6 +133,17 @@ impl Engine {
             self.fail(Verdict::Livelock { spinning });
             return false;
         }
+        true
+    }
+
+    /// If somebody waits for a time by reading the clock: it moves, each time by as much as has passed, so that each time comes soon.
+    pub fn move_clock(&self) -> bool {
+        let now = self.now.get();
+        if !self.clock_watched.replace(false) || now > MOST_TIME {
+            return false;
+        }
+        self.now.set(now + now.max(Duration::from_micros(1)));
+        self.event(Op::Time, 0, 0, 0, self.now.get().as_nanos() as u32, self.here().site.get());
         true
     }
 
@@ -189,6 +186,7 @@ impl Engine {
             return false;
         }
         self.steps.set(steps + 1);
+        self.count_own(1);
         if self.contended.get() {
             self.choices.set(self.choices.get() + 1);
         }
@@ -216,6 +214,7 @@ impl Engine {
         self.switched(id);
         self.current.set(next);
         self.thread_id.set(id);
+        self.turn.set(self.choices.get());
     }
 
     /// Writes a switch down.

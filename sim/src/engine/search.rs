@@ -19,7 +19,7 @@
 //! PLDI 2008): a thread that yields is set aside until another has taken a step. If it yields again it is set aside until
 //! each thread that could have run since the yield before, and did not, has taken one.
 //!
-//! A value that the engine chooses ([`Engine::choose`]) is a decision, too: it costs nothing, and each value is tried.
+//! What is chosen besides ([`Engine::choose`]) is a decision, too: it costs nothing, and each alternative is tried.
 //!
 //! Points that are passed cost nothing: the path holds one entry for a whole run of them, told from the numbers of the steps.
 
@@ -43,7 +43,7 @@ struct Decision {
     /// Those of them not tried yet at `last`.
     untried: u64,
     /// The slot that runs from `last` on. `NONE`: the running thread goes on.
-    /// Or the value that was chosen.
+    /// Or the alternative.
     taken: u32,
     what: Choosing,
 }
@@ -55,7 +55,7 @@ enum Choosing {
     Points,
     /// Who goes on in its place.
     Forced,
-    /// Which value: slots are values.
+    /// Which alternative. `others` is how many there are, `untried` how many are left.
     Value,
 }
 
@@ -144,6 +144,12 @@ impl Path {
             return reduction.advance();
         }
         while let Some(decision) = self.decisions.last_mut() {
+            if decision.what == Choosing::Value && decision.untried != 0 {
+                decision.taken += 1;
+                decision.untried -= 1;
+                self.given = self.decisions.len();
+                return true;
+            }
             if decision.untried != 0 {
                 decision.taken = decision.untried.trailing_zeros();
                 decision.untried &= decision.untried - 1;
@@ -219,11 +225,11 @@ impl Path {
         Some(default)
     }
 
-    /// One of `n` values, at `step`. `None`: the path says something else.
+    /// One of `n` alternatives, at `step`. `None`: the path says something else.
     fn value_at(&mut self, step: u64, n: u32) -> Option<u32> {
-        let others = u64::MAX >> (64 - n);
+        let others = u64::from(n);
         if self.is_new() {
-            let (untried, what) = (others & !1, Choosing::Value);
+            let (untried, what) = (others - 1, Choosing::Value);
             self.decisions.push(Decision { first: step, last: step, others, untried, taken: 0, what });
             return Some(0);
         }
@@ -373,7 +379,7 @@ impl Engine {
         }
     }
 
-    /// *Dfs*: one of `n` values. `None`: the program is not deterministic.
+    /// *Dfs*: one of `n` alternatives. `None`: the program is not deterministic.
     pub fn value_on_path(&self, n: u32) -> Option<u32> {
         self.account();
         let mut path = self.path.borrow_mut();

@@ -67,10 +67,19 @@ impl Set {
         self.words[0].get()
     }
 
+    /// The slots in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.words_of(|_| 0)
+    }
+
     /// The slots in ascending order that are not in `without`.
     pub fn minus<'a>(&'a self, without: &'a Self) -> impl Iterator<Item = u32> + 'a {
-        (0..self.used.get()).flat_map(|index| {
-            let mut word = self.words[index].get() & !without.words[index].get();
+        self.words_of(|index| without.words[index].get())
+    }
+
+    fn words_of<'a>(&'a self, without: impl Fn(usize) -> u64 + 'a) -> impl Iterator<Item = u32> + 'a {
+        (0..self.used.get()).flat_map(move |index| {
+            let mut word = self.words[index].get() & !without(index);
             std::iter::from_fn(move || {
                 let bit = word.trailing_zeros();
                 (word != 0).then(|| {

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// No slot.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// What a coroutine is resumed with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,16 +61,32 @@ pub(super) struct Thread {
     pub site: Cell<&'static Location<'static>>,
     /// What it does when it is chosen.
     pub pending: Cell<Access>,
+    /// Decisions and points of its own, when they are counted.
+    pub own_steps: Cell<u64>,
+    /// Choices of its own.
+    pub own_choices: Cell<u32>,
     /// Where it last yielded.
     pub spin_site: Cell<&'static Location<'static>>,
     /// The timer that will wake it.
     pub timer: Cell<Option<(Duration, u64)>>,
+    /// What it saw when it last read the clock, and how often.
+    pub clock: Cell<(Duration, u32)>,
     /// An unpark that no park has consumed.
     pub token: Cell<bool>,
     /// Next in the list of those that wait for one mutex.
     pub next_waiter: Cell<u32>,
-    /// PCT's priority: the highest runs.
+    /// PCT's and POS's priority: the highest runs. POS: 0 before it is drawn.
     pub priority: Cell<i64>,
+    /// URW: events left; SURW: interesting ones.
+    pub weight: Cell<u64>,
+    /// Which thread of the profile it is, or `NONE`.
+    pub node: Cell<u32>,
+    /// Threads that it has started.
+    pub children: Cell<u32>,
+    /// SURW: objects that it has touched.
+    pub touched: Cell<u32>,
+    /// SURW: whether what it does next is in the subset.
+    pub interesting: Cell<bool>,
     /// Its thread-local variables. Shared, so that no borrow is held while destructors run.
     pub table: RefCell<Rc<Table>>,
     pub locals_gone: Cell<bool>,
@@ -98,11 +114,19 @@ impl Thread {
             wait: Cell::new(None),
             site: Cell::new(nowhere),
             pending: Cell::new(Access::NONE),
+            own_steps: Cell::new(0),
+            own_choices: Cell::new(0),
             spin_site: Cell::new(nowhere),
             timer: Cell::new(None),
+            clock: Cell::new((Duration::ZERO, 0)),
             token: Cell::new(false),
             next_waiter: Cell::new(NONE),
             priority: Cell::new(0),
+            weight: Cell::new(0),
+            node: Cell::new(NONE),
+            children: Cell::new(0),
+            touched: Cell::new(0),
+            interesting: Cell::new(false),
             table: RefCell::default(),
             locals_gone: Cell::new(false),
             unwinding: Cell::new(false),
@@ -134,10 +158,18 @@ impl Thread {
         self.wait.set(None);
         self.site.set(site);
         self.pending.set(Access::NONE);
+        self.own_steps.set(0);
+        self.own_choices.set(0);
         self.timer.set(None);
+        self.clock.set((Duration::ZERO, 0));
         self.token.set(false);
         self.next_waiter.set(NONE);
         self.priority.set(0);
+        self.weight.set(0);
+        self.node.set(NONE);
+        self.children.set(0);
+        self.touched.set(0);
+        self.interesting.set(false);
         self.locals_gone.set(false);
         self.unwinding.set(false);
         self.panicking.set(false);

@@ -34,6 +34,9 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     if let Some(swarm) = &outcome.swarm {
         let _ = writeln!(out, "  this seed drew: {swarm}");
     }
+    if let Some(turn) = &outcome.turn {
+        let _ = writeln!(out, "  found by the portfolio's {turn}");
+    }
     // A real thread counts its own operations.
     out.push_str(&life(outcome, if command.on == On::Sim { "step" } else { "operation" }));
     for other in outcome.findings.iter().skip(1).take(4) {

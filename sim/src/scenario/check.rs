@@ -68,6 +68,9 @@ pub fn check(scenario: &Scenario) -> Vec<Flaw> {
     if let super::Schedule::Pct { depth } = scenario.schedule {
         flaws.within("schedule.Pct.depth", "`depth`", depth.into(), 1..=limits::PCT_DEPTH);
     }
+    if let super::Schedule::Delays { delays } = scenario.schedule {
+        flaws.within("schedule.Delays.delays", "`delays`", delays.into(), 0..=limits::DELAYS);
+    }
     if let super::Schedule::Dfs { preemptions } = scenario.schedule {
         flaws.within("schedule.Dfs.preemptions", "`preemptions`", preemptions.into(), 0..=limits::PREEMPTIONS);
     }

@@ -71,6 +71,8 @@ pub const PAGE_BYTES: u64 = 4096;
 pub const WRITE_SPIN: u64 = 1_000_000;
 /// Depth of a PCT schedule.
 pub const PCT_DEPTH: u64 = 64;
+/// Delays of a schedule.
+pub const DELAYS: u64 = 64;
 /// Preemptions of a schedule in an enumeration.
 pub const PREEMPTIONS: u64 = 64;
 /// Cells of a sweep.

@@ -1,10 +1,11 @@
 //! Little programs as data, and what all their executions came to.
 
-use millpond::engine::{Execution, Exhaustion, Options, Search, Sim, Strategy, Stream, Verdict};
+use millpond::engine::{Execution, Exhaustion, MemoryModel, Options, Search, Sim, Strategy, Stream, Verdict};
+use millpond::sync;
 use millpond_model::Platform;
 use millpond_model::platform::{AtomicOps, CellOps, JoinOps, Lock, ThreadOps};
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 
 type Atomic = <Sim as Platform>::Atomic<u64>;
@@ -43,6 +44,21 @@ pub enum Do {
     Draw,
     /// Panics if the thread's last read gave this.
     Fail(u64),
+    /// An operation on a word, with another ordering than `SeqCst`.
+    With(Ordering, Box<Do>),
+    Fence(Ordering),
+    /// Holding the read-write lock, with others that read or alone.
+    Reading(Vec<Do>),
+    Writing(Vec<Do>),
+    /// Waits at the condition variable.
+    Wait,
+    /// Wakes one that waits there, or all.
+    Notify(bool),
+    Send(u64),
+    /// Main receives a message, and waits for it, or does not.
+    Receive(bool),
+    /// Whoever comes first adds to word 0, and the others wait for that.
+    Once,
 }
 
 /// Threads by number; 0 is main.
@@ -51,12 +67,16 @@ pub type Program = Vec<Vec<Do>>;
 pub const WORDS: usize = 3;
 pub const LOCKS: usize = 2;
 
-struct World {
+pub struct World {
     program: Arc<Program>,
     words: [Atomic; WORDS],
     locks: [<Sim as Platform>::Mutex<()>; LOCKS],
     cell: Cell,
     main: Handle,
+    lock: sync::RwLock<()>,
+    waiting: (sync::Mutex<()>, sync::Condvar),
+    sender: sync::mpsc::Sender<u64>,
+    once: sync::Once,
     /// What each thread has seen, outside the simulated world.
     seen: Seen,
 }
@@ -66,19 +86,28 @@ unsafe impl Send for World {}
 // SAFETY: as above.
 unsafe impl Sync for World {}
 
-type Seen = Arc<Mutex<Vec<Vec<u64>>>>;
+/// What the world outside keeps: what each thread has seen, and the world inside, so that no thread is the one that drops it.
+#[derive(Default)]
+pub struct Kept {
+    seen: Vec<Vec<u64>>,
+    world: Option<Arc<World>>,
+}
+
+pub type Seen = Arc<Mutex<Kept>>;
 
 struct Player {
     world: Arc<World>,
     me: usize,
     last: u64,
+    order: Ordering,
+    receiver: Option<sync::mpsc::Receiver<u64>>,
     joins: Vec<Option<<Sim as Platform>::Join>>,
 }
 
 impl Player {
     fn sees(&mut self, value: u64) {
         self.last = value;
-        self.world.seen.lock().unwrap_or_else(PoisonError::into_inner)[self.me].push(value);
+        self.world.seen.lock().unwrap_or_else(PoisonError::into_inner).seen[self.me].push(value);
     }
 
     fn play(&mut self, list: &[Do]) {
@@ -88,11 +117,12 @@ impl Player {
     fn one(&mut self, op: &Do) {
         let world = Arc::clone(&self.world);
         match op {
-            Do::Load(w) => self.sees(world.words[*w].load(SeqCst)),
-            Do::Store(w, v) => world.words[*w].store(*v, SeqCst),
-            Do::Add(w, v) => self.sees(world.words[*w].fetch_add(*v, SeqCst)),
+            Do::Load(w) => self.sees(world.words[*w].load(if self.order == AcqRel { Acquire } else { self.order })),
+            Do::Store(w, v) => world.words[*w].store(*v, if self.order == AcqRel { Release } else { self.order }),
+            Do::Add(w, v) => self.sees(world.words[*w].fetch_add(*v, self.order)),
             Do::Cas(w, from, to) => {
-                let found = world.words[*w].compare_exchange(*from, *to, SeqCst, SeqCst);
+                let failure = if self.order == SeqCst { SeqCst } else { Relaxed };
+                let found = world.words[*w].compare_exchange_weak(*from, *to, self.order, failure);
                 self.sees(found.unwrap_or_else(|other| 100 + other));
             }
             Do::When(value, op) => {
@@ -141,29 +171,73 @@ impl Player {
             Do::Sleep(millis) => Sim::sleep(std::time::Duration::from_millis(*millis)),
             Do::Choose(n) => self.sees(millpond::engine::choose(*n).into()),
             Do::Draw => self.sees(millpond::engine::draw(Stream::Workload).next_u64()),
+            Do::With(order, op) => {
+                self.order = *order;
+                self.one(op);
+                self.order = SeqCst;
+            }
+            Do::Fence(order) => Sim::fence(*order),
+            Do::Reading(list) => {
+                let _guard = world.lock.read();
+                self.play(list);
+            }
+            Do::Writing(list) => {
+                let _guard = world.lock.write();
+                self.play(list);
+            }
+            Do::Wait => {
+                let guard = world.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+                drop(world.waiting.1.wait(guard));
+            }
+            Do::Notify(true) => world.waiting.1.notify_all(),
+            Do::Notify(false) => world.waiting.1.notify_one(),
+            Do::Send(value) => {
+                let sent = world.sender.send(*value);
+                self.sees(if sent.is_ok() { 0 } else { 97 });
+            }
+            Do::Receive(waits) => {
+                if let Some(receiver) = &self.receiver {
+                    let value = if *waits { receiver.recv().ok() } else { receiver.try_recv().ok() };
+                    self.sees(value.unwrap_or(98));
+                }
+            }
+            Do::Once => world.once.call_once(|| {
+                world.words[0].fetch_add(1, SeqCst);
+            }),
             Do::Fail(value) => assert_ne!(self.last, *value, "failed on purpose"),
         }
     }
 }
 
 fn play(world: &Arc<World>, me: usize) {
+    play_with(world, me, None);
+}
+
+fn play_with(world: &Arc<World>, me: usize, receiver: Option<sync::mpsc::Receiver<u64>>) {
     let joins = world.program.iter().map(|_| None).collect();
-    let mut player = Player { world: Arc::clone(world), me, last: 0, joins };
+    let mut player = Player { world: Arc::clone(world), me, last: 0, order: SeqCst, receiver, joins };
     player.play(&world.program[me]);
 }
 
 /// Plays the program; gives what each thread saw when main ends.
 pub fn start(program: &Arc<Program>, seen: &Seen) {
-    *seen.lock().unwrap_or_else(PoisonError::into_inner) = vec![Vec::new(); program.len()];
+    let (sender, receiver) = sync::mpsc::channel();
     let world = World {
         program: Arc::clone(program),
         words: std::array::from_fn(|_| Atomic::new(0)),
         locks: std::array::from_fn(|_| Lock::new(())),
         cell: CellOps::new(0),
         main: Sim::current(),
+        lock: sync::RwLock::new(()),
+        waiting: (sync::Mutex::new(()), sync::Condvar::new()),
+        sender,
+        once: sync::Once::new(),
         seen: Arc::clone(seen),
     };
-    play(&Arc::new(world), 0);
+    let world = Arc::new(world);
+    *seen.lock().unwrap_or_else(PoisonError::into_inner) =
+        Kept { seen: vec![Vec::new(); program.len()], world: Some(Arc::clone(&world)) };
+    play_with(&world, 0, Some(receiver));
 }
 
 /// How an execution ended, and what each thread saw.
@@ -186,6 +260,10 @@ impl All {
                 self.outcomes.insert((message.clone(), Vec::new()));
                 return;
             }
+            Verdict::Finding(finding) => {
+                self.outcomes.insert((finding.kind.to_string(), Vec::new()));
+                return;
+            }
             Verdict::Diverged { .. } => panic!("under {way:?}: {}", execution.verdict),
             other => other.name().to_string(),
         };
@@ -205,9 +283,9 @@ pub enum Way {
     Unreduced,
 }
 
-fn options(way: Way) -> Options {
+fn options(way: Way, memory: MemoryModel) -> Options {
     let strategy = if way == Way::Dfs { Strategy::Dfs { preemptions: u32::MAX } } else { Strategy::Dpor };
-    Options { strategy, classes: true, stack_bytes: 64 * 1024, ..Options::default() }
+    Options { strategy, memory, classes: true, stack_bytes: 64 * 1024, ..Options::default() }
 }
 
 /// Main starts these threads, and awaits them.
@@ -223,15 +301,30 @@ pub fn all(way: Way, program: &Program, limit: u64) -> All {
 }
 
 /// As [`all`], and looks at each.
-pub fn all_with(way: Way, program: &Program, limit: u64, mut each: impl FnMut(&Search, &Execution)) -> All {
+pub fn all_with(way: Way, program: &Program, limit: u64, each: impl FnMut(&Search, &Execution)) -> All {
+    all_in(MemoryModel::Interleaving, way, program, limit, each)
+}
+
+/// So, with another memory.
+pub fn all_in(
+    memory: MemoryModel,
+    way: Way,
+    program: &Program,
+    limit: u64,
+    mut each: impl FnMut(&Search, &Execution),
+) -> All {
+    let options = options(way, memory);
     let (program, seen) = (Arc::new(program.clone()), Seen::default());
     let mut all = All::default();
-    let mut search = if way == Way::Unreduced { Search::unreduced(options(way)) } else { Search::new(options(way)) };
+    let mut search = if way == Way::Unreduced { Search::unreduced(options) } else { Search::new(options) };
     loop {
         let execution = search.execute(|| start(&program, &seen));
         each(&search, &execution);
+        // Dropped after the execution, and not by one of its threads.
+        let world = seen.lock().unwrap_or_else(PoisonError::into_inner).world.take();
+        drop(world);
         if !search.is_redundant() {
-            all.add(&execution, &seen.lock().unwrap_or_else(PoisonError::into_inner), way);
+            all.add(&execution, &seen.lock().unwrap_or_else(PoisonError::into_inner).seen, way);
         }
         if !search.advance() || search.reached().schedules == limit {
             all.reached = search.reached();

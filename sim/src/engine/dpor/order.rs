@@ -35,6 +35,10 @@ pub enum How {
     Took,
     /// It gave a lock back.
     Gave,
+    /// It took a lock together with other readers, and would have waited; a read.
+    Shared,
+    /// It gave back its share; a read.
+    Unshared,
     /// It gave a thread its token.
     Unparked,
     /// It consumed its token.
@@ -46,7 +50,7 @@ pub enum How {
 impl How {
     /// Whether it commutes with its like.
     pub fn reads(self) -> bool {
-        matches!(self, Self::Read | Self::Looked | Self::Joined)
+        matches!(self, Self::Read | Self::Looked | Self::Joined | Self::Shared | Self::Unshared)
     }
 }
 
@@ -109,6 +113,8 @@ pub struct Event {
     pub before: u32,
     /// Its first touch.
     pub first: u32,
+    /// What its thread was about to do.
+    pub pending: Access,
     pub end: End,
 }
 
@@ -190,7 +196,7 @@ impl Order {
         let ordinal = self.event(before).map_or(1, |e| e.ordinal + 1);
         self.last[id as usize] = self.events.len() as u32;
         let first = self.touches.len() as u32;
-        self.events.push(Event { thread: id, ordinal, before, first, end: End::Plain });
+        self.events.push(Event { thread: id, ordinal, before, first, pending: Access::NONE, end: End::Plain });
         self.rows.resize(self.events.len() * self.stride, 0);
     }
 
@@ -211,11 +217,20 @@ impl Order {
         }
         let (before, step) = (self.heads[object as usize], self.events.len() as u32 - 1);
         let again = self.touches.get(before as usize).filter(|t| t.step == step);
-        if again.is_some_and(|t| t.how == how || t.how == How::Wrote) {
+        if again.is_some_and(|t| t.how == how || t.how == How::Wrote || how == How::Read) {
             return;
         }
         self.heads[object as usize] = self.touches.len() as u32;
         self.touches.push(Touched { object, how, step, before });
+    }
+
+    /// The step that runs looks at the object of `access`, whatever else it does there.
+    pub fn look_at(&mut self, access: Access) {
+        match access.thread_number() {
+            _ if access.touch == Touch::Other => {}
+            Some(thread) => self.touch(Space::Tokens, thread, How::Read),
+            None => self.touch(Space::Objects, access.object, How::Read),
+        }
     }
 
     /// The step that runs looks again at what its thread's last round, which ended with `step`, touched.
@@ -343,10 +358,11 @@ impl Order {
             }
             match (touch.how, earlier.how) {
                 // Before it the lock was taken: the race is for who takes it first.
-                (How::Took, How::Gave) => {
+                (How::Took | How::Shared, How::Gave) => {
                     given = true;
                     continue;
                 }
+                (How::Took, How::Unshared) => continue,
                 (How::Took, _) if given && earlier.how.reads() => continue,
                 // Before it there was no token, unless there was one already.
                 (How::Parked, How::Unparked) => {
@@ -373,11 +389,11 @@ impl Order {
         }
     }
 
-    /// The step that thread `id`, which looked at the object of `access` and has to wait, could have come before: `pre` is its
-    /// clock then.
-    pub fn in_the_way_of(&mut self, id: u32, access: Access) -> Option<u32> {
+    /// The steps that thread `id`, which looked at the object of `access` and has to wait, could have come before: `pre` is its
+    /// clock then. Those of readers, if there are any since the last write: it may be their lock.
+    pub fn in_the_way_of(&mut self, id: u32, access: Access, into: &mut Vec<u32>) {
         if access.touch == Touch::Other {
-            return None;
+            return;
         }
         self.known(id, self.last(id));
         let (space, object) = match access.thread_number() {
@@ -386,12 +402,16 @@ impl Order {
         };
         let mut at = self.heads.get(index(space, object) as usize).copied().unwrap_or(NONE);
         while let Some(earlier) = self.touches.get(at as usize) {
-            if !earlier.how.reads() {
-                return (!self.knows(earlier.step)).then_some(earlier.step);
+            let reads = earlier.how.reads();
+            let counts = !reads || (access.touch != Touch::Load && earlier.how != How::Unshared);
+            if counts && !self.knows(earlier.step) && (reads || into.is_empty()) && !into.contains(&earlier.step) {
+                into.push(earlier.step);
+            }
+            if !reads {
+                return;
             }
             at = earlier.before;
         }
-        None
     }
 
     /// The threads one of which has to run in place of `step` so that the last step, or the pending operation of `pending` whose

@@ -1,0 +1,149 @@
+//! What a check has seen, and how much it hasn't.
+//!
+//! **Invariant: every number told is of executions that were made**; what is estimated says so.
+//!
+//! With `n` executions of which `f1` showed a partial order that no other one showed, the chance that the next one shows another
+//! new one is about `f1 / n`: I. J. Good, *The population frequencies of species and the estimation of population parameters* (1953).
+//!
+//! ```text
+//!   long executions: one in SAMPLE tells its class        one in LOG_EVERY, LOGS at most: its log
+//!                                                          log ──> which two places met on an object, in which order
+//! ```
+
+use crate::engine::{Entry, Execution, Options, Record};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::panic::Location;
+
+/// An execution with more choices than this is as good as surely a partial order of its own.
+const LONG: u64 = 2000;
+
+/// Of long executions, one in so many tells its class.
+const SAMPLE: u64 = 16;
+
+/// One execution in so many is logged.
+const LOG_EVERY: u64 = 127;
+
+/// Classes that are kept at most.
+const CLASSES_MAX: usize = 1 << 22;
+
+/// Most choices of an execution that is logged.
+const LOG_STEPS: u64 = 20_000;
+
+type Site = &'static Location<'static>;
+
+/// What one worker has seen.
+#[derive(Default)]
+pub(super) struct Sampled {
+    classes: Vec<u64>,
+    met: BTreeSet<(Site, Site)>,
+}
+
+impl Sampled {
+    /// `options` of execution `number`, with what is to be written down of it.
+    pub fn wants(&self, number: u64, choices: u64, options: Options) -> Options {
+        let classes = choices <= LONG || number.is_multiple_of(SAMPLE);
+        let logged = number.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS;
+        Options { classes, record: if logged { Record::Rich } else { options.record }, ..options }
+    }
+
+    /// An execution that was made with `options`.
+    pub fn add(&mut self, options: &Options, execution: Execution) {
+        if options.classes {
+            self.classes.push(execution.class);
+        }
+        if options.record == Record::Rich {
+            meetings(&execution.log, |before, after| {
+                self.met.insert((before, after));
+            });
+        }
+    }
+}
+
+/// Calls `each` with the places of every two operations of different threads that come next to each other on an object and whose
+/// order can matter.
+fn meetings(log: &[Entry], mut each: impl FnMut(Site, Site)) {
+    let mut last: BTreeMap<u32, &Entry> = BTreeMap::new();
+    for entry in log {
+        let access = entry.access();
+        if access.object == u32::MAX {
+            continue;
+        }
+        if let Some(before) = last.insert(access.object, entry)
+            && before.thread != entry.thread
+            && before.access().conflicts(access)
+        {
+            each(before.site, entry.site);
+        }
+    }
+}
+
+/// Two places in the source that met on an object in one order only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OneWay {
+    /// It always came first.
+    pub first: &'static Location<'static>,
+    /// It always came second.
+    pub second: &'static Location<'static>,
+}
+
+/// What a check has seen.
+#[derive(Clone, Default, Debug)]
+pub struct Coverage {
+    classes: Vec<u64>,
+    met: BTreeSet<(Site, Site)>,
+}
+
+/// Partial orders seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen {
+    /// Executions that told theirs.
+    pub executions: u64,
+    /// The different ones among them.
+    pub distinct: u64,
+    /// Those that one execution showed.
+    pub once: u64,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chance = self.once as f64 / self.executions.max(1) as f64;
+        let Self { executions, distinct, .. } = self;
+        write!(f, "{distinct} partial orders in {executions} executions; the next one is new with a chance of about ")?;
+        if self.once == 0 { write!(f, "0 (less than 1 in {executions})") } else { write!(f, "{chance:.2e}") }
+    }
+}
+
+impl Coverage {
+    /// What a worker has seen besides.
+    pub(super) fn add(&mut self, sampled: Sampled) {
+        let room = CLASSES_MAX - self.classes.len();
+        self.classes.extend(sampled.classes.into_iter().take(room));
+        self.met.extend(sampled.met);
+    }
+
+    /// The partial orders seen.
+    pub fn seen(&self) -> Seen {
+        let mut sorted = self.classes.clone();
+        sorted.sort_unstable();
+        let groups = sorted.chunk_by(|a, b| a == b);
+        let (mut distinct, mut once) = (0, 0);
+        for group in groups {
+            distinct += 1;
+            once += u64::from(group.len() == 1);
+        }
+        Seen { executions: sorted.len() as u64, distinct, once }
+    }
+
+    /// The estimated chance that another execution shows a partial order that none has shown.
+    pub fn chance_of_new(&self) -> f64 {
+        let seen = self.seen();
+        seen.once as f64 / seen.executions.max(1) as f64
+    }
+
+    /// Places that met in one order only, among the executions that were logged.
+    pub fn one_way(&self) -> Vec<OneWay> {
+        let never = |pair: &&(Site, Site)| pair.0 != pair.1 && !self.met.contains(&(pair.1, pair.0));
+        self.met.iter().filter(never).map(|(first, second)| OneWay { first, second }).collect()
+    }
+}

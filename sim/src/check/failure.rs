@@ -1,0 +1,196 @@
+//! A failure, reduced and explained.
+//!
+//! **Invariant: what is told is of an execution that was made**: the reduced schedule was executed and failed in the same way.
+//!
+//! ```text
+//!   options that fail ──rich──> shifts, choices ──shrink──> as few as still fail ──rich──> story, token
+//!                        └─ again elsewhere: nondeterminism        └─ without one: passes ──> decisive
+//! ```
+
+use super::decisive::{self, Decisive};
+use super::nondeterminism::{self, Divergence};
+use super::shrink::shrink;
+use super::story;
+use super::token::Token;
+use crate::deviations::{Deviations, Entry};
+use crate::engine::{Execution, Options, Record, Strategy, Verdict, execute, exhaust_with};
+use std::fmt;
+use std::ops::ControlFlow;
+
+/// Turns of threads that a story tells at most.
+const TURNS: usize = 24;
+
+/// Executions that a reduction may use at most.
+const TRIES: u32 = 20_000;
+
+/// Executions for each number of preemptions, in the search for one with fewer.
+const FEWER_TRIES: u64 = 3000;
+
+/// An execution that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Who found it: a strategy, as `--strategy` spells it, or a regression.
+    pub member: String,
+    /// How the execution ended.
+    pub verdict: Verdict,
+    /// The execution, reduced.
+    pub token: Token,
+    /// Switches away from a thread that could have gone on, in the reduced execution.
+    pub preemptions: u64,
+    /// Entries of the schedule before it was reduced.
+    pub entries_before: usize,
+    /// The two operations whose order decides.
+    pub decisive: Option<Decisive>,
+    /// What happened.
+    pub story: String,
+    /// If the same options don't give the same execution: where the two part.
+    pub diverged: Option<Divergence>,
+}
+
+/// What makes two failures the same.
+pub(super) fn signature(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Panic { location, .. } => format!("panic at {location}"),
+        Verdict::Finding(finding) => finding.kind.to_string(),
+        other => other.name().to_string(),
+    }
+}
+
+/// The least failure like that of `options`.
+pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+    let rich = Options { record: Record::Rich, classes: false, ..options.clone() };
+    let original = execute(&rich, program);
+    let again = nondeterminism::elsewhere(&rich, program);
+    let diverged = nondeterminism::compare(&original, &again);
+    let wanted = signature(&original.verdict);
+    if diverged.is_some() || matches!(original.verdict, Verdict::Finished) {
+        // Nothing to rely on: told as it is.
+        let unexplained = Divergence { event: 0, one: Some("it failed".to_string()), other: None };
+        let token = token_of(options, &original);
+        return Failure { diverged: diverged.or(Some(unexplained)), ..told(member, &original, token, 0, None) };
+    }
+    let fails = |entries: &[Entry]| {
+        let lean = Options { record: Record::Bare, classes: false, ..apply(options, entries) };
+        signature(&execute(&lean, program).verdict) == wanted
+    };
+    let all = Deviations::of(&original).entries();
+    let shrunk = shrink(&all, TRIES, fails);
+    let mut least =
+        execute(&Options { record: Record::Rich, classes: false, ..apply(options, &shrunk.entries) }, program);
+    if let Some(fewer) = fewer_preemptions(options, &least, &wanted, program) {
+        least = fewer;
+    }
+    let decisive = decide(options, &least, program);
+    let token = token_of(options, &least);
+    told(member, &least, token, all.len(), decisive)
+}
+
+/// The failure of `options`, as it is.
+pub(super) fn as_found(options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+    let execution = execute(&Options { record: Record::Rich, classes: false, ..options.clone() }, program);
+    told(member, &execution, token_of(options, &execution), 0, None)
+}
+
+/// The failure of the execution that `options` and `token` say; `None` if it doesn't fail.
+pub(super) fn repeat(options: &Options, token: &Token, program: &(impl Fn() + Send + Sync)) -> Option<Failure> {
+    let rich = Options { record: Record::Rich, ..options.clone() };
+    let execution = execute(&rich, program);
+    if matches!(execution.verdict, Verdict::Finished) {
+        return None;
+    }
+    let diverged = nondeterminism::compare(&execution, &nondeterminism::elsewhere(&rich, program));
+    let decisive = decide(options, &execution, program);
+    let failure = told("replay".to_string(), &execution, token.clone(), 0, decisive);
+    Some(Failure { diverged, ..failure })
+}
+
+fn told(
+    member: String,
+    execution: &Execution,
+    token: Token,
+    entries_before: usize,
+    decisive: Option<Decisive>,
+) -> Failure {
+    Failure {
+        member,
+        verdict: execution.verdict.clone(),
+        token,
+        preemptions: execution.preemptions,
+        entries_before,
+        decisive,
+        story: story::tell(execution, TURNS),
+        diverged: None,
+    }
+}
+
+fn apply(options: &Options, entries: &[Entry]) -> Options {
+    entries.iter().copied().collect::<Deviations>().applied(options.clone())
+}
+
+fn token_of(options: &Options, execution: &Execution) -> Token {
+    let deviations = Deviations::of(execution);
+    Token { seed: options.seed, index: options.index, memory: options.memory, deviations }
+}
+
+/// A failure of the same kind with fewer preemptions than `least`, if there is one among the first schedules that have so few.
+fn fewer_preemptions(options: &Options, least: &Execution, wanted: &str, program: &impl Fn()) -> Option<Execution> {
+    let deviations = Deviations::of(least);
+    (0..least.preemptions.min(4)).find_map(|preemptions| {
+        let options = Options {
+            strategy: Strategy::Dfs { preemptions: preemptions as u32 },
+            choices: Some(deviations.choices().into()),
+            record: Record::Rich,
+            classes: false,
+            ..options.clone()
+        };
+        let mut found = None;
+        exhaust_with(&options, FEWER_TRIES, program, |_, execution| {
+            if signature(&execution.verdict) == wanted {
+                found = Some(execution);
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        // Its schedule must be one that a token can repeat.
+        let again = Deviations::of(&found?).applied(options);
+        let execution = execute(&Options { record: Record::Rich, ..again }, program);
+        (signature(&execution.verdict) == wanted).then_some(execution)
+    })
+}
+
+/// The pair whose order decides: from the schedules that lack one entry, the last ones first.
+fn decide(options: &Options, fails: &Execution, program: &impl Fn()) -> Option<Decisive> {
+    let entries = Deviations::of(fails).entries();
+    (0..entries.len()).rev().find_map(|i| {
+        let mut fewer = entries.clone();
+        fewer.remove(i);
+        let passes = execute(&Options { record: Record::Rich, classes: false, ..apply(options, &fewer) }, program);
+        matches!(passes.verdict, Verdict::Finished).then(|| decisive::between(fails, &passes)).flatten()
+    })
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(diverged) = &self.diverged {
+            writeln!(f, "{diverged}")?;
+        }
+        writeln!(f, "{}", self.verdict)?;
+        let count = |n: u64, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
+        write!(f, "  found by {}", self.member)?;
+        if self.entries_before > 0 {
+            write!(f, ", reduced from {}", count(self.entries_before as u64, "deviation"))?;
+        }
+        let choices = self.token.deviations.choices().len() as u64;
+        write!(f, " to {}", count(self.preemptions, "preemption"))?;
+        if choices > 0 {
+            write!(f, " and {}", count(choices, "stale read or spurious failure"))?;
+        }
+        writeln!(f)?;
+        if let Some(decisive) = &self.decisive {
+            writeln!(f, "\n  it fails because\n          {decisive}\n  the other way round it does not")?;
+        }
+        writeln!(f, "\n  what happened (after a value's arrow: its lowest byte; 0 or 1 for a pointer)")?;
+        f.write_str(&self.story)?;
+        write!(f, "\n  replay  millpond::replay(\"{}\", || ...)", self.token)
+    }
+}

@@ -1,0 +1,176 @@
+//! The executions of a check, on all cores.
+//!
+//! **Invariant: of those that fail the one with the smallest number is told, and all before it were executed.** Workers take numbers
+//! in ascending blocks, and stop at the smallest failure that is known.
+//!
+//! ```text
+//!   next block: 0, 64, 128, ...     worker: each number of the block below `failed`
+//!   failed:     smallest number of a failure so far, or none
+//! ```
+
+use super::coverage::{Coverage, Sampled};
+use super::failure::{self, Failure};
+use super::plan;
+use super::report::{Member, Report};
+use super::{Checker, nondeterminism};
+use crate::engine::{Exhaustion, Facts, Options, Search, Strategy, Verdict, execute};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Numbers in a block: a multiple of the portfolio's period would give each worker the same member.
+const BLOCK: u64 = 61;
+
+/// One execution in so many is made again, to see whether the program is deterministic; number 1 is the first.
+const AGAIN_EVERY: u64 = 499;
+
+/// What workers have found out, all of them together.
+#[derive(Default)]
+struct Shared {
+    members: BTreeMap<String, Member>,
+    coverage: Coverage,
+    diverged: Option<(u64, nondeterminism::Divergence)>,
+    executions: u64,
+    steps: u64,
+}
+
+/// All executions of `checker`.
+pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
+    if matches!(checker.strategy, Some(Strategy::Dfs { .. })) {
+        return enumerate(checker, program);
+    }
+    let facts = plan::facts(checker, program);
+    let start = Instant::now();
+    // Relaxed throughout: the counters only hand out numbers; what workers know travels through the mutex.
+    let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+    let shared = Mutex::new(Shared::default());
+    let late = || checker.wall.is_some_and(|wall| start.elapsed() > wall);
+    let work = || {
+        loop {
+            let first = next.fetch_add(BLOCK, Ordering::Relaxed);
+            let end = checker.executions.min(first.saturating_add(BLOCK));
+            if first >= end || first > failed.load(Ordering::Relaxed) || late() {
+                return;
+            }
+            block(checker, &facts, program, first..end, &failed, &shared);
+        }
+    };
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let jobs = checker.jobs.unwrap_or_else(cores).get().min((checker.executions / BLOCK + 1) as usize);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (1..jobs).map(|_| scope.spawn(work)).collect();
+        if checker.progress {
+            let watched = scope.spawn(work);
+            while !watched.is_finished() || workers.iter().any(|w| !w.is_finished()) {
+                thread::park_timeout(Duration::from_secs(1));
+                eprintln!("millpond: {}", tell(&shared, start));
+            }
+        } else {
+            work();
+        }
+    });
+    let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let number = failed.into_inner();
+    let failure = (number != u64::MAX).then(|| {
+        let (member, options) = plan::of(checker, &facts, number);
+        tell_of(checker, &options, member, program)
+    });
+    Report::new(failure, number, shared.diverged, shared.members, shared.coverage, (shared.executions, shared.steps))
+}
+
+/// The failure of `options`: the least one like it, if that is asked for.
+fn tell_of(checker: &Checker, options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+    match checker.explain {
+        true => failure::explain(options, member, program),
+        false => failure::as_found(options, member, program),
+    }
+}
+
+/// One line about how far it is.
+fn tell(shared: &Mutex<Shared>, start: Instant) -> String {
+    let shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let rate = shared.executions as f64 / start.elapsed().as_secs_f64().max(1e-9);
+    format!("{} executions, {rate:.0}/s, {}", shared.executions, shared.coverage.seen())
+}
+
+/// The executions `numbers`, up to the first that fails.
+fn block(
+    checker: &Checker,
+    facts: &Facts,
+    program: &(impl Fn() + Send + Sync),
+    numbers: std::ops::Range<u64>,
+    failed: &AtomicU64,
+    shared: &Mutex<Shared>,
+) {
+    let mut mine = Shared::default();
+    let mut sampled = Sampled::default();
+    for number in numbers {
+        if number > failed.load(Ordering::Relaxed) {
+            break;
+        }
+        let (member, options) = plan::of(checker, facts, number);
+        let options = sampled.wants(number, facts.choices, options);
+        let execution = execute(&options, program);
+        mine.executions += 1;
+        mine.steps += execution.steps;
+        let fails = !matches!(execution.verdict, Verdict::Finished);
+        let count = mine.members.entry(member).or_default();
+        count.executions += 1;
+        if fails {
+            count.found += 1;
+            failed.fetch_min(number, Ordering::Relaxed);
+            break;
+        }
+        sampled.add(&options, execution);
+        if number % AGAIN_EVERY == 1 {
+            let found = nondeterminism::look(&options, program);
+            mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
+        }
+    }
+    let mut all = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    all.executions += mine.executions;
+    all.steps += mine.steps;
+    for (name, member) in mine.members {
+        let sum = all.members.entry(name).or_default();
+        sum.executions += member.executions;
+        sum.found += member.found;
+    }
+    all.coverage.add(sampled);
+    if let Some((number, divergence)) = mine.diverged
+        && all.diverged.as_ref().is_none_or(|(first, _)| number < *first)
+    {
+        all.diverged = Some((number, divergence));
+    }
+}
+
+/// Every schedule that the strategy allows, one after the other.
+fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
+    let (member, options) = plan::of(checker, &plan::facts(checker, program), 0);
+    let options = Options { classes: true, ..options };
+    let mut search = Search::new(options.clone());
+    let (mut sampled, mut steps, mut failure) = (Sampled::default(), 0, None);
+    let start = Instant::now();
+    while search.reached().schedules < checker.executions {
+        let execution = search.execute(program);
+        steps += execution.steps;
+        if !matches!(execution.verdict, Verdict::Finished) {
+            let strategy = Strategy::Deviate(search.deviations().to_vec().into());
+            failure = Some(tell_of(checker, &Options { strategy, ..options.clone() }, member.clone(), program));
+            break;
+        }
+        sampled.add(&options, execution);
+        if !search.advance() || checker.wall.is_some_and(|wall| start.elapsed() > wall) {
+            break;
+        }
+    }
+    let Exhaustion { schedules, complete, .. } = search.reached();
+    let mut coverage = Coverage::default();
+    coverage.add(sampled);
+    let count = Member { executions: schedules, found: u64::from(failure.is_some()) };
+    let members = BTreeMap::from([(member, count)]);
+    let number = if failure.is_some() { schedules - 1 } else { u64::MAX };
+    Report { complete, ..Report::new(failure, number, None, members, coverage, (schedules, steps)) }
+}
