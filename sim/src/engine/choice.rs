@@ -4,11 +4,14 @@
 //! every part of it is a list, and the empty one is sequential consistency: choices shrink as [`Shift`](super::Shift)s do.
 //!
 //! ```text
-//!   choose(n):   Options::choices given ──> the alternative listed for (thread, its own how manieth choice), else 0
+//!   choose(n):   Dfs, Dpor ──> each alternative, one execution after the other
+//!                Options::choices given ──> the alternative listed for (thread, its own how manieth choice), else 0
 //!                otherwise ──> drawn from Stream::Memory          every alternative but 0 is written down in a rich record
 //! ```
 
 use super::core::Engine;
+use super::options::Strategy;
+use super::outcome::Verdict;
 use super::random::Stream;
 
 /// In its choice number `nth`, thread `thread` took the alternative `pick`.
@@ -33,6 +36,16 @@ impl Engine {
         self.decide(2, |engine| u32::from(engine.draw(Stream::Memory, |g| g.below(odds)) == 0)) == 1
     }
 
+    /// The alternative whose turn it is.
+    fn enumerated(&self, n: u32) -> u32 {
+        let reduces = matches!(*self.strategy.borrow(), Strategy::Dpor);
+        let pick = if reduces { self.reduced_value(n) } else { self.value_on_path(n) };
+        pick.unwrap_or_else(|| {
+            self.fail_here(Verdict::Diverged { step: self.step() });
+            0
+        })
+    }
+
     fn decide(&self, n: u32, draw: impl FnOnce(&Self) -> u32) -> u32 {
         if n < 2 || self.stopping.get() {
             return 0;
@@ -42,6 +55,7 @@ impl Engine {
         me.own_choices.set(nth);
         let thread = self.thread_id.get();
         let pick = match &*self.given_choices.borrow() {
+            _ if self.enumerates.get() => self.enumerated(n),
             Some(list) => {
                 let found = list.binary_search_by_key(&(thread, nth), |c| (c.thread, c.nth));
                 // One that is impossible now is the nearest that is possible: a list stays one when entries are dropped.
@@ -49,7 +63,7 @@ impl Engine {
             }
             None => draw(self),
         };
-        if pick != 0 && self.rich.get() {
+        if pick != 0 && (self.rich.get() || self.enumerates.get()) {
             self.taken.borrow_mut().push(Choice { thread, nth, pick });
         }
         pick

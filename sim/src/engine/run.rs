@@ -238,7 +238,7 @@ impl Engine {
         if self.stopping.get() {
             return Err(SpawnError { name, reason: "the execution is being abandoned".to_string() });
         }
-        if self.alive.len() >= self.max_threads.get() {
+        if self.alive.len() >= self.max_threads.get() || self.reduced_full() {
             self.event(Op::SpawnFailed, 0, 0, 0, 0, site);
             let reason = format!("{} threads are alive already", self.alive.len());
             return Err(SpawnError { name, reason });
