@@ -51,6 +51,14 @@ impl<T: ?Sized> UnsafeCell<T> {
         }
     }
 
+    /// An access ends: what other threads have done since it began must be ordered with it.
+    #[inline(always)]
+    fn ends(&self, op: Op, site: &'static Location<'static>) {
+        if let Some(gate) = self.tag.mine() {
+            gate.cell_ends(op, self.tag.object(), site);
+        }
+    }
+
     /// Of an execution's own cell, by the execution; outside of executions nothing is checked.
     #[cold]
     fn first_access(&self, op: Op, site: &'static Location<'static>) {
@@ -65,16 +73,22 @@ impl<T: ?Sized> UnsafeCell<T> {
     #[inline(always)]
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        self.access(Op::CellRead, Location::caller());
-        f(self.data.get())
+        let site = Location::caller();
+        self.access(Op::CellRead, site);
+        let result = f(self.data.get());
+        self.ends(Op::CellRead, site);
+        result
     }
 
     /// Writes through a pointer that is valid during the call. The caller keeps everyone else away meanwhile.
     #[inline(always)]
     #[track_caller]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        self.access(Op::CellWrite, Location::caller());
-        f(self.data.get())
+        let site = Location::caller();
+        self.access(Op::CellWrite, site);
+        let result = f(self.data.get());
+        self.ends(Op::CellWrite, site);
+        result
     }
 
     /// Reads for as long as the guard lives.

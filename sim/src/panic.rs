@@ -5,11 +5,21 @@
 //! A panic that no [`catch_unwind`] of this module sees ends the execution: it is a finding. So code under test that lives on after a
 //! panic, as tests of poisoning do, uses this one.
 
-use crate::engine::Sim;
+use crate::engine::{Gate, Sim};
 use crate::thread::Result;
 use millpond_model::Platform;
+use std::any::Any;
 
-pub use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe, panic_any, resume_unwind};
+pub use std::panic::{AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe, panic_any};
+
+/// See [`std::panic::resume_unwind`].
+#[track_caller]
+pub fn resume_unwind(payload: Box<dyn Any + Send>) -> ! {
+    if let Some(gate) = Gate::open() {
+        gate.resumes_panic(&*payload, Location::caller());
+    }
+    std::panic::resume_unwind(payload)
+}
 
 /// See [`std::panic::catch_unwind`].
 ///

@@ -38,6 +38,15 @@ pub use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use crate::engine::{Gate, Site, Tag, Whose};
 
+/// Does what must be done when a scope is left, however that is.
+struct AtEnd<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// The gate to the execution that the object belongs to; `None` outside of executions.
 ///
 /// # Panics

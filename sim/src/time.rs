@@ -3,7 +3,7 @@
 //! **Invariant: time moves only when no thread can run, or when the strategy lets it**; no clock of the host has a say.
 //!
 //! ```text
-//!   Instant::now() ── reads virtual time, which is 0 at the start of an execution
+//!   Instant::now() ── reads virtual time, which is one day at the start of an execution
 //!        └─ a thread that sees the same time again and again waits for a later one: others run first, and if all do nothing else,
 //!           time moves in growing steps, so that every deadline comes
 //! ```
@@ -16,13 +16,16 @@ use std::panic::Location;
 
 pub use std::time::Duration;
 
-/// See [`std::time::Instant`]. Time since the start of the execution.
+/// What there was before the execution: a program may subtract from `now`, as it may on a machine that has been up for a while.
+const BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// See [`std::time::Instant`]. Time since a day before the start of the execution.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Instant(Duration);
 
 fn clock(site: Site) -> Duration {
     let Some(gate) = Gate::open() else { panic!("outside of executions there is no virtual time, at {site}") };
-    gate.read_clock(site)
+    gate.read_clock(site) + BEFORE
 }
 
 impl Instant {

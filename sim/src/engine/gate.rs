@@ -17,6 +17,7 @@ use super::tag::Tag;
 use super::thread::NONE;
 use super::weak::{HandOver, What};
 use millpond_model::platform::{SpawnError, ThreadId};
+use std::any::Any;
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -84,6 +85,17 @@ impl<'a> Gate<'a> {
     #[inline]
     pub fn unwinding(self) -> bool {
         !self.engine.can_raise()
+    }
+
+    /// The running thread goes on with a panic that it had caught.
+    pub fn resumes_panic(self, payload: &(dyn Any + Send), site: Site) {
+        self.engine.resumes_panic(payload, site);
+    }
+
+    /// Whether the running thread destroys its thread-local variables.
+    #[inline]
+    pub fn ending(self) -> bool {
+        self.engine.here().ending.get()
     }
 
     /// The running thread waits in the list at `head` until somebody wakes the list; it does `access` then. The caller looks again.
@@ -237,6 +249,13 @@ impl<'a> Gate<'a> {
     #[inline(always)]
     pub fn cell(self, op: Op, object: u32, site: Site) {
         self.engine.cell_access(op, object, site);
+        let what = if op == Op::CellWrite { What::Write } else { What::Read };
+        self.engine.modelled_plain(object, what, site);
+    }
+
+    /// An access to a plain cell ends: what came since it began must be ordered with it, too.
+    #[inline(always)]
+    pub fn cell_ends(self, op: Op, object: u32, site: Site) {
         let what = if op == Op::CellWrite { What::Write } else { What::Read };
         self.engine.modelled_plain(object, what, site);
     }

@@ -10,7 +10,7 @@ use super::outcome::Verdict;
 use super::thread::Abandon;
 use millpond_model::platform::ThreadId;
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 static HOOK: Once = Once::new();
@@ -44,10 +44,20 @@ pub(super) fn text_of(payload: &(dyn Any + Send)) -> String {
 impl Engine {
     /// The hook's part: remembers the panic, and ends the execution if nobody will catch it.
     fn panicked(&self, info: &PanicHookInfo<'_>) {
-        let me = self.here();
         let location =
             info.location().map_or_else(String::new, |l| format!("{}:{}:{}", l.file(), l.line(), l.column()));
-        let message = text_of(info.payload());
+        self.panics(text_of(info.payload()), location);
+    }
+
+    /// `resume_unwind`, which calls no hook, is about to begin.
+    pub fn resumes_panic(&self, payload: &(dyn Any + Send), site: &Location<'_>) {
+        if !payload.is::<Abandon>() && !self.stopping.get() {
+            self.panics(text_of(payload), format!("{}:{}:{}", site.file(), site.line(), site.column()));
+        }
+    }
+
+    fn panics(&self, message: String, location: String) {
+        let me = self.here();
         me.panicking.set(true);
         if me.catch_depth.get() == 0 {
             self.fail(self.panic_verdict(message.clone(), location.clone()));

@@ -28,6 +28,9 @@ const STACK_RESERVE: usize = 32 * 1024;
 /// Rounds of unwinding in which no thread ended, after which the rest is given up.
 const IDLE_ROUNDS: u32 = 100;
 
+/// So many destructors of a thread's variables may panic, before the rest of them is leaked.
+const MOST_FAILURES: u32 = 1000;
+
 /// All that a simulated thread does.
 fn body(f: impl FnOnce()) -> Ended {
     let Some(engine) = running() else { unreachable!("a thread runs inside an execution") };
@@ -46,13 +49,20 @@ fn body(f: impl FnOnce()) -> Ended {
         engine.point(Access::NONE, site);
         engine.event(Op::LocalDrop, 0, 0, 0, 0, site);
     };
-    // Each failure has consumed a value, so that this ends.
+    me.ending.set(true);
     if me.table.borrow().is_unused() {
         me.locals_gone.set(true);
         return Ended::Done;
     }
+    // Each failure has consumed a value, but a destructor may have made another one.
+    let mut failures = 0;
     while let Err(payload) = catch_unwind(AssertUnwindSafe(|| me.table().clear(step))) {
         engine.body_unwound(payload);
+        failures += 1;
+        if failures == MOST_FAILURES {
+            std::mem::forget(me.table.take());
+            break;
+        }
     }
     me.locals_gone.set(true);
     let rest = me.table.take(); // what destructors have made again and again

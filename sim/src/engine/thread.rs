@@ -74,6 +74,8 @@ pub(super) struct Thread {
     /// Its thread-local variables. Shared, so that no borrow is held while destructors run.
     pub table: RefCell<Rc<Table>>,
     pub locals_gone: Cell<bool>,
+    /// Its body has ended: it destroys its thread-local variables.
+    pub ending: Cell<bool>,
     /// Being unwound because the execution is abandoned.
     pub unwinding: Cell<bool>,
     /// Between a panic and its catch.
@@ -116,6 +118,7 @@ impl Thread {
             interesting: Cell::new(false),
             table: RefCell::default(),
             locals_gone: Cell::new(false),
+            ending: Cell::new(false),
             unwinding: Cell::new(false),
             panicking: Cell::new(false),
             catch_depth: Cell::new(0),
@@ -154,6 +157,7 @@ impl Thread {
         self.touched.set(0);
         self.interesting.set(false);
         self.locals_gone.set(false);
+        self.ending.set(false);
         self.unwinding.set(false);
         self.panicking.set(false);
         self.catch_depth.set(0);

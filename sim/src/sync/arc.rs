@@ -12,6 +12,7 @@
 //! Counting is a scheduling point, unless nobody else can hold the `Arc`. What stable Rust can't do for a type of ours is to turn
 //! `Arc<T>` into `Arc<dyn Trait>` by itself: use `Arc::from(Box<dyn Trait>)`, or [`unsize!`](crate::unsize).
 
+use super::AtEnd;
 use crate::engine::{Access, Gate, Op, SimAtomic, Site};
 use millpond_model::platform::AtomicOps;
 use std::alloc::{Layout, dealloc, handle_alloc_error};
@@ -307,6 +308,24 @@ impl Count {
         }
     }
 
+    /// The scheduling point of [`Count::set_back`].
+    fn point(&self, site: Site) {
+        if let Home::Execution(gate) = self.home() {
+            gate.point(Access::rmw(self.0.tag().object()), site);
+        }
+    }
+
+    /// Stores what was there before, with Release and with no scheduling point: also when the thread is unwound.
+    fn set_back(&self, count: usize, site: Site) {
+        match self.home() {
+            Home::Execution(_) => {
+                self.0.apply(Op::Swap, Release, site, |_| count);
+            }
+            Home::Outside => self.host().store(count, Release), // pairs with the Acquire of whoever counts next
+            Home::Lost => {}
+        }
+    }
+
     /// What others did before they counted down happens before what comes.
     fn acquire(&self) {
         match self.home() {
@@ -514,16 +533,19 @@ impl<T: ?Sized> Arc<T> {
     }
 
     /// Whether there is no other one, strong or weak.
+    #[track_caller]
     fn is_unique(&mut self) -> bool {
+        let site = Location::caller();
         let Inner { strong, weak, .. } = self.inner();
         // Acquire: pairs with the Release of whoever dropped a weak one, so that an upgrade before that is seen.
         if weak.exchange(1, LOCKED, Acquire).is_err() {
             return false;
         }
-        let unlock = Unlock(weak);
+        let unlock = AtEnd(|| weak.set_back(1, site)); // for the Acquire of `downgrade`
         // Acquire: pairs with the Release of whoever dropped a strong one. A load that is stale shows more than there are, never less,
         // as nobody can make more of them; `newest` says so again, since memory depends on it.
         let unique = strong.load(Acquire) == 1 && strong.0.newest() == 1;
+        weak.point(site);
         drop(unlock);
         unique
     }
@@ -534,10 +556,17 @@ impl<T: ?Sized> Arc<T> {
     where
         T: Clone + Sized,
     {
+        let site = Location::caller();
         let Inner { strong, weak, .. } = this.inner();
         if strong.exchange(1, 0, Acquire).is_err() {
             *this = Arc::new((**this).clone());
-        } else if weak.load(Relaxed) != 1 {
+            // SAFETY: as below.
+            return unsafe { &mut (*this.inner.as_ptr()).data };
+        }
+        // A point that unwinds must not leave an `Arc` that isn't counted.
+        let counted = AtEnd(|| strong.set_back(1, site));
+        if weak.load(Relaxed) != 1 {
+            std::mem::forget(counted);
             // Only weak ones are left: the data moves, and they find none.
             let rest = Weak { inner: this.inner };
             // SAFETY: nobody has a strong one any more, and nobody ever will; what is in `this` is overwritten below.
@@ -546,19 +575,11 @@ impl<T: ?Sized> Arc<T> {
             unsafe { std::ptr::write(this, Arc::new(data)) };
             drop(rest);
         } else {
-            strong.store(1, Release);
+            strong.point(site);
+            drop(counted);
         }
         // SAFETY: there is no other one, and this one is borrowed exclusively.
         unsafe { &mut (*this.inner.as_ptr()).data }
-    }
-}
-
-/// Unlocks `weak`.
-struct Unlock<'a>(&'a Count);
-
-impl Drop for Unlock<'_> {
-    fn drop(&mut self) {
-        self.0.store(1, Release); // for the Acquire of `downgrade`
     }
 }
 

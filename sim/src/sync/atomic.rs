@@ -5,6 +5,7 @@
 //! ```text
 //!   nobody's ──> first execution: in place      others: an instance each, from `initial`
 //!       └──────> outside of executions: in place, with the host's operations; executions start from what it holds then
+//!   outside of executions, after one has claimed it: a word of the host's, from `initial`, too
 //! ```
 //!
 //! What `std` has and this has not (`as_ptr`, `from_ptr`) lets the value change unseen.
@@ -14,6 +15,7 @@ use millpond_model::Platform;
 use millpond_model::platform::{AtomicOps, StdWord, Word};
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::sync::OnceLock;
 use std::sync::atomic as host;
 
 pub use std::sync::atomic::{Ordering, compiler_fence};
@@ -64,6 +66,8 @@ impl Erase for bool {
 struct Static<V: Erase> {
     word: SimAtomic<V>,
     initial: V,
+    /// What the world outside of executions has of a word that one of them claimed.
+    outside: OnceLock<Box<V::Std>>,
 }
 
 // SAFETY: `word` may be shared, and `initial` is a number or a raw pointer that is only read.
@@ -73,21 +77,21 @@ unsafe impl<V: Erase> Sync for Static<V> {}
 
 impl<V: Erase> Static<V> {
     const fn new(value: V) -> Self {
-        Self { word: SimAtomic::unclaimed(value), initial: value }
+        Self { word: SimAtomic::unclaimed(value), initial: value, outside: OnceLock::new() }
     }
 
     /// The running execution's word; `None` outside of executions.
     #[inline(always)]
-    fn word(&self, site: Site) -> Option<&SimAtomic<V>> {
+    fn word(&self) -> Option<&SimAtomic<V>> {
         match self.word.tag().mine() {
             Some(_) => Some(&self.word),
-            None => self.find(site),
+            None => self.find(),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn find(&self, site: Site) -> Option<&SimAtomic<V>> {
+    fn find(&self) -> Option<&SimAtomic<V>> {
         match self.word.tag().whose() {
             Whose::Mine(_) => Some(&self.word),
             Whose::Foreign(gate) => {
@@ -100,16 +104,15 @@ impl<V: Erase> Static<V> {
                 // words have the same layout, being `repr(C)`.
                 Some(unsafe { &*std::ptr::from_ref(instance).cast::<SimAtomic<V>>() })
             }
-            Whose::Outside => None,
-            Whose::Gone => panic!(
-                "an atomic that a simulated execution uses was used outside of it, at {site}: each execution starts from its initial \
-                 value, so that its results leave through the types of std"
-            ),
+            Whose::Outside | Whose::Gone => None,
         }
     }
 
     /// The word as one of the host's: for the world outside.
     fn host(&self) -> &V::Std {
+        if !self.word.tag().is_outside() {
+            return self.outside.get_or_init(|| Box::new(V::Std::new(self.initial)));
+        }
         const { assert!(size_of::<V>() == size_of::<V::Std>() && align_of::<V>() == align_of::<V::Std>()) };
         // SAFETY: the host's atomic has the size, alignment and bits of its value, as `core` says and the line above checks. As
         // long as the tag says that the world outside owns the word, and this is called at no other time, all accesses
@@ -157,7 +160,7 @@ macro_rules! common {
             #[inline(always)]
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
-                match self.0.word(Location::caller()) {
+                match self.0.word() {
                     Some(word) => AtomicOps::load(word, order),
                     None => self.0.host().load(order),
                 }
@@ -170,7 +173,7 @@ macro_rules! common {
             #[inline(always)]
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
-                match self.0.word(Location::caller()) {
+                match self.0.word() {
                     Some(word) => AtomicOps::store(word, value, order),
                     None => self.0.host().store(value, order),
                 }
@@ -180,7 +183,7 @@ macro_rules! common {
             #[inline(always)]
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                match self.0.word(Location::caller()) {
+                match self.0.word() {
                     Some(word) => AtomicOps::swap(word, value, order),
                     None => self.0.host().swap(value, order),
                 }
@@ -199,7 +202,7 @@ macro_rules! common {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                match self.0.word(Location::caller()) {
+                match self.0.word() {
                     Some(word) => AtomicOps::compare_exchange(word, current, new, success, failure),
                     None => self.0.host().compare_exchange(current, new, success, failure),
                 }
@@ -218,7 +221,7 @@ macro_rules! common {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                match self.0.word(Location::caller()) {
+                match self.0.word() {
                     Some(word) => AtomicOps::compare_exchange_weak(word, current, new, success, failure),
                     None => self.0.host().compare_exchange_weak(current, new, success, failure),
                 }
@@ -294,7 +297,7 @@ macro_rules! common {
 
             #[inline(always)]
             fn modify(&self, op: Op, order: Ordering, site: Site, f: impl Fn($value) -> $value) -> $value {
-                if let Some(word) = self.0.word(site) {
+                if let Some(word) = self.0.word() {
                     return word.update(op, order, site, f);
                 }
                 // as the host's operation of that name

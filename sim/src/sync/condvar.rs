@@ -242,7 +242,7 @@ impl Condvar {
     }
 }
 
-/// A guard whose mutex is open. If its thread is unwound the mutex is not its to open.
+/// A guard whose mutex is open. If its thread is unwound the mutex is not its to open, unless that was before it could open it.
 struct Unlocked<'a, T> {
     guard: Option<MutexGuard<'a, T>>,
 }
@@ -255,7 +255,8 @@ impl<'a, T> Unlocked<'a, T> {
 
 impl<T> Drop for Unlocked<'_, T> {
     fn drop(&mut self) {
-        std::mem::forget(self.guard.take());
+        let Some(guard) = self.guard.take() else { return };
+        if guard.parts().0.is_held() { drop(guard) } else { std::mem::forget(guard) }
     }
 }
 

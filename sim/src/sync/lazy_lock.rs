@@ -57,23 +57,20 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     #[track_caller]
     pub fn force(this: &Self) -> &T {
         let site = Location::caller();
-        match this.lock.find(site) {
-            Found::Inside(slot, gate) => {
-                let foreign = this.lock.is_foreign();
-                slot.init(gate, State::Poisoned, || this.run(foreign), site)
-            }
-            Found::Outside(host) => host.get_or_init(|| this.run(false)),
+        match this.lock.find() {
+            Found::Inside(inside) => inside.init(State::Poisoned, || this.run(), site),
+            Found::Outside(host) => host.get_or_init(|| this.run()),
         }
     }
 
-    fn run(&self, foreign: bool) -> T {
+    fn run(&self) -> T {
         if type_of::<F>() == type_of::<fn() -> T>() {
             // SAFETY: a function pointer can be copied, and nobody ever writes to its place.
             let init = unsafe { std::ptr::read(self.init.get()) };
             return init.map_or_else(|| unreachable!("it is never taken out"), |init| init());
         }
         assert!(
-            !foreign,
+            self.lock.is_own(),
             "a LazyLock whose initialiser captures something was used in a second execution: it can be run once only"
         );
         // SAFETY: whoever the lock belongs to runs this in one thread at a time, and nobody else comes here.

@@ -8,7 +8,7 @@
 //!      bound n: a sender waits for a place      bound 0: for its message to be received
 //! ```
 
-use super::enter_own;
+use super::{AtEnd, enter_own};
 use crate::engine::{Access, Gate, NONE, Op, Site, Tag, Wait};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -33,6 +33,8 @@ struct Channel<T> {
     tag: Tag,
     queue: RefCell<VecDeque<Message<T>>>,
     sent: Cell<u64>,
+    /// With places: the objects of messages that were received, whose places nobody has used again; in order.
+    free: RefCell<VecDeque<u32>>,
     bound: Option<usize>,
     senders: Cell<usize>,
     /// Whether there is one.
@@ -54,6 +56,7 @@ impl<T> Channel<T> {
             tag: Tag::here(),
             queue: RefCell::new(VecDeque::new()),
             sent: Cell::new(0),
+            free: RefCell::new(VecDeque::new()),
             bound,
             senders: Cell::new(1),
             receiver: Cell::new(true),
@@ -89,6 +92,11 @@ impl<T> Channel<T> {
         let (number, object) = (self.sent.get(), gate.new_object());
         self.sent.set(number + 1);
         gate.event(Op::Send, self.object(), 0, site);
+        if self.bound.is_some_and(|bound| number >= bound as u64)
+            && let Some(place) = self.free.borrow_mut().pop_front()
+        {
+            gate.acquires(place); // whoever emptied the place did so before
+        }
         gate.releases(object);
         self.queue.borrow_mut().push_back(Message { value, number, object });
         gate.wake_all(&self.receiving);
@@ -152,6 +160,10 @@ impl<T> Channel<T> {
         let message = self.queue.borrow_mut().pop_front()?;
         gate.event(Op::Receive, self.object(), 0, site);
         gate.acquires(message.object);
+        if self.bound.is_some_and(|bound| bound != 0) {
+            gate.releases(message.object);
+            self.free.borrow_mut().push_back(message.object);
+        }
         if self.bound == Some(0) {
             gate.releases(self.object());
         }
@@ -212,27 +224,31 @@ impl<T> Channel<T> {
 
     fn one_less_sender(&self, site: Site) {
         let Some(gate) = self.tag.mine() else { return }; // nobody waits any more
+        let _less = AtEnd(|| {
+            gate.changes(self.object());
+            gate.releases(self.object());
+            self.senders.set(self.senders.get() - 1);
+        });
         if self.senders.get() == 1 {
             gate.point(self.access(), site);
             gate.event(Op::Close, self.object(), 0, site);
             gate.wake_all(&self.receiving);
         }
-        gate.changes(self.object());
-        gate.releases(self.object());
-        self.senders.set(self.senders.get() - 1);
     }
 
     fn no_receiver(&self, site: Site) {
         let Some(gate) = self.tag.mine() else { return }; // nobody waits any more
+        let _none = AtEnd(|| {
+            gate.event(Op::Close, self.object(), 1, site);
+            gate.releases(self.object());
+            self.receiver.set(false);
+            gate.wake_all(&self.sending);
+            if self.bound != Some(0) {
+                let rest = self.queue.take();
+                drop(rest); // not while the queue is borrowed
+            }
+        });
         gate.point(self.access(), site);
-        gate.event(Op::Close, self.object(), 1, site);
-        gate.releases(self.object());
-        self.receiver.set(false);
-        gate.wake_all(&self.sending);
-        if self.bound != Some(0) {
-            let rest = self.queue.take();
-            drop(rest); // not while the queue is borrowed
-        }
     }
 }
 

@@ -105,6 +105,11 @@ impl RawMutex {
         gate.wake_all(&self.waiters);
     }
 
+    /// Whether the running thread holds it.
+    pub fn is_held(&self) -> bool {
+        self.tag.mine().is_some_and(|gate| self.holder.get() == gate.thread())
+    }
+
     pub fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Relaxed)
     }
@@ -187,7 +192,12 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// See [`std::sync::Mutex::is_poisoned`].
+    #[track_caller]
     pub fn is_poisoned(&self) -> bool {
+        if let Some(gate) = self.raw.tag.mine() {
+            gate.point(self.raw.access(), Location::caller());
+            gate.changes(self.raw.tag.object());
+        }
         self.raw.is_poisoned()
     }
 
@@ -222,7 +232,7 @@ impl<T: Default> Default for Mutex<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     /// As `std`'s, but nothing is locked for it: to look must not change what is looked at.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex").field("poisoned", &self.is_poisoned()).finish_non_exhaustive()
+        f.debug_struct("Mutex").field("poisoned", &self.raw.is_poisoned()).finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,6 @@
 //!    ^            └────────panicked────> Poisoned, or New again (OnceLock)
 //! ```
 
-use super::mutex::panicking;
 use crate::engine::{Access, Gate, NONE, Op, Site, Tag, Wait, Whose};
 use std::cell::Cell;
 use std::fmt;
@@ -40,7 +39,8 @@ struct Ending<'a> {
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let Self { progress, gate, site, after } = *self;
-        if panicking() || !gate.stopping() {
+        // What was finished is so even if the execution is over: destructors of other threads may wait for it.
+        if after == State::Done || !gate.stopping() {
             progress.state.set(after);
             gate.event(Op::OnceEnd, progress.tag.object(), u32::from(after != State::Done), site);
             gate.releases(progress.tag.object());
@@ -139,7 +139,7 @@ impl Once {
         Self { progress: Progress::new(Tag::unclaimed()), host: std::sync::Once::new() }
     }
 
-    fn find<'a>(&'a self, site: Site) -> Option<(&'a Progress, Gate<'a>)> {
+    fn find<'a>(&'a self) -> Option<(&'a Progress, Gate<'a>)> {
         match self.progress.tag.whose() {
             Whose::Mine(gate) => Some((&self.progress, gate)),
             Whose::Foreign(gate) => {
@@ -147,8 +147,8 @@ impl Once {
                 let make = || if done { Progress::done(Tag::here()) } else { Progress::new(Tag::here()) };
                 Some((gate.instance(&self.progress.tag, make), gate))
             }
-            Whose::Outside => None,
-            Whose::Gone => panic!("a Once of a simulated execution was used outside of it, at {site}"),
+            // What an execution has made of it is its own: the world outside starts anew, as other executions do.
+            Whose::Outside | Whose::Gone => None,
         }
     }
 
@@ -159,7 +159,7 @@ impl Once {
     #[track_caller]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
         let site = Location::caller();
-        match self.find(site) {
+        match self.find() {
             Some((progress, gate)) => progress.call(gate, false, State::Poisoned, |_| f(), site),
             None => self.host.call_once(f),
         }
@@ -169,7 +169,7 @@ impl Once {
     #[track_caller]
     pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
         let site = Location::caller();
-        match self.find(site) {
+        match self.find() {
             Some((progress, gate)) => progress.call(gate, true, State::Poisoned, f, site),
             None => self.host.call_once_force(|state| f(&OnceState(state.is_poisoned()))),
         }
@@ -179,7 +179,7 @@ impl Once {
     #[track_caller]
     pub fn is_completed(&self) -> bool {
         let site = Location::caller();
-        self.find(site).map_or_else(|| self.host.is_completed(), |(progress, gate)| progress.look(gate, site))
+        self.find().map_or_else(|| self.host.is_completed(), |(progress, gate)| progress.look(gate, site))
     }
 
     /// See [`std::sync::Once::wait`].
@@ -201,7 +201,7 @@ impl Once {
     }
 
     fn waiting(&self, forced: bool, site: Site) {
-        match self.find(site) {
+        match self.find() {
             Some((progress, gate)) => progress.wait(gate, forced, site),
             None => assert!(self.host.is_completed(), "outside of executions nobody initialises it, at {site}"),
         }

@@ -19,8 +19,8 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 enum Value<T> {
     None,
     Own(T),
-    /// In `host` of the lock that this is an instance of.
-    Host(*const T),
+    /// In `host` of the lock that this is an instance of, wherever that has moved to.
+    Host,
 }
 
 /// What one execution has of a lock.
@@ -34,44 +34,62 @@ impl<T> Slot<T> {
         Self { progress, value: UnsafeCell::new(Value::None) }
     }
 
-    /// The value, if it is there.
+    /// The value, if it is there; `host` is the lock's.
     ///
     /// # Safety
     /// Nobody is initialising.
-    unsafe fn value(&self) -> Option<&T> {
+    unsafe fn value<'a>(&'a self, host: &'a std::sync::OnceLock<T>) -> Option<&'a T> {
         // SAFETY: it is written while somebody initialises, and by exclusive borrows of the lock.
         match unsafe { &*self.value.get() } {
             Value::None => None,
             Value::Own(value) => Some(value),
-            // SAFETY: `host` of the lock is there, and initialised; an exclusive borrow that empties it makes this instance unreachable.
-            Value::Host(value) => Some(unsafe { &**value }),
+            Value::Host => host.get(),
         }
     }
 
-    fn get(&self, gate: Gate<'_>, site: Site) -> Option<&T> {
-        // SAFETY: it is done.
-        if self.progress.look(gate, site) { unsafe { self.value() } } else { None }
-    }
-
-    /// Initialises it unless that is done; after a panic of `f` it is `after`.
-    pub fn init(&self, gate: Gate<'_>, after: State, f: impl FnOnce() -> T, site: Site) -> &T {
+    fn init(&self, gate: Gate<'_>, after: State, f: impl FnOnce() -> T, site: Site) {
         let set = || {
             let value = f();
             // SAFETY: only one thread at a time gets here, and nobody looks before it is done.
             unsafe { *self.value.get() = Value::Own(value) };
         };
         self.progress.call(gate, after == State::New, after, |_| set(), site);
-        // SAFETY: it is done.
-        let value = unsafe { self.value() };
-        // In an execution that is given up a destructor may get here, although nobody has finished.
-        value.unwrap_or_else(|| gate.give_up_for_good())
     }
 }
 
 /// Where the value is to be found.
 pub(super) enum Found<'a, T> {
-    Inside(&'a Slot<T>, Gate<'a>),
+    Inside(Inside<'a, T>),
     Outside(&'a std::sync::OnceLock<T>),
+}
+
+/// What the running execution has of a lock.
+pub(super) struct Inside<'a, T> {
+    slot: &'a Slot<T>,
+    host: &'a std::sync::OnceLock<T>,
+    gate: Gate<'a>,
+}
+
+impl<'a, T> Inside<'a, T> {
+    fn get(&self, site: Site) -> Option<&'a T> {
+        // SAFETY: it is done.
+        if self.slot.progress.look(self.gate, site) { unsafe { self.slot.value(self.host) } } else { None }
+    }
+
+    /// Initialises it unless that is done; after a panic of `f` it is `after`.
+    pub fn init(&self, after: State, f: impl FnOnce() -> T, site: Site) -> &'a T {
+        self.slot.init(self.gate, after, f, site);
+        // SAFETY: it is done.
+        let value = unsafe { self.slot.value(self.host) };
+        // In an execution that is given up a destructor may get here, although nobody has finished.
+        value.unwrap_or_else(|| self.gate.give_up_for_good())
+    }
+
+    fn wait(&self, site: Site) -> Option<&'a T> {
+        self.slot.progress.wait(self.gate, true, site);
+        // SAFETY: it is done.
+        unsafe { self.slot.value(self.host) }
+    }
 }
 
 /// A slot that is never dropped.
@@ -98,18 +116,19 @@ impl<T> OnceLock<T> {
         Self { slot: Slot::new(Progress::new(Tag::unclaimed())), host: std::sync::OnceLock::new() }
     }
 
-    /// Whether another execution, or the world outside, used it first.
-    pub(super) fn is_foreign(&self) -> bool {
-        self.slot.progress.tag.mine().is_none()
+    /// Whether whoever uses it now used it first, of all executions and the world outside.
+    pub(super) fn is_own(&self) -> bool {
+        let tag = &self.slot.progress.tag;
+        if Gate::open().is_some() { tag.mine().is_some() } else { tag.is_outside() }
     }
 
-    pub(super) fn find(&self, site: Site) -> Found<'_, T> {
-        let tag = &self.slot.progress.tag;
-        match tag.whose() {
-            Whose::Mine(gate) => Found::Inside(&self.slot, gate),
-            Whose::Foreign(gate) => Found::Inside(self.instance(gate), gate),
-            Whose::Outside => Found::Outside(&self.host),
-            Whose::Gone => panic!("a lock of a simulated execution was used outside of it, at {site}"),
+    pub(super) fn find(&self) -> Found<'_, T> {
+        let host = &self.host;
+        match self.slot.progress.tag.whose() {
+            Whose::Mine(gate) => Found::Inside(Inside { slot: &self.slot, host, gate }),
+            Whose::Foreign(gate) => Found::Inside(Inside { slot: self.instance(gate), host, gate }),
+            // What an execution has made of it is its own: the world outside starts anew, as other executions do.
+            Whose::Outside | Whose::Gone => Found::Outside(host),
         }
     }
 
@@ -117,12 +136,10 @@ impl<T> OnceLock<T> {
     fn instance(&self, gate: Gate<'_>) -> &Slot<T> {
         let tag = &self.slot.progress.tag;
         let instance = gate.instance(tag, || {
-            let known = self.host.get().filter(|_| tag.is_outside());
-            let slot = match known {
-                Some(value) => {
-                    Slot { progress: Progress::done(Tag::here()), value: UnsafeCell::new(Value::Host(value)) }
-                }
-                None => Slot::new(Progress::new(Tag::here())),
+            let slot = if tag.is_outside() && self.host.get().is_some() {
+                Slot { progress: Progress::done(Tag::here()), value: UnsafeCell::new(Value::<T>::Host) }
+            } else {
+                Slot::new(Progress::new(Tag::here()))
             };
             Leaked(Box::into_raw(Box::new(slot)).cast())
         });
@@ -135,8 +152,8 @@ impl<T> OnceLock<T> {
     #[track_caller]
     pub fn get(&self) -> Option<&T> {
         let site = Location::caller();
-        match self.find(site) {
-            Found::Inside(slot, gate) => slot.get(gate, site),
+        match self.find() {
+            Found::Inside(inside) => inside.get(site),
             Found::Outside(host) => host.get(),
         }
     }
@@ -150,7 +167,7 @@ impl<T> OnceLock<T> {
             match unsafe { &mut *slot.value.get() } {
                 Value::Own(value) => return Some(value),
                 Value::None => return None,
-                Value::Host(_) => {}
+                Value::Host => {}
             }
         }
         match self.slot.value.get_mut() {
@@ -174,8 +191,8 @@ impl<T> OnceLock<T> {
     #[track_caller]
     pub fn get_or_init<F: FnOnce() -> T>(&self, f: F) -> &T {
         let site = Location::caller();
-        match self.find(site) {
-            Found::Inside(slot, gate) => slot.init(gate, State::New, f, site),
+        match self.find() {
+            Found::Inside(inside) => inside.init(State::New, f, site),
             Found::Outside(host) => host.get_or_init(f),
         }
     }
@@ -187,12 +204,8 @@ impl<T> OnceLock<T> {
     #[track_caller]
     pub fn wait(&self) -> &T {
         let site = Location::caller();
-        let value = match self.find(site) {
-            Found::Inside(slot, gate) => {
-                slot.progress.wait(gate, true, site);
-                // SAFETY: it is done.
-                unsafe { slot.value() }
-            }
+        let value = match self.find() {
+            Found::Inside(inside) => inside.wait(site),
             Found::Outside(host) => host.get(),
         };
         value.unwrap_or_else(|| panic!("outside of executions nobody initialises it, at {site}"))

@@ -252,7 +252,12 @@ impl<T: ?Sized> RwLock<T> {
     }
 
     /// See [`std::sync::RwLock::is_poisoned`].
+    #[track_caller]
     pub fn is_poisoned(&self) -> bool {
+        if let Some(gate) = self.raw.written.mine() {
+            gate.point(self.raw.access(true), Location::caller());
+            gate.changes(self.raw.object());
+        }
         self.raw.is_poisoned()
     }
 
@@ -287,7 +292,7 @@ impl<T: Default> Default for RwLock<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
     /// As `std`'s, but nothing is locked for it: to look must not change what is looked at.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RwLock").field("poisoned", &self.is_poisoned()).finish_non_exhaustive()
+        f.debug_struct("RwLock").field("poisoned", &self.raw.is_poisoned()).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Variables of which each simulated thread has its own.
 //!
-//! **Invariant: a value is destroyed at the end of its thread**, in the order in which the execution first used the variables; a
-//! destructor may use, and make again, other ones.
+//! **Invariant: a value is destroyed at the end of its thread, and never made again then**, in the order in which the execution first
+//! used the variables; a destructor may use, and make, other ones.
 //!
 //! ```text
 //!   static X: LocalKey ── its tag ──> this execution's variable ── index ──> this thread's value
@@ -13,7 +13,7 @@ use crate::engine::{Gate, SimLocal, Tag};
 use millpond_model::platform::LocalKey as _;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::rc::Rc;
@@ -47,6 +47,42 @@ impl fmt::Display for AccessError {
 
 impl Error for AccessError {}
 
+/// An execution's variable.
+struct Variable<T: 'static> {
+    values: SimLocal<Value<T>>,
+    /// The threads that have destroyed theirs.
+    gone: Rc<RefCell<BTreeSet<u32>>>,
+}
+
+impl<T: 'static> Variable<T> {
+    fn new() -> Self {
+        Self { values: SimLocal::new(), gone: Rc::default() }
+    }
+
+    #[track_caller]
+    fn with<R>(&self, gate: Gate<'_>, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
+        if self.gone.borrow().contains(&gate.thread()) {
+            return Err(AccessError);
+        }
+        let init = || Value { gone: Rc::clone(&self.gone), value: init() };
+        self.values.with(init, |value| f(&value.value)).map_err(|_| AccessError)
+    }
+}
+
+/// A thread's value. What it leaves at the thread's end says that it was there.
+struct Value<T> {
+    gone: Rc<RefCell<BTreeSet<u32>>>,
+    value: T,
+}
+
+impl<T> Drop for Value<T> {
+    fn drop(&mut self) {
+        if let Some(gate) = Gate::open().filter(|gate| gate.ending()) {
+            self.gone.borrow_mut().insert(gate.thread());
+        }
+    }
+}
+
 impl<T: 'static> LocalKey<T> {
     #[doc(hidden)]
     pub const fn new(init: fn() -> T) -> Self {
@@ -57,7 +93,7 @@ impl<T: 'static> LocalKey<T> {
     #[track_caller]
     fn initialised<R>(&'static self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         if let Some(gate) = Gate::open() {
-            return gate.instance(&self.tag, SimLocal::<T>::new).with(init, f).map_err(|_| AccessError);
+            return gate.instance(&self.tag, Variable::<T>::new).with(gate, init, f);
         }
         let key = self.tag.key();
         let known = OUTSIDE.try_with(|map| map.borrow().get(&key).cloned()).map_err(|_| AccessError)?;

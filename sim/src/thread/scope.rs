@@ -121,6 +121,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        assert!(scope.data.tag.mine().is_some(), "a scope was used outside of the execution in which it was entered");
         scope.data.running.set(scope.data.running.get() + 1);
         let done = Running(Arc::clone(&scope.data));
         // SAFETY: `Leave` waits until `done` has been dropped, also if the scope is left by unwinding; what lives for 'scope lives
@@ -132,7 +133,8 @@ impl Builder {
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("num_running_threads", &self.data.running.get()).finish_non_exhaustive()
+        let running = self.data.tag.mine().map(|_| self.data.running.get());
+        f.debug_struct("Scope").field("num_running_threads", &running).finish_non_exhaustive()
     }
 }
 
