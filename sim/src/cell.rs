@@ -19,15 +19,24 @@ use std::panic::Location;
 pub use std::cell::{BorrowError, BorrowMutError, Cell, LazyCell, OnceCell, Ref, RefCell, RefMut};
 
 /// A cell for data that several threads touch, with whatever protects it. Interface of `loom::cell::UnsafeCell`.
+///
+/// To make one, to take the data out and to drop it are accesses, too. So it should be shared by this crate's `Arc`, since nobody sees
+/// what is ordered by the counts of the host's.
 pub struct UnsafeCell<T: ?Sized> {
-    tag: Tag,
+    life: Life, // ends before the data's
     data: HostUnsafeCell<T>,
 }
 
 impl<T> UnsafeCell<T> {
     /// A cell that holds `data`.
-    pub const fn new(data: T) -> Self {
-        Self { tag: Tag::unclaimed(), data: HostUnsafeCell::new(data) }
+    #[track_caller]
+    pub fn new(data: T) -> Self {
+        let Some(gate) = Gate::open() else {
+            return Self { life: Life(Tag::unclaimed()), data: HostUnsafeCell::new(data) };
+        };
+        let tag = Tag::here();
+        gate.makes(tag.object(), Location::caller());
+        Self { life: Life(tag), data: HostUnsafeCell::new(data) }
     }
 
     /// Takes the data out.
@@ -39,14 +48,14 @@ impl<T> UnsafeCell<T> {
 impl<T: ?Sized> UnsafeCell<T> {
     fn begin(&self, op: Op, site: &'static Location<'static>) -> Access {
         self.access(op, site);
-        let stamp = self.tag.mine().map_or(0, Gate::stamp); // 0: nobody's
-        Access { stamp, object: self.tag.object(), op, site }
+        let stamp = self.life.0.mine().map_or(0, Gate::stamp); // 0: nobody's
+        Access { stamp, object: self.life.0.object(), op, site }
     }
 
     #[inline(always)]
     fn access(&self, op: Op, site: &'static Location<'static>) {
-        match self.tag.mine() {
-            Some(gate) => gate.cell(op, self.tag.object(), site),
+        match self.life.0.mine() {
+            Some(gate) => gate.cell(op, self.life.0.object(), site),
             None => self.first_access(op, site),
         }
     }
@@ -54,16 +63,16 @@ impl<T: ?Sized> UnsafeCell<T> {
     /// An access ends: what other threads have done since it began must be ordered with it.
     #[inline(always)]
     fn ends(&self, op: Op, site: &'static Location<'static>) {
-        if let Some(gate) = self.tag.mine() {
-            gate.cell_ends(op, self.tag.object(), site);
+        if let Some(gate) = self.life.0.mine() {
+            gate.cell_ends(op, self.life.0.object(), site);
         }
     }
 
     /// Of an execution's own cell, by the execution; outside of executions nothing is checked.
     #[cold]
     fn first_access(&self, op: Op, site: &'static Location<'static>) {
-        match self.tag.whose() {
-            Whose::Mine(gate) => gate.cell(op, self.tag.object(), site),
+        match self.life.0.whose() {
+            Whose::Mine(gate) => gate.cell(op, self.life.0.object(), site),
             Whose::Foreign(_) => panic!("a cell of another execution, or of none, was used in an execution, at {site}"),
             Whose::Outside | Whose::Gone => {}
         }
@@ -107,12 +116,14 @@ impl<T: ?Sized> UnsafeCell<T> {
 }
 
 impl<T: Default> Default for UnsafeCell<T> {
+    #[track_caller]
     fn default() -> Self {
         Self::new(T::default())
     }
 }
 
 impl<T> From<T> for UnsafeCell<T> {
+    #[track_caller]
     fn from(data: T) -> Self {
         Self::new(data)
     }
@@ -121,6 +132,18 @@ impl<T> From<T> for UnsafeCell<T> {
 impl<T: ?Sized> fmt::Debug for UnsafeCell<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UnsafeCell").finish_non_exhaustive()
+    }
+}
+
+/// Of the cell of an execution, whose end is an access.
+struct Life(Tag);
+
+impl Drop for Life {
+    #[track_caller]
+    fn drop(&mut self) {
+        if let Some(gate) = self.0.mine() {
+            gate.gives_up(self.0.object(), Location::caller());
+        }
     }
 }
 

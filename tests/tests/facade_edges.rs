@@ -4,7 +4,7 @@ mod facade_support;
 
 use facade_support::finished;
 use millpond::cell::UnsafeCell;
-use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute};
+use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute, exhaust};
 use millpond::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use millpond::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use millpond::sync::mpsc::{channel, sync_channel};
@@ -99,8 +99,8 @@ fn threads() {
             scope.spawn(|| cell.read());
         });
     });
-    // That a thread is finished says nothing of what it did.
-    ordered(|| {
+    // Whoever is unparked comes after. Enumerated, since nobody parks for no reason then.
+    let unparked = || {
         let (cell, flag) = (Plain::new(), AtomicBool::new(false));
         thread::scope(|scope| {
             let main = thread::current();
@@ -115,7 +115,11 @@ fn threads() {
                 cell.read();
             }
         });
-    });
+    };
+    let options =
+        Options { strategy: Strategy::Dfs { preemptions: 2 }, memory: MemoryModel::Races, ..Options::default() };
+    let reached = exhaust(&options, 100_000, unparked).unwrap_or_else(|failure| panic!("{failure:?}"));
+    assert!(reached.complete, "{reached:?}");
 }
 
 #[test]

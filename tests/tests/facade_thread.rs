@@ -56,10 +56,10 @@ fn what_scoped_threads_borrow_outlives_them_when_the_execution_is_given_up() {
                 for _ in 0..3 {
                     scope.spawn(|| {
                         let _borrower = Borrower(&owner);
-                        thread::park(); // for ever
+                        park_for_ever();
                     });
                 }
-                thread::park();
+                park_for_ever();
             });
         });
         assert!(matches!(execution.verdict, Verdict::Deadlock { .. }), "{}", execution.verdict);
@@ -74,13 +74,18 @@ fn what_scoped_threads_borrow_outlives_them_when_the_execution_is_given_up() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     let _borrower = Borrower(&owner);
-                    thread::park();
+                    park_for_ever();
                 });
             });
         });
         assert!(execution.verdict.to_string().contains("of its scope"), "{}", execution.verdict);
         assert!(gone.get() && execution.leaked_stacks == 0);
     }
+}
+
+/// It may return for no reason, but not so often.
+fn park_for_ever() {
+    (0..1000).for_each(|_| thread::park());
 }
 
 millpond::thread_local! {
@@ -210,7 +215,7 @@ fn destructors_that_use_everything_survive_an_execution_that_is_given_up() {
                     let uses = Uses(Arc::clone(&shared), sender.clone());
                     thread::spawn(move || {
                         let _uses = uses;
-                        thread::park();
+                        park_for_ever();
                     })
                 })
                 .collect();

@@ -131,11 +131,6 @@ impl<V: Word> SimAtomic<V> {
     pub(crate) fn place(&self) -> *mut V {
         self.value.as_ptr()
     }
-
-    /// The value.
-    pub(crate) fn into_value(self) -> V {
-        self.value.into_inner()
-    }
 }
 
 impl<V: Word> AtomicOps<V> for SimAtomic<V> {

@@ -253,6 +253,16 @@ impl<'a> Gate<'a> {
         self.engine.modelled_plain(object, what, site);
     }
 
+    /// A plain cell is made.
+    pub fn makes(self, object: u32, site: Site) {
+        self.engine.modelled_plain(object, What::Made, site);
+    }
+
+    /// A plain cell or an atomic word is somebody's alone, or is gone.
+    pub fn gives_up(self, object: u32, site: Site) {
+        self.engine.modelled_freed(object, site);
+    }
+
     /// An access to a plain cell ends: what came since it began must be ordered with it, too.
     #[inline(always)]
     pub fn cell_ends(self, op: Op, object: u32, site: Site) {

@@ -75,7 +75,22 @@ unsafe impl<V: Erase> Send for Static<V> {}
 // SAFETY: as above.
 unsafe impl<V: Erase> Sync for Static<V> {}
 
+impl<V: Erase> Drop for Static<V> {
+    #[track_caller]
+    fn drop(&mut self) {
+        self.alone(Location::caller());
+    }
+}
+
 impl<V: Erase> Static<V> {
+    /// Somebody has the word to himself: whatever was done with it must have come before.
+    #[inline]
+    fn alone(&self, site: Site) {
+        if let Some(gate) = self.word.tag().mine() {
+            gate.gives_up(self.word.tag().object(), site);
+        }
+    }
+
     const fn new(value: V) -> Self {
         Self { word: SimAtomic::unclaimed(value), initial: value, outside: OnceLock::new() }
     }
@@ -130,16 +145,21 @@ macro_rules! common {
             }
 
             /// See `std`.
+            #[track_caller]
             pub fn into_inner(self) -> $value {
-                self.0.word.into_value()
+                self.0.alone(Location::caller());
+                self.0.word.newest()
             }
 
             /// See `std`. Executions that share the word start from what it held when it was made, all the same.
+            #[track_caller]
             pub fn get_mut(&mut self) -> &mut $value {
+                self.0.alone(Location::caller());
                 AtomicOps::get_mut(&mut self.0.word)
             }
 
             /// See `loom`: `f` changes the value, with nobody else there.
+            #[track_caller]
             pub fn with_mut<R>(&mut self, f: impl FnOnce(&mut $value) -> R) -> R {
                 f(self.get_mut())
             }

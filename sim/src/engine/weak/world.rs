@@ -215,6 +215,15 @@ impl Engine {
         }
     }
 
+    /// An atomic or a plain object is given up: all that was done with it must have come before.
+    #[cold]
+    #[inline(never)]
+    pub fn modelled_freed(&self, object: u32, site: Site) {
+        if self.is_modelled() {
+            self.access(|memory, lane| memory.freed(lane, object, site));
+        }
+    }
+
     /// An object is somebody's alone.
     #[inline]
     pub fn modelled_forget(&self, object: u32) {
