@@ -77,7 +77,8 @@ struct Value<T> {
 
 impl<T> Drop for Value<T> {
     fn drop(&mut self) {
-        if let Some(gate) = Gate::open().filter(|gate| gate.ending()) {
+        // As in `std`, what needs no destructor can be used to the end.
+        if let Some(gate) = Gate::open().filter(|gate| std::mem::needs_drop::<T>() && gate.ending()) {
             self.gone.borrow_mut().insert(gate.thread());
         }
     }
