@@ -161,6 +161,15 @@ pub trait Platform: Sized + Copy + Default + Debug + Send + Sync + 'static {
     #[track_caller]
     unsafe fn dealloc(ptr: NonNull<u8>, layout: Layout);
 
+    /// Says that the running thread has something to itself which others had, and that it knows so by a count which the platform
+    /// does not see: an [`Arc`](alloc::sync::Arc) was dropped for the last time. What they did happens before.
+    #[inline(always)]
+    fn inherits() {}
+    /// Says that the running thread reads bytes of memory from [`Platform::alloc`], or writes them.
+    #[inline(always)]
+    #[track_caller]
+    fn touches(_start: NonNull<u8>, _length: usize, _writes: bool) {}
+
     // ---- threads
 
     /// A handle to a thread.

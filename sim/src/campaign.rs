@@ -191,7 +191,7 @@ enum Stop {
 
 /// Runs a failing execution again with stories, and keeps both digests: they must be equal.
 fn rich(cell: &Cell, lean: Outcome, how: &How) -> (u64, Outcome) {
-    let deviations = lean.deviations.map(Into::into);
+    let deviations = lean.deviations;
     let (rich, _) = execute(cell, lean.seed, &How { rich: true, deviations, ..how.clone() });
     (lean.digest, Outcome { enumeration: lean.enumeration, ..rich })
 }

@@ -15,7 +15,7 @@
 //! ```
 
 mod coverage;
-mod decisive;
+pub(crate) mod decisive;
 mod failure;
 mod hunt;
 mod nondeterminism;
@@ -23,7 +23,7 @@ mod plan;
 mod regression;
 mod report;
 pub mod shrink;
-mod story;
+pub(crate) mod story;
 mod token;
 
 pub use self::coverage::{Coverage, OneWay};
@@ -41,14 +41,12 @@ use std::time::Duration;
 /// Executes `program` many times, with the default settings of [`Checker`].
 ///
 /// ```
-/// use millpond::engine::Sim;
-/// use millpond_model::platform::{AtomicOps, JoinOps, Platform};
-/// use std::sync::{Arc, atomic::Ordering};
+/// use millpond::sync::{Arc, atomic::{AtomicUsize, Ordering}};
 ///
 /// millpond::check(|| {
-///     let count = Arc::new(<Sim as Platform>::Atomic::<usize>::new(0));
+///     let count = Arc::new(AtomicUsize::new(0));
 ///     let other = Arc::clone(&count);
-///     let thread = Sim::spawn("other".to_string(), move || drop(other.fetch_add(1, Ordering::Relaxed))).unwrap();
+///     let thread = millpond::thread::spawn(move || other.fetch_add(1, Ordering::Relaxed));
 ///     count.fetch_add(1, Ordering::Relaxed);
 ///     thread.join().unwrap();
 ///     assert_eq!(count.load(Ordering::Relaxed), 2);
@@ -82,6 +80,7 @@ pub struct Checker {
     stack_bytes: usize,
     wall: Option<Duration>,
     progress: bool,
+    explain: bool,
     regressions: Option<(PathBuf, String)>,
 }
 
@@ -106,6 +105,7 @@ impl Checker {
             stack_bytes: options.stack_bytes,
             wall: None,
             progress: false,
+            explain: true,
             regressions: None,
         }
     }
@@ -168,6 +168,12 @@ impl Checker {
     #[must_use]
     pub fn progress(self) -> Self {
         Self { progress: true, ..self }
+    }
+
+    /// Whether a failure is reduced and explained, which takes some thousand executions; without, it is told as it was found.
+    #[must_use]
+    pub fn explain(self, explain: bool) -> Self {
+        Self { explain, ..self }
     }
 
     /// Keeps failures in `directory`, as readable files whose names begin with `name`, and repeats those that are there first.

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use crate::campaign::{Format, RunOptions};
 use crate::conform::command::ConformOptions;
-use crate::engine::Switch;
-use crate::enumerate::parse_switches;
+use crate::deviations::Deviations;
 use crate::exit::Exit;
 use crate::list::Topic;
 use crate::replay::ReplayOptions;
@@ -44,6 +43,10 @@ pub enum Verb {
     Run(RunArgs),
     /// Run one seed again, and say whether it is the same execution
     Replay(ReplayArgs),
+    /// Reduce a finding to as few preemptions as still find it, and say which order decides
+    Shrink(ReplayArgs),
+    /// Reduce a finding and write it down as a scenario that the test suite runs from here on
+    Keep(KeepArgs),
     /// Say what is wrong with scenario files, without running them
     Check(CheckArgs),
     /// Write a new scenario file to start from
@@ -58,8 +61,8 @@ impl Verb {
     /// How the command ends when nobody reads its output to the end: without a verdict, if there was one to tell.
     pub fn when_nobody_reads(&self) -> Exit {
         match self {
-            Self::Run(_) | Self::Replay(_) | Self::Check(_) | Self::Conform(_) => Exit::Inconclusive,
-            Self::New(_) | Self::List(_) => Exit::Expected,
+            Self::Run(_) | Self::Replay(_) | Self::Shrink(_) | Self::Check(_) | Self::Conform(_) => Exit::Inconclusive,
+            Self::New(_) | Self::Keep(_) | Self::List(_) => Exit::Expected,
         }
     }
 }
@@ -172,8 +175,8 @@ pub struct ReplayArgs {
     /// Choose threads in another way than the file says, as the run did
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
-    /// One schedule of an enumeration: that of RunOn but for these switches, STEP:THREAD separated by commas
-    #[arg(long, value_name = "SWITCHES", value_parser = parse_deviations)]
+    /// One schedule: the default one but for these, as 2@12:3 (thread 2 at its step 12 gives way to thread 3)
+    #[arg(long, value_name = "DEVIATIONS")]
     deviate: Option<Deviations>,
     /// The digest that the execution should have, in hexadecimal
     #[arg(long, value_name = "HEX", value_parser = parse_digest)]
@@ -189,11 +192,23 @@ impl ReplayArgs {
         ReplayOptions {
             seed: self.seed.unwrap_or(scenario.seeds.start),
             strategy: self.strategy,
-            deviations: self.deviate.as_ref().map(|given| given.0.clone()),
+            deviations: self.deviate.clone(),
             digest: self.digest,
             format: format(self.json, false),
         }
     }
+}
+
+/// `millpond keep`
+#[derive(Args, Debug)]
+pub struct KeepArgs {
+    /// The finding file
+    pub file: PathBuf,
+    /// The new file's name without its ending: small letters, digits, `-` and `_`
+    pub name: String,
+    /// The folder to write it to
+    #[arg(long, default_value = crate::keep::DIRECTORY)]
+    pub dir: PathBuf,
 }
 
 /// `millpond check`
@@ -346,14 +361,6 @@ pub fn strategy_argument(schedule: Schedule) -> String {
         Schedule::Portfolio => "Portfolio".to_string(),
         Schedule::Dfs { preemptions } => format!("dfs:{preemptions}"),
     }
-}
-
-/// The value of `--deviate`; a type of its own, as a `Vec` is a repeated argument to clap.
-#[derive(Clone, Debug)]
-struct Deviations(Vec<Switch>);
-
-fn parse_deviations(text: &str) -> Result<Deviations, String> {
-    parse_switches(text).map(Deviations)
 }
 
 fn parse_digest(text: &str) -> Result<u64, String> {

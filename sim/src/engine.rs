@@ -8,15 +8,16 @@
 //!      │
 //!      ├─ core       the state, and the scheduling point that each operation begins with
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
-//!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
 //!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
+//!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
 //!      ├─ run        threads from start to end; unwinding of what is abandoned       coroutine  how one goes on with another
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
 //!      ├─ event      events and their digest            random   the five streams
 //!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
 //!      ├─ access     what an operation is about to do        classes  which partial order an execution was
-//!      └─ platform, atomic, sync    what the program sees: `Sim`
+//!      ├─ platform, atomic, sync    what the program sees: `Sim`
+//!      └─ gate       what the facade needs of the engine        statics  objects that outlive executions
 //! ```
 //!
 //! Program and engine share nothing but the one pointer, in a thread-local, to the running engine.
@@ -30,6 +31,7 @@ mod core;
 mod coroutine;
 mod event;
 mod exhaust;
+mod gate;
 mod options;
 mod outcome;
 mod overflow;
@@ -43,11 +45,13 @@ mod schedule;
 mod search;
 mod set;
 mod shift;
+mod statics;
 mod stop;
 mod strategy;
 mod sync;
 mod tag;
 mod thread;
+pub mod weak;
 
 pub use self::access::{Access, Touch};
 pub use self::atomic::SimAtomic;
@@ -66,6 +70,11 @@ pub use self::set::MAX_THREADS;
 pub use self::shift::Shift;
 pub use self::strategy::DelaySchedules;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
+
+pub(crate) use self::core::Site;
+pub(crate) use self::gate::Gate;
+pub(crate) use self::tag::{Tag, Whose};
+pub(crate) use self::thread::NONE;
 
 use self::core::{Engine, Running};
 use self::platform::engine;

@@ -7,10 +7,11 @@
 //!   (cell, seed) ──> schedule 0 ──> schedule 1 ──> ... ──> complete, or a finding, or the budget is used up
 //! ```
 
-use crate::engine::{Search, Strategy, Switch};
+use crate::deviations::Deviations;
+use crate::engine::{Record, Search, Strategy};
 use crate::outcome::Outcome;
-use crate::run::{How, drawn, options, perform};
-use crate::scenario::{Cell, Schedule};
+use crate::run::{How, deviations, drawn, options, perform};
+use crate::scenario::{Cell, Scenario, Schedule};
 use millpond_model::observe::Reach;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ pub struct Enumeration {
 /// The bound, if `cell` is to be enumerated.
 pub fn preemptions(cell: &Cell, how: &How) -> Option<u32> {
     match how.schedule.unwrap_or(cell.scenario.schedule) {
-        Schedule::Dfs { preemptions } if how.deviations.is_none() => Some(preemptions),
+        Schedule::Dfs { preemptions } if deviations(&cell.scenario, how).is_none() => Some(preemptions),
         _ => None,
     }
 }
@@ -60,8 +61,9 @@ pub fn enumerate(cell: &Cell, seed: u64, preemptions: u32, how: &How, stop: impl
         for (sum, n) in all.reached.iter_mut().zip(outcome.reached) {
             *sum += n;
         }
-        outcome.deviations = Some(search.deviations().to_vec());
         let ended = outcome.finding().is_some();
+        outcome.deviations =
+            Some(if ended { told(cell, &scenario, seed, how, &search) } else { Deviations::default() });
         let kept = if ended { outcome } else { first.take().unwrap_or(outcome) };
         let spent = search.reached().schedules >= cell.scenario.budget.schedules;
         if ended || !search.advance() || spent || (search.reached().schedules.is_multiple_of(LOOK_EVERY) && stop()) {
@@ -73,21 +75,10 @@ pub fn enumerate(cell: &Cell, seed: u64, preemptions: u32, how: &How, stop: impl
     }
 }
 
-/// Switches as a replay line and a finding file spell them: `12:1,40:2`.
-pub fn switches_argument(switches: &[Switch]) -> String {
-    let each: Vec<String> = switches.iter().map(|s| format!("{}:{}", s.step, s.to)).collect();
-    each.join(",")
-}
-
-/// What [`switches_argument`] wrote; empty for none.
-///
-/// # Errors
-/// A sentence.
-pub fn parse_switches(text: &str) -> Result<Vec<Switch>, String> {
-    let one = |word: &str| {
-        let (step, to) = word.split_once(':')?;
-        Some(Switch { step: step.parse().ok()?, to: to.parse().ok()? })
-    };
-    let words = text.split(',').filter(|word| !word.is_empty());
-    words.map(|w| one(w).ok_or_else(|| format!("`{w}` is not a step and a thread: write 12:1,40:2"))).collect()
+/// The schedule of the search's last execution.
+fn told(cell: &Cell, scenario: &Arc<Scenario>, seed: u64, how: &How, search: &Search) -> Deviations {
+    let strategy = Strategy::Deviate(search.deviations().to_vec().into());
+    let options = crate::engine::Options { strategy, record: Record::Rich, ..options(cell, seed, how) };
+    let (_, execution) = perform(cell, scenario, seed, |main| crate::engine::execute(&options, main));
+    Deviations::of(&execution)
 }

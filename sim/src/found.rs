@@ -5,11 +5,11 @@
 //! the finding is made, under another name first, so that there is never half a file.
 
 use crate::cli::parse_strategy;
+use crate::deviations::Deviations;
 use crate::engine::{CHECKPOINT_EVERY, Switch};
-use crate::enumerate::{parse_switches, switches_argument};
 use crate::outcome::Outcome;
 use crate::replay::{Original, ReplayOptions};
-use crate::run::Command;
+use crate::run::{Command, How};
 use crate::scenario::{self, Loaded, Schedule};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -35,10 +35,15 @@ pub struct Finding {
     /// What its execution left behind.
     pub original: Original,
     schedule: Option<Schedule>,
-    deviations: Option<Vec<Switch>>,
+    deviations: Option<Deviations>,
 }
 
 impl Finding {
+    /// The execution it holds.
+    pub fn how(&self) -> How {
+        How { schedule: self.schedule, deviations: self.deviations.clone(), ..How::default() }
+    }
+
     /// What to replay: the file's seed and schedule in place of those in `given`.
     pub fn options(&self, given: ReplayOptions) -> ReplayOptions {
         let deviations = self.deviations.clone();
@@ -64,7 +69,7 @@ fn read(text: &str) -> Result<Finding, String> {
     let original = Original::of(&found)?;
     found.switches()?;
     let schedule = found.strategy.as_deref().map(parse_strategy).transpose()?;
-    let deviations = found.deviations.as_deref().map(parse_switches).transpose()?;
+    let deviations = found.deviations.clone();
     let loaded = scenario::parse(Path::new(&found.scenario), found.source.clone())
         .map_err(|e| format!("the scenario in it does not load:\n{e}"))?;
     Ok(Finding { found, loaded, original, schedule, deviations })
@@ -104,9 +109,9 @@ pub struct Found {
     pub checkpoint_every: u64,
     /// The prefix digests, in hexadecimal, separated by spaces.
     pub checkpoints: String,
-    /// If it is one of an enumeration: where its schedule is not that of `RunOn`, `step:thread` separated by commas.
+    /// If a seed has many executions, or this one was reduced: where its schedule is not the default one.
     #[serde(default)]
-    pub deviations: Option<String>,
+    pub deviations: Option<Deviations>,
     /// The schedule, `step:thread` separated by spaces; empty when it is too long to keep.
     pub switches: String,
     /// The scenario's text.
@@ -138,7 +143,7 @@ impl Found {
             steps: outcome.steps,
             built: crate::built().to_string(),
             checkpoint_every: CHECKPOINT_EVERY,
-            deviations: outcome.deviations.as_deref().map(switches_argument),
+            deviations: outcome.deviations.clone(),
             checkpoints: hex.join(" "),
             switches: switches.join(" "),
             source: source.to_string(),

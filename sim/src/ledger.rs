@@ -40,6 +40,10 @@ millpond_model::listed! {
         Poisoned,
         /// Bytes were read that had not been written.
         Corrupted,
+        /// Two accesses to the same memory, one of them a write and not both atomic, neither of which happens before the other.
+        DataRace,
+        /// Memory was given up by a thread that the last use does not happen before.
+        UnorderedFree,
         /// The leak detector found something that did not leak.
         FalseLeak,
         /// Something leaked, and the leak detector did not find it.
@@ -83,6 +87,8 @@ impl FindingKind {
             Self::TwoOwners => "one pooled object was given to two owners",
             Self::Poisoned => "a call failed because of what somebody else had done to the pool before",
             Self::Corrupted => "bytes were read that had not been written",
+            Self::DataRace => "two accesses to plain memory, one of them a write, with nothing that orders them",
+            Self::UnorderedFree => "memory was freed, with nothing that orders the free after the last use",
             Self::FalseLeak => "the leak detector found something that did not leak",
             Self::MissedLeak => "something leaked, and the leak detector did not find it",
             Self::LostTask => "an accepted task was neither run nor refused",

@@ -1,28 +1,37 @@
 //! Millpond: a deterministic simulation testbed for reference-counted, pooled buffers.
 
 pub mod campaign;
+pub mod cell;
 pub mod check;
 pub mod cli;
 pub mod conform;
 pub mod crew;
+pub mod deviations;
 pub mod engine;
 pub mod enumerate;
 pub mod exit;
 pub mod explore;
 pub mod found;
+pub mod hint;
+pub mod keep;
 pub mod ledger;
 pub mod list;
 pub mod new;
 pub mod observed;
 pub mod oracle;
 pub mod outcome;
+pub mod panic;
+pub mod reduce;
 pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod stress;
 pub mod suggest;
+pub mod sync;
+pub mod thread;
 pub mod threads;
+pub mod time;
 pub mod world;
 
 pub use check::{Checker, Report, check, replay};

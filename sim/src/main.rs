@@ -13,10 +13,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use millpond::campaign;
-use millpond::cli::{CheckArgs, Cli, ListArgs, NewArgs, ReplayArgs, RunArgs, Verb};
+use millpond::cli::{CheckArgs, Cli, KeepArgs, ListArgs, NewArgs, ReplayArgs, RunArgs, Verb};
 use millpond::conform::command::conform;
 use millpond::exit::Exit;
 use millpond::found::{self, Finding};
+use millpond::keep;
 use millpond::list::list;
 use millpond::new::scaffold;
 use millpond::replay::{self, Original};
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
     let done = match verb {
         Verb::Run(args) => run(&args, out),
         Verb::Replay(args) => replay(&args, out),
+        Verb::Shrink(args) => shrink(&args, out),
+        Verb::Keep(args) => keep_finding(&args, out),
         Verb::Check(args) => check(&args, out),
         Verb::New(args) => new(&args, out),
         Verb::List(args) => list_all(&args, out),
@@ -108,6 +111,50 @@ fn replay_finding(finding: &Finding, args: &ReplayArgs, out: &mut dyn Write) -> 
             let options = finding.options(args.options(&finding.loaded.scenario));
             replay::replay(&finding.loaded, cell, &options, &finding.original, out).map(Exit::from)
         }
+        Err(message) => Ok(complain(&message)),
+    }
+}
+
+/// A finding file says itself what to reduce; a scenario is told the seed.
+fn shrink(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    let (loaded, options, label) = match found::open(&args.file) {
+        Some(Ok(finding)) => {
+            let options = finding.options(args.options(&finding.loaded.scenario));
+            (finding.loaded, options, Some(finding.found.cell).filter(|label| !label.is_empty()))
+        }
+        Some(Err(message)) => return Ok(complain(&format!("error: {}: {message}", printable(&args.file)))),
+        None => match open(&args.file) {
+            Ok(loaded) => {
+                let options = args.options(&loaded.scenario);
+                (loaded, options, args.cell.clone())
+            }
+            Err(exit) => return Ok(exit),
+        },
+    };
+    match cell(&loaded, label.as_deref()) {
+        Ok(_) if options.is_many(&loaded.scenario) => {
+            Ok(complain("error: a Dfs has many executions with this seed; name one: `--deviate`, or its finding file"))
+        }
+        Ok(cell) => keep::shrink(&loaded, cell, options.seed, &options.how(), out).map(Exit::from),
+        Err(message) => Ok(complain(&message)),
+    }
+}
+
+fn keep_finding(args: &KeepArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    let finding = match found::open(&args.file) {
+        Some(Ok(finding)) => finding,
+        Some(Err(message)) => return Ok(complain(&format!("error: {}: {message}", printable(&args.file)))),
+        None => return Ok(complain(&format!("error: {} is not a finding file", printable(&args.file)))),
+    };
+    let label = Some(finding.found.cell.as_str()).filter(|label| !label.is_empty());
+    let (seed, how) = (finding.found.seed, finding.how());
+    match cell(&finding.loaded, label).map(|cell| keep::keep(cell, seed, &how, &args.name, &args.dir)) {
+        Ok(Ok(path)) => {
+            let path = printable(&path);
+            writeln!(out, "wrote {path}\n\n  run it    millpond run {path}\n\nthe test suite runs it from here on")?;
+            Ok(Exit::Expected)
+        }
+        Ok(Err(error)) => Ok(complain(&format!("error: {error}"))),
         Err(message) => Ok(complain(&message)),
     }
 }

@@ -34,13 +34,21 @@ pub enum NewError {
 /// # Errors
 /// If the name is not one for a file, if there is such a file, or if the file system refuses.
 pub fn scaffold(name: &str, folder: &Path) -> Result<PathBuf, NewError> {
+    write(name, folder, &text(name.strip_suffix(".ron").unwrap_or(name)))
+}
+
+/// Writes `text` as `folder/name.ron` and returns the path.
+///
+/// # Errors
+/// As [`scaffold`].
+pub fn write(name: &str, folder: &Path, text: &str) -> Result<PathBuf, NewError> {
     // Who types the ending means the name.
     let name = name.strip_suffix(".ron").unwrap_or(name);
     if !is_name(name) {
         return Err(NewError::Name { repaired: repaired(name) });
     }
     let path = folder.join(format!("{name}.ron"));
-    match write_new(&path, &text(name)) {
+    match write_new(&path, text) {
         Ok(()) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(NewError::Exists(path)),
         Err(error) => Err(NewError::Io(path, error)),

@@ -2,6 +2,7 @@
 //!
 //! **Invariant: everything here is a function of scenario, seed and binary.** No time of day, no duration of the host.
 
+use crate::deviations::Deviations;
 use crate::engine::Switch;
 use crate::enumerate::Enumeration;
 use crate::ledger::{Finding, FindingKind, KindLedger};
@@ -46,8 +47,8 @@ pub struct Outcome {
     pub swarm: Option<String>,
     /// Which member of the portfolio had its turn, and how.
     pub turn: Option<String>,
-    /// If it is one of an enumeration: where its schedule is not that of `RunOn`.
-    pub deviations: Option<Vec<Switch>>,
+    /// If a seed has many executions, or this one was reduced: where its schedule is not the default one.
+    pub deviations: Option<Deviations>,
     /// What the enumeration came to whose only outcome this is.
     pub enumeration: Option<Enumeration>,
 }

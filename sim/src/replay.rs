@@ -5,7 +5,8 @@
 
 use crate::campaign::Format;
 use crate::cli::strategy_argument;
-use crate::engine::{CHECKPOINT_EVERY, Execution, Switch};
+use crate::deviations::Deviations;
+use crate::engine::{CHECKPOINT_EVERY, Execution};
 use crate::found::{self, Found};
 use crate::outcome::Outcome;
 use crate::report::{self, Verdict, json, story};
@@ -21,7 +22,7 @@ pub struct ReplayOptions {
     /// Another strategy than the file's.
     pub strategy: Option<Schedule>,
     /// In place of any strategy: that of `RunOn`, but for these switches.
-    pub deviations: Option<Vec<Switch>>,
+    pub deviations: Option<Deviations>,
     /// The digest that the execution is expected to have.
     pub digest: Option<u64>,
     /// How results are printed.
@@ -29,10 +30,16 @@ pub struct ReplayOptions {
 }
 
 impl ReplayOptions {
+    /// The execution they name.
+    pub fn how(&self) -> How {
+        How { schedule: self.strategy, deviations: self.deviations.clone(), ..How::default() }
+    }
+
     /// Whether they name a whole enumeration rather than one of its executions.
     pub fn is_many(&self, scenario: &Scenario) -> bool {
         let schedule = self.strategy.unwrap_or(scenario.schedule);
-        self.deviations.is_none() && matches!(schedule, Schedule::Dfs { .. })
+        let deviates = self.deviations.is_some() || (scenario.deviations.is_some() && self.strategy.is_none());
+        !deviates && matches!(schedule, Schedule::Dfs { .. })
     }
 }
 
@@ -75,7 +82,7 @@ pub fn replay(
     original: &Original,
     out: &mut dyn Write,
 ) -> io::Result<Verdict> {
-    let deviations = options.deviations.clone().map(Into::into);
+    let deviations = options.deviations.clone();
     let how = How { schedule: options.strategy, deviations, rich: true, ..How::default() }.for_cell(cell);
     let command = Command {
         file: printable(&loaded.path),

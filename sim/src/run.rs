@@ -3,10 +3,8 @@
 //! **Invariant: (cell, seed, strategy, binary) decide the outcome.** Nothing else reaches [`execute`]. Of the schedules of an
 //! enumeration each has its deviations besides.
 
-use crate::engine::{
-    self, Execution, Facts, Granularity, MemoryModel, Options, Plan, Record, Strategy, Switch, Verdict,
-};
-use crate::enumerate::switches_argument;
+use crate::deviations::Deviations;
+use crate::engine::{self, Execution, Facts, Granularity, MemoryModel, Options, Plan, Record, Strategy, Verdict};
 use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
 use crate::oracle;
@@ -25,12 +23,14 @@ use std::sync::Arc;
 pub struct How {
     /// In place of the scenario's schedule.
     pub schedule: Option<Schedule>,
-    /// In place of any schedule: that of `RunOn`, but for these switches. They tell the executions of an enumeration apart.
-    pub deviations: Option<Arc<[Switch]>>,
+    /// In place of any schedule: the default one, but for these. They tell the executions of an enumeration apart.
+    pub deviations: Option<Deviations>,
     /// Keep stories and the event log.
     pub rich: bool,
     /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
     pub pct_steps: Option<u64>,
+    /// What a load may return, and whether races are looked for.
+    pub memory: MemoryModel,
     /// What a pilot execution told, for the strategies that draw by it; it is made when absent.
     pub facts: Option<Facts>,
     /// Count events, for `facts`.
@@ -69,8 +69,7 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
     let (outcome, execution) =
         perform(&cell, &Arc::new(cell.scenario.clone()), seed, |main| engine::execute(&options, main));
     let turn = plan(&cell, seed, &how).map(|plan| format!("{} ({})", plan.member, plan.strategy));
-    let deviations = how.deviations.as_deref().map(<[Switch]>::to_vec);
-    (Outcome { deviations, swarm, turn, ..outcome }, execution)
+    (Outcome { deviations: how.deviations, swarm, turn, ..outcome }, execution)
 }
 
 /// The cell that `seed` draws, in a swarm, and in words what it drew.
@@ -123,13 +122,17 @@ fn plan(cell: &Cell, seed: u64, how: &How) -> Option<Plan> {
     Some(engine::plan(seed, facts, [MemoryModel::Interleaving; 2]))
 }
 
+/// What the schedule is instead of any, if it is told by its deviations.
+pub(crate) fn deviations<'a>(scenario: &'a Scenario, how: &'a How) -> Option<&'a Deviations> {
+    how.deviations.as_ref().or(scenario.deviations.as_ref().filter(|_| how.schedule.is_none()))
+}
+
 /// What the engine is told.
 pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
     let scenario = &cell.scenario;
     let plan = plan(cell, seed, how);
     let facts = || how.facts.as_ref().map(|facts| Arc::clone(&facts.profile)).unwrap_or_default();
     let strategy = match how.schedule.unwrap_or(scenario.schedule) {
-        _ if how.deviations.is_some() => Strategy::Deviate(how.deviations.clone().unwrap_or_default()),
         Schedule::Portfolio => plan.as_ref().map_or(Strategy::Random, |plan| plan.strategy.clone()),
         Schedule::Pos => Strategy::Pos,
         Schedule::Urw => Strategy::Urw(facts()),
@@ -141,7 +144,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         Schedule::Pct { depth } => Strategy::Pct { depth },
         Schedule::Dfs { preemptions } => Strategy::Dfs { preemptions },
     };
-    Options {
+    let options = Options {
         seed,
         strategy,
         granularity: match scenario.preempt {
@@ -149,6 +152,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
             Preempt::AtTasks => Granularity::Task,
         },
         pct_steps: how.pct_steps.unwrap_or_else(|| Options::default().pct_steps),
+        memory: how.memory,
         profile: how.profile,
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },
@@ -158,6 +162,10 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         alloc_fails: alloc_fails(scenario),
         faults: inside(scenario),
         ..Options::default()
+    };
+    match deviations(&cell.scenario, how) {
+        Some(deviations) => deviations.applied(options),
+        None => options,
     }
 }
 
@@ -281,7 +289,7 @@ impl Command {
             Some(deviations) => {
                 line.push_str(" --strategy RunOn");
                 if !deviations.is_empty() {
-                    line.push_str(&format!(" --deviate {}", switches_argument(deviations)));
+                    line.push_str(&format!(" --deviate {}", quoted(&deviations.to_string())));
                 }
             }
             None => {

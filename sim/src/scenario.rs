@@ -27,6 +27,7 @@ mod requests;
 mod step;
 mod swarm;
 mod sweep;
+mod text;
 mod tokens;
 mod units;
 
@@ -45,9 +46,11 @@ pub use requests::{Ends, Requests};
 pub use step::{Awaits, Drain, Ending, Idle, Named, Order, Renew, Shutdown, Step};
 pub use swarm::{Swarm, of_seed};
 pub use sweep::{Cell, cells};
+pub use text::text_of;
 pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
 
+use crate::deviations::Deviations;
 use millpond_model::observe::{self, Defect, Kind};
 use millpond_model::preset::Preset;
 use serde::{Deserialize, Serialize};
@@ -96,6 +99,10 @@ pub struct Scenario {
     /// How the next thread is chosen.
     #[serde(default)]
     pub schedule: Schedule,
+    /// In place of any schedule: the default one but for these, as `keep` writes it down. Thread numbers and steps are those of the
+    /// simulation; what is impossible is skipped.
+    #[serde(default)]
+    pub deviations: Option<Deviations>,
     /// Where a thread may be preempted.
     #[serde(default)]
     pub preempt: Preempt,

@@ -2,6 +2,7 @@
 
 pub mod buffer_model;
 pub mod crew;
+pub mod litmus;
 pub mod scale;
 pub mod sim;
 pub mod versions;

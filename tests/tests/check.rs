@@ -163,7 +163,7 @@ fn a_choice_of_the_program_is_reduced_too() {
         assert!(!(picks[3] == 2 && picks[7] == 1), "both");
     });
     let failure = report.failure.expect("it fails");
-    let picks: Vec<_> = failure.token.choices.iter().map(|c| (c.nth, c.pick)).collect();
+    let picks: Vec<_> = failure.token.deviations.choices().iter().map(|c| (c.nth, c.pick)).collect();
     assert_eq!(picks, [(4, 2), (8, 1)]);
 }
 

@@ -206,6 +206,7 @@ impl<P: Platform> Access<'_, P> {
     #[inline]
     pub(super) fn slice(&self, at: usize, length: usize) -> Result<&[u8], BufferError> {
         let start = self.place(at, length)?;
+        P::touches(start, length, false);
         // SAFETY: initialised memory, which the access keeps and keeps writers out of.
         Ok(unsafe { slice::from_raw_parts(start.as_ptr(), length) })
     }
@@ -214,6 +215,7 @@ impl<P: Platform> Access<'_, P> {
     #[inline]
     pub(super) fn slice_mut(&mut self, at: usize, length: usize) -> Result<&mut [u8], BufferError> {
         let start = self.place(at, length)?;
+        P::touches(start, length, true);
         // SAFETY: as in `slice`; and only `enter_to_write` gives an access that its holder calls this on.
         Ok(unsafe { slice::from_raw_parts_mut(start.as_ptr(), length) })
     }

@@ -49,6 +49,7 @@ impl<P: Platform> Owned<P> {
 
 impl<P: Platform> Frozen<P> {
     fn bytes(&self) -> &[u8] {
+        P::touches(self.start, self.buffer.readable(), false);
         // SAFETY: the access keeps the memory, all of it initialised, and keeps writers out.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.buffer.readable()) }
     }

@@ -16,6 +16,10 @@ pub trait Word: Copy + PartialEq + Debug + sealed::Sealed {
 
     /// A small number that stands for the value in a digest. Never depends on an address: a pointer gives 0 or 1.
     fn class(self) -> u8;
+    /// The value as bits. A pointer's provenance is exposed.
+    fn bits(self) -> u64;
+    /// The value of these bits.
+    fn of_bits(bits: u64) -> Self;
 }
 
 /// A [`Word`] with arithmetic and bit operations: the integers.
@@ -173,6 +177,16 @@ macro_rules! integer {
             fn class(self) -> u8 {
                 self as u8
             }
+            #[inline(always)]
+            #[allow(clippy::cast_sign_loss, clippy::cast_lossless, trivial_numeric_casts)]
+            fn bits(self) -> u64 {
+                self as u64
+            }
+            #[inline(always)]
+            #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, trivial_numeric_casts)]
+            fn of_bits(bits: u64) -> Self {
+                bits as $value
+            }
         }
         impl Arith for $value {
             #[inline(always)]
@@ -212,7 +226,8 @@ macro_rules! integer {
     )*};
 }
 
-integer!(u8 AtomicU8, u32 AtomicU32, u64 AtomicU64, usize AtomicUsize, i32 AtomicI32, i64 AtomicI64);
+integer!(u8 AtomicU8, u16 AtomicU16, u32 AtomicU32, u64 AtomicU64, usize AtomicUsize);
+integer!(i8 AtomicI8, i16 AtomicI16, i32 AtomicI32, i64 AtomicI64, isize AtomicIsize);
 
 impl sealed::Sealed for bool {}
 impl Word for bool {
@@ -220,6 +235,14 @@ impl Word for bool {
     #[inline(always)]
     fn class(self) -> u8 {
         u8::from(self)
+    }
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        u64::from(self)
+    }
+    #[inline(always)]
+    fn of_bits(bits: u64) -> Self {
+        bits != 0
     }
 }
 std_word!(core::sync::atomic::AtomicBool, bool);
@@ -230,6 +253,14 @@ impl<T> Word for *mut T {
     #[inline(always)]
     fn class(self) -> u8 {
         u8::from(!self.is_null())
+    }
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.expose_provenance() as u64
+    }
+    #[inline(always)]
+    fn of_bits(bits: u64) -> Self {
+        core::ptr::with_exposed_provenance_mut(bits as usize)
     }
 }
 std_word!(core::sync::atomic::AtomicPtr<T>, *mut T, T);

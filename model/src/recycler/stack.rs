@@ -334,6 +334,7 @@ impl<T: Send + 'static, P: Platform> Owned<T, P> {
 
 impl<T: Send + 'static, P: Platform> Drop for Stack<T, P> {
     fn drop(&mut self) {
+        P::inherits(); // the pool's `Arc` was the last one
         let owned = self.owned.get_mut();
         let mut rest: Vec<_> = owned.elements.drain(..).flatten().collect();
         let mut queue = *self.head.get_mut();

@@ -377,6 +377,7 @@ impl<T: Send + 'static, P: Platform> WeakOrderQueue<T, P> {
 
 impl<T: Send + 'static, P: Platform> Drop for WeakOrderQueue<T, P> {
     fn drop(&mut self) {
+        P::inherits(); // the queue's `Arc` was the last one
         let mut rest = Vec::new();
         // SAFETY: `&mut self`. The links were uncounted when the queue was unlinked or its pool went away; a queue that is
         // dropped without that was never linked, or its pool is being forgotten with it.

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::Location;
 
-/// An execution longer than this, in steps, is as good as surely a partial order of its own.
+/// An execution with more choices than this is as good as surely a partial order of its own.
 const LONG: u64 = 2000;
 
 /// Of long executions, one in so many tells its class.
@@ -27,7 +27,7 @@ const LOG_EVERY: u64 = 127;
 /// Classes that are kept at most.
 const CLASSES_MAX: usize = 1 << 22;
 
-/// Longest execution that is logged, in steps.
+/// Most choices of an execution that is logged.
 const LOG_STEPS: u64 = 20_000;
 
 type Site = &'static Location<'static>;
@@ -41,9 +41,9 @@ pub(super) struct Sampled {
 
 impl Sampled {
     /// `options` of execution `number`, with what is to be written down of it.
-    pub fn wants(&self, number: u64, steps: u64, options: Options) -> Options {
-        let classes = steps <= LONG || number.is_multiple_of(SAMPLE);
-        let logged = number.is_multiple_of(LOG_EVERY) && steps <= LOG_STEPS;
+    pub fn wants(&self, number: u64, choices: u64, options: Options) -> Options {
+        let classes = choices <= LONG || number.is_multiple_of(SAMPLE);
+        let logged = number.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS;
         Options { classes, record: if logged { Record::Rich } else { options.record }, ..options }
     }
 

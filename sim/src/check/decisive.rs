@@ -45,7 +45,7 @@ fn operations(execution: &Execution) -> Vec<(Name, Access, usize)> {
 }
 
 /// The first pair of `fails` that comes the other way round in `passes`.
-pub(super) fn between(fails: &Execution, passes: &Execution) -> Option<Decisive> {
+pub(crate) fn between(fails: &Execution, passes: &Execution) -> Option<Decisive> {
     let there: BTreeMap<Name, (usize, Access)> =
         operations(passes).into_iter().enumerate().map(|(at, (name, access, _))| (name, (at, access))).collect();
     let here = operations(fails);

@@ -11,10 +11,14 @@ use super::decisive::{self, Decisive};
 use super::nondeterminism::{self, Divergence};
 use super::shrink::shrink;
 use super::story;
-use super::token::{Entry, Token};
-use crate::engine::{Choice, Execution, Options, Record, Shift, Strategy, Verdict, execute, exhaust_with};
+use super::token::Token;
+use crate::deviations::{Deviations, Entry};
+use crate::engine::{Execution, Options, Record, Strategy, Verdict, execute, exhaust_with};
 use std::fmt;
 use std::ops::ControlFlow;
+
+/// Turns of threads that a story tells at most.
+const TURNS: usize = 24;
 
 /// Executions that a reduction may use at most.
 const TRIES: u32 = 20_000;
@@ -69,7 +73,7 @@ pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + 
         let lean = Options { record: Record::Bare, classes: false, ..apply(options, entries) };
         signature(&execute(&lean, program).verdict) == wanted
     };
-    let all = entries_of(&original);
+    let all = Deviations::of(&original).entries();
     let shrunk = shrink(&all, TRIES, fails);
     let mut least =
         execute(&Options { record: Record::Rich, classes: false, ..apply(options, &shrunk.entries) }, program);
@@ -79,6 +83,12 @@ pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + 
     let decisive = decide(options, &least, program);
     let token = token_of(options, &least);
     told(member, &least, token, all.len(), decisive)
+}
+
+/// The failure of `options`, as it is.
+pub(super) fn as_found(options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+    let execution = execute(&Options { record: Record::Rich, classes: false, ..options.clone() }, program);
+    told(member, &execution, token_of(options, &execution), 0, None)
 }
 
 /// The failure of the execution that `options` and `token` say; `None` if it doesn't fail.
@@ -108,48 +118,27 @@ fn told(
         preemptions: execution.preemptions,
         entries_before,
         decisive,
-        story: story::tell(execution),
+        story: story::tell(execution, TURNS),
         diverged: None,
     }
 }
 
-/// What differs from the default, of an execution with a rich record.
-fn entries_of(execution: &Execution) -> Vec<Entry> {
-    let shifts = execution.shifts.iter().copied().map(Entry::Shift);
-    shifts.chain(execution.choices_taken.iter().copied().map(Entry::Choice)).collect()
-}
-
-/// The two lists that `entries` hold, sorted.
-fn lists(entries: &[Entry]) -> (Vec<Shift>, Vec<Choice>) {
-    let (mut shifts, mut choices) = (Vec::new(), Vec::new());
-    for entry in entries {
-        match entry {
-            Entry::Shift(shift) => shifts.push(*shift),
-            Entry::Choice(choice) => choices.push(*choice),
-        }
-    }
-    shifts.sort_by_key(|s| (s.thread, s.at)); // stable: time moves before the switch of the same step
-    choices.sort_unstable();
-    (shifts, choices)
-}
-
 fn apply(options: &Options, entries: &[Entry]) -> Options {
-    let (shifts, choices) = lists(entries);
-    Options { strategy: Strategy::Shifted(shifts.into()), choices: Some(choices.into()), ..options.clone() }
+    entries.iter().copied().collect::<Deviations>().applied(options.clone())
 }
 
 fn token_of(options: &Options, execution: &Execution) -> Token {
-    let (shifts, choices) = lists(&entries_of(execution));
-    Token { seed: options.seed, index: options.index, memory: options.memory, shifts, choices }
+    let deviations = Deviations::of(execution);
+    Token { seed: options.seed, index: options.index, memory: options.memory, deviations }
 }
 
 /// A failure of the same kind with fewer preemptions than `least`, if there is one among the first schedules that have so few.
 fn fewer_preemptions(options: &Options, least: &Execution, wanted: &str, program: &impl Fn()) -> Option<Execution> {
-    let choices = lists(&entries_of(least)).1;
+    let deviations = Deviations::of(least);
     (0..least.preemptions.min(4)).find_map(|preemptions| {
         let options = Options {
             strategy: Strategy::Dfs { preemptions: preemptions as u32 },
-            choices: Some(choices.clone().into()),
+            choices: Some(deviations.choices().into()),
             record: Record::Rich,
             classes: false,
             ..options.clone()
@@ -163,7 +152,7 @@ fn fewer_preemptions(options: &Options, least: &Execution, wanted: &str, program
             ControlFlow::Continue(())
         });
         // Its schedule must be one that a token can repeat.
-        let again = apply(&options, &entries_of(&found?));
+        let again = Deviations::of(&found?).applied(options);
         let execution = execute(&Options { record: Record::Rich, ..again }, program);
         (signature(&execution.verdict) == wanted).then_some(execution)
     })
@@ -171,7 +160,7 @@ fn fewer_preemptions(options: &Options, least: &Execution, wanted: &str, program
 
 /// The pair whose order decides: from the schedules that lack one entry, the last ones first.
 fn decide(options: &Options, fails: &Execution, program: &impl Fn()) -> Option<Decisive> {
-    let entries = entries_of(fails);
+    let entries = Deviations::of(fails).entries();
     (0..entries.len()).rev().find_map(|i| {
         let mut fewer = entries.clone();
         fewer.remove(i);
@@ -191,7 +180,7 @@ impl fmt::Display for Failure {
         if self.entries_before > 0 {
             write!(f, ", reduced from {}", count(self.entries_before as u64, "deviation"))?;
         }
-        let choices = self.token.choices.len() as u64;
+        let choices = self.token.deviations.choices().len() as u64;
         write!(f, " to {}", count(self.preemptions, "preemption"))?;
         if choices > 0 {
             write!(f, " and {}", count(choices, "stale read or spurious failure"))?;

@@ -9,10 +9,11 @@
 //! ```
 
 use super::coverage::{Coverage, Sampled};
-use super::plan::{self, Facts};
+use super::failure::{self, Failure};
+use super::plan;
 use super::report::{Member, Report};
-use super::{Checker, failure, nondeterminism};
-use crate::engine::{Exhaustion, Options, Search, Strategy, Verdict, execute};
+use super::{Checker, nondeterminism};
+use crate::engine::{Exhaustion, Facts, Options, Search, Strategy, Verdict, execute};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +42,7 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     if matches!(checker.strategy, Some(Strategy::Dfs { .. })) {
         return enumerate(checker, program);
     }
-    let facts = Facts::of(checker, program);
+    let facts = plan::facts(checker, program);
     let start = Instant::now();
     // Relaxed throughout: the counters only hand out numbers; what workers know travels through the mutex.
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
@@ -75,9 +76,17 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     let number = failed.into_inner();
     let failure = (number != u64::MAX).then(|| {
         let (member, options) = plan::of(checker, &facts, number);
-        failure::explain(&options, member, program)
+        tell_of(checker, &options, member, program)
     });
     Report::new(failure, number, shared.diverged, shared.members, shared.coverage, (shared.executions, shared.steps))
+}
+
+/// The failure of `options`: the least one like it, if that is asked for.
+fn tell_of(checker: &Checker, options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+    match checker.explain {
+        true => failure::explain(options, member, program),
+        false => failure::as_found(options, member, program),
+    }
 }
 
 /// One line about how far it is.
@@ -103,7 +112,7 @@ fn block(
             break;
         }
         let (member, options) = plan::of(checker, facts, number);
-        let options = sampled.wants(number, facts.steps, options);
+        let options = sampled.wants(number, facts.choices, options);
         let execution = execute(&options, program);
         mine.executions += 1;
         mine.steps += execution.steps;
@@ -139,7 +148,7 @@ fn block(
 
 /// Every schedule that the strategy allows, one after the other.
 fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
-    let (member, options) = plan::of(checker, &Facts { choices: 1, steps: 0 }, 0);
+    let (member, options) = plan::of(checker, &plan::facts(checker, program), 0);
     let options = Options { classes: true, ..options };
     let mut search = Search::new(options.clone());
     let (mut sampled, mut steps, mut failure) = (Sampled::default(), 0, None);
@@ -149,7 +158,7 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
         steps += execution.steps;
         if !matches!(execution.verdict, Verdict::Finished) {
             let strategy = Strategy::Deviate(search.deviations().to_vec().into());
-            failure = Some(failure::explain(&Options { strategy, ..options.clone() }, member.clone(), program));
+            failure = Some(tell_of(checker, &Options { strategy, ..options.clone() }, member.clone(), program));
             break;
         }
         sampled.add(&options, execution);

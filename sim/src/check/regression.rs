@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   pool-1f0a5c3b.ron:   // what happened, for a reader
-//!                        (v: 1, failure: "...", replay: "1/0/131/weak 2@12>3")
+//!                        (v: 1, failure: "...", replay: "1/0/131/weak 2@12:3")
 //! ```
 //!
 //! A file stays after the failure is mended: it says that the failure stays away.

@@ -9,9 +9,6 @@ use std::fmt::Write;
 /// Lines of one paragraph at most.
 const RUN_MAX: usize = 16;
 
-/// Paragraphs at most: the last ones are kept, since the failure is there.
-const RUNS_MAX: usize = 24;
-
 /// The name of thread `id`.
 pub(super) fn thread_name(execution: &Execution, id: u32) -> String {
     let name = execution.threads.get(id as usize).map(|t| t.name.clone()).unwrap_or_default();
@@ -52,11 +49,11 @@ pub(super) fn line(execution: &Execution, entry: &Entry) -> String {
     format!("{name}: {}  at {}:{}", what(entry), entry.site.file(), entry.site.line())
 }
 
-/// The whole of it.
-pub(super) fn tell(execution: &Execution) -> String {
+/// The last `turns` paragraphs: the failure is there.
+pub(crate) fn tell(execution: &Execution, turns: usize) -> String {
     let mut out = String::new();
     let runs: Vec<&[Entry]> = execution.log.chunk_by(|a, b| a.thread == b.thread).collect();
-    let hidden = runs.len().saturating_sub(RUNS_MAX);
+    let hidden = runs.len().saturating_sub(turns);
     if hidden > 0 {
         let lines: usize = runs[..hidden].iter().map(|run| run.len()).sum();
         let _ = writeln!(out, "    ... {lines} operations of {hidden} turns ...");

@@ -3,21 +3,24 @@
 //! **Invariant: a word is touched only from inside the execution that made it**, which is on one OS thread: the stamp says
 //! so on every access. That is what makes a plain `Cell` shareable here.
 //!
-//! Memory is sequentially consistent; the orderings are recorded. A weak compare-and-exchange does not fail spuriously.
+//! With `MemoryModel::Interleaving` memory is sequentially consistent and the orderings are recorded. Otherwise the memory model
+//! (see [`weak`](super::weak)) says what is found, and `value` is the newest value in modification order.
 
 use super::access::Access;
-use super::core::Site;
+use super::core::{Engine, Site};
 use super::event::{Op, ordering_code};
+use super::sync::Known;
 use super::tag::Tag;
 use millpond_model::platform::{Arith, AtomicOps, Word};
 use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
 
-/// An atomic word.
+/// An atomic word. Its layout is that of its value's, whatever that is: the facade needs it.
+#[repr(C)]
 pub struct SimAtomic<V: Word> {
     value: Cell<V>,
-    tag: Tag,
+    tag: Known,
 }
 
 // SAFETY: every shared access first checks that the running engine is the one that made the word. An engine runs on one OS
@@ -27,30 +30,124 @@ unsafe impl<V: Word> Send for SimAtomic<V> {}
 // SAFETY: as above.
 unsafe impl<V: Word> Sync for SimAtomic<V> {}
 
-impl<V: Word> SimAtomic<V> {
-    /// A scheduling point, then the operation: `f` gives the new value, if any.
-    #[inline(always)]
-    fn update(&self, op: Op, order: Ordering, site: Site, f: impl FnOnce(V) -> V) -> V {
-        let engine = self.tag.entered(site);
-        engine.point(Access::rmw(self.tag.object()), site);
-        let old = self.value.get();
-        let new = f(old);
-        self.value.set(new);
-        engine.event(op, self.tag.object(), old.class(), ordering_code(order), u32::from(new.class()), site);
-        old
-    }
+/// What the memory model adds to an event's last word: how many newer stores there were than the one that was read.
+fn stale(behind: u8) -> u32 {
+    u32::from(behind) << 8
 }
 
 impl<V: Word> SimAtomic<V> {
     /// A word of the execution that uses it first: for a `static`, and for constructors that are `const`.
     pub const fn unclaimed(value: V) -> Self {
-        Self { value: Cell::new(value), tag: Tag::unclaimed() }
+        Self { value: Cell::new(value), tag: Known(Tag::unclaimed()) }
+    }
+
+    /// A scheduling point, then the operation: `f` gives the new value.
+    #[inline(always)]
+    pub(crate) fn update(&self, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
+        let engine = self.tag.0.entered(site);
+        engine.point(Access::rmw(self.tag.0.object()), site);
+        self.apply(op, order, site, f)
+    }
+
+    /// The operation without its scheduling point.
+    #[inline(always)]
+    pub(crate) fn apply(&self, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
+        let engine = self.tag.0.entered(site);
+        if engine.is_modelled() {
+            return self.modelled_update(engine, op, order, site, f);
+        }
+        let old = self.value.get();
+        let new = f(old);
+        self.value.set(new);
+        engine.event(op, self.tag.0.object(), old.class(), ordering_code(order), u32::from(new.class()), site);
+        old
+    }
+
+    #[cold]
+    fn modelled_update(&self, engine: &Engine, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
+        let object = self.tag.0.object();
+        let update = |bits| f(V::of_bits(bits)).bits();
+        let done = engine.modelled_update(object, self.value.get().bits(), order, site, &update);
+        let old = V::of_bits(done.found);
+        let new = f(old);
+        if done.is_newest {
+            self.value.set(new);
+        }
+        let extra = u32::from(new.class()) | stale(done.behind);
+        engine.event(op, object, old.class(), ordering_code(order), extra, site);
+        old
+    }
+
+    #[inline(always)]
+    fn exchange(&self, current: V, new: V, orders: (Ordering, Ordering), is_weak: bool, site: Site) -> Result<V, V> {
+        let (success, failure) = orders;
+        assert!(
+            !matches!(failure, Ordering::Release | Ordering::AcqRel),
+            "there is no such thing as a release failure"
+        );
+        let (engine, object) = (self.tag.0.entered(site), self.tag.0.object());
+        engine.point(Access::rmw(object), site);
+        let found = self.value.get();
+        let (found, succeeds, is_newest, behind) = if engine.is_modelled() {
+            let exchange = (current.bits(), new.bits());
+            let done = engine.modelled_exchange(object, found.bits(), exchange, orders, is_weak, site);
+            (V::of_bits(done.found), done.succeeded, done.is_newest, done.behind)
+        } else {
+            (found, found == current, true, 0)
+        };
+        let extra = u32::from(new.class()) | stale(behind);
+        if succeeds {
+            if is_newest {
+                self.value.set(new);
+            }
+            engine.event(Op::CompareExchange, object, found.class(), ordering_code(success), extra, site);
+            Ok(found)
+        } else {
+            engine.event(Op::CompareExchangeFailed, object, found.class(), ordering_code(failure), extra, site);
+            Err(found)
+        }
+    }
+
+    /// A word of the running execution, or, outside of all, one that is used there only.
+    #[inline]
+    pub(crate) fn here(value: V) -> Self {
+        Self { value: Cell::new(value), tag: Known(Tag::here()) }
+    }
+
+    /// Whose it is.
+    #[inline(always)]
+    pub(crate) fn tag(&self) -> &Tag {
+        &self.tag.0
+    }
+
+    /// The newest value, by no operation: for what no other thread can tell from an operation, and for who owns it.
+    #[inline(always)]
+    pub(crate) fn newest(&self) -> V {
+        self.value.get()
+    }
+
+    /// Where the value is: for the world outside, whose words are those of the host.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> *mut V {
+        self.value.as_ptr()
+    }
+
+    /// The value.
+    pub(crate) fn into_value(self) -> V {
+        self.value.into_inner()
     }
 }
 
 impl<V: Word> AtomicOps<V> for SimAtomic<V> {
+    #[track_caller]
     fn new(value: V) -> Self {
-        Self { value: Cell::new(value), tag: Tag::new() }
+        let tag = Tag::new();
+        if let Some(engine) = tag.engine()
+            && engine.is_modelled()
+        {
+            engine.modelled_made(tag.object(), value.bits(), Location::caller());
+        }
+        Self { value: Cell::new(value), tag: Known(tag) }
     }
 
     #[inline(always)]
@@ -58,10 +155,14 @@ impl<V: Word> AtomicOps<V> for SimAtomic<V> {
     fn load(&self, order: Ordering) -> V {
         assert!(!matches!(order, Ordering::Release | Ordering::AcqRel), "there is no such thing as a release load");
         let site = Location::caller();
-        let engine = self.tag.entered(site);
-        engine.point(Access::load(self.tag.object()), site);
-        let value = self.value.get();
-        engine.event(Op::Load, self.tag.object(), value.class(), ordering_code(order), 0, site);
+        let (engine, object) = (self.tag.0.entered(site), self.tag.0.object());
+        engine.point(Access::load(object), site);
+        let (mut value, mut behind) = (self.value.get(), 0);
+        if engine.is_modelled() {
+            let (bits, stores) = engine.modelled_load(object, value.bits(), order, site);
+            (value, behind) = (V::of_bits(bits), stores);
+        }
+        engine.event(Op::Load, object, value.class(), ordering_code(order), stale(behind), site);
         value
     }
 
@@ -70,10 +171,13 @@ impl<V: Word> AtomicOps<V> for SimAtomic<V> {
     fn store(&self, value: V, order: Ordering) {
         assert!(!matches!(order, Ordering::Acquire | Ordering::AcqRel), "there is no such thing as an acquire store");
         let site = Location::caller();
-        let engine = self.tag.entered(site);
-        engine.point(Access::store(self.tag.object()), site);
-        self.value.set(value);
-        engine.event(Op::Store, self.tag.object(), value.class(), ordering_code(order), 0, site);
+        let (engine, object) = (self.tag.0.entered(site), self.tag.0.object());
+        engine.point(Access::store(object), site);
+        let (old, new) = (self.value.get().bits(), value.bits());
+        if !engine.is_modelled() || engine.modelled_store(object, old, new, order, site) {
+            self.value.set(value);
+        }
+        engine.event(Op::Store, object, value.class(), ordering_code(order), 0, site);
     }
 
     #[inline(always)]
@@ -85,37 +189,13 @@ impl<V: Word> AtomicOps<V> for SimAtomic<V> {
     #[inline(always)]
     #[track_caller]
     fn compare_exchange(&self, current: V, new: V, success: Ordering, failure: Ordering) -> Result<V, V> {
-        assert!(
-            !matches!(failure, Ordering::Release | Ordering::AcqRel),
-            "there is no such thing as a release failure"
-        );
-        let site = Location::caller();
-        let engine = self.tag.entered(site);
-        engine.point(Access::rmw(self.tag.object()), site);
-        let found = self.value.get();
-        if found == current {
-            self.value.set(new);
-            let extra = u32::from(new.class());
-            engine.event(Op::CompareExchange, self.tag.object(), found.class(), ordering_code(success), extra, site);
-            Ok(found)
-        } else {
-            let extra = u32::from(new.class());
-            engine.event(
-                Op::CompareExchangeFailed,
-                self.tag.object(),
-                found.class(),
-                ordering_code(failure),
-                extra,
-                site,
-            );
-            Err(found)
-        }
+        self.exchange(current, new, (success, failure), false, Location::caller())
     }
 
     #[inline(always)]
     #[track_caller]
     fn compare_exchange_weak(&self, current: V, new: V, success: Ordering, failure: Ordering) -> Result<V, V> {
-        self.compare_exchange(current, new, success, failure)
+        self.exchange(current, new, (success, failure), true, Location::caller())
     }
 
     #[inline(always)]
@@ -155,6 +235,7 @@ impl<V: Word> AtomicOps<V> for SimAtomic<V> {
     }
 
     fn get_mut(&mut self) -> &mut V {
+        self.tag.forget();
         self.value.get_mut()
     }
 }

@@ -17,15 +17,18 @@ use super::choice::Choice;
 use super::classes::Classes;
 use super::coroutine::{Ended, Resume};
 use super::event::{Events, Op, What};
-use super::options::{Chances, Granularity, Options, Plant, Record, Strategy, Switch, When};
+use super::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::profile::Profiler;
 use super::random::{Generator, Stream};
 use super::search::{DFS_THREADS, Path};
 use super::set::Set;
 use super::shift::Shift;
+use super::statics::Statics;
 use super::strategy::Surw;
 use super::thread::{Info, Thread};
+use super::weak::MAX_LANES;
+use super::weak::world::Modelled;
 use crate::ledger::Ledger;
 use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
@@ -35,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A place in the source.
-pub(super) type Site = &'static Location<'static>;
+pub(crate) type Site = &'static Location<'static>;
 
 /// More points than anyone passes.
 pub(super) const NEVER: u64 = u64::MAX;
@@ -94,6 +97,7 @@ pub(super) struct Engine {
     /// Whether events are not hashed.
     pub bare: Cell<bool>,
     pub classes: Classes,
+    pub modelled: Modelled,
     // Scheduling.
     pub current: Cell<u32>,
     /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
@@ -176,6 +180,12 @@ pub(super) struct Engine {
     pub timed: Cell<bool>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// Whether somebody has waited for a time, by reading the clock, since it moved.
+    pub clock_watched: Cell<bool>,
+    /// Whether waits at condition variables may end for no reason, once it is drawn.
+    pub spurious: Cell<Option<bool>>,
+    /// This execution's own instances of objects that are not its own.
+    pub statics: Statics,
     pub next_local: Cell<usize>,
     pub free_locals: RefCell<Vec<usize>>,
     pub local_stamp: Cell<u64>,
@@ -228,6 +238,7 @@ impl Engine {
             quiet: Cell::new(false),
             bare: Cell::new(false),
             classes: Classes::default(),
+            modelled: Modelled::new(),
             current: Cell::new(0),
             tasks: Cell::new(0),
             budget_set: Cell::new(0),
@@ -283,6 +294,9 @@ impl Engine {
             timed: Cell::new(false),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            clock_watched: Cell::new(false),
+            spurious: Cell::new(None),
+            statics: Statics::default(),
             next_local: Cell::new(0),
             free_locals: RefCell::new(Vec::new()),
             local_stamp: Cell::new(0),
@@ -316,6 +330,7 @@ impl Engine {
         self.quiet.set(options.record == Record::Bare && !options.classes);
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
+        self.modelled.begin(options.memory);
         self.rich.set(options.record == Record::Rich);
         self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
         self.shifts.get_mut().clear();
@@ -323,7 +338,8 @@ impl Engine {
         self.taken.get_mut().clear();
         self.begin_schedule(options);
         let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
-        self.max_threads.set(options.max_threads.min(most));
+        let lanes = if options.memory == MemoryModel::Interleaving { u32::MAX } else { MAX_LANES as u32 };
+        self.max_threads.set(options.max_threads.min(most).min(lanes));
         self.infos.get_mut().clear();
         self.alive.clear();
         self.slots_used.set(0);
@@ -339,6 +355,9 @@ impl Engine {
         }
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.clock_watched.set(false);
+        self.spurious.set(None);
+        self.statics.clear();
         self.next_local.set(0);
         self.free_locals.get_mut().clear();
         self.local_stamp.set(0);
@@ -530,7 +549,9 @@ impl Engine {
 
     /// The number and name of every thread, for reports.
     pub fn name_of(&self, id: u32) -> String {
-        self.infos.borrow().get(id as usize).map_or_else(|| format!("#{id}"), |info| info.name.clone().into_owned())
+        let infos = self.infos.borrow();
+        let named = infos.get(id as usize).filter(|info| !info.name.is_empty());
+        named.map_or_else(|| format!("#{id}"), |info| info.name.clone().into_owned())
     }
 }
 
@@ -549,5 +570,9 @@ fn makes_progress(op: Op) -> bool {
             | Op::AllocFailed
             | Op::SpawnFailed
             | Op::Struck
+            | Op::ReceiveFailed
+            | Op::SendFailed
+            | Op::OnceLook
+            | Op::Clock
     )
 }

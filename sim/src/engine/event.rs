@@ -100,6 +100,46 @@ pub enum Op {
     SpawnFailed = 34,
     /// A fault of the environment struck inside the model.
     Struck = 35,
+    /// `fetch_xor`.
+    Xor = 36,
+    /// `fetch_nand`, or `fetch_not`.
+    Nand = 37,
+    /// `fetch_max`.
+    Max = 38,
+    /// `fetch_min`.
+    Min = 39,
+    /// A read-write lock was locked for reading. For writing it is `Lock` and `Unlock`.
+    ReadLock = 42,
+    /// A read-write lock was unlocked by a reader.
+    ReadUnlock = 43,
+    /// A thread is about to wait at a condition variable.
+    Wait = 44,
+    /// A condition variable was notified: `extra` is 1 if for all.
+    Notify = 45,
+    /// A wait at a condition variable ended: `extra` is 0 for a notification, 1 for a timeout, 2 for no reason.
+    Woken = 46,
+    /// A message was sent.
+    Send = 47,
+    /// A message was received.
+    Receive = 48,
+    /// There was no message.
+    ReceiveFailed = 49,
+    /// There was no place for a message, or nobody to receive it.
+    SendFailed = 50,
+    /// An end of a channel was closed.
+    Close = 51,
+    /// A thread came to a barrier.
+    Arrive = 52,
+    /// A thread left a barrier.
+    Leave = 53,
+    /// An initialisation began.
+    OnceBegin = 54,
+    /// An initialisation ended: `extra` is 1 if by a panic.
+    OnceEnd = 55,
+    /// Somebody looked whether something is initialised.
+    OnceLook = 56,
+    /// Virtual time was read.
+    Clock = 57,
     /// A plain cell was read. In rich logs only, not in the digest.
     CellRead = 40,
     /// A plain cell was written. In rich logs only, not in the digest.
@@ -113,7 +153,13 @@ impl Op {
             Self::Load | Self::CompareExchangeFailed | Self::TryLockFailed => Access::load(object),
             Self::Store => Access::store(object),
             Self::Swap | Self::CompareExchange | Self::Add | Self::Sub | Self::Or | Self::And => Access::rmw(object),
+            Self::Xor | Self::Nand | Self::Max | Self::Min => Access::rmw(object),
             Self::Lock | Self::Unlock => Access::rmw(object),
+            Self::ReadLock | Self::ReadUnlock | Self::ReceiveFailed | Self::SendFailed | Self::OnceLook => {
+                Access::load(object)
+            }
+            Self::Wait | Self::Notify | Self::Woken | Self::Send | Self::Receive | Self::Close => Access::rmw(object),
+            Self::Arrive | Self::Leave | Self::OnceBegin | Self::OnceEnd => Access::rmw(object),
             Self::Unpark => Access::thread(object),
             Self::Park => Access::thread(thread),
             _ => Access::NONE,

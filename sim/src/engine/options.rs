@@ -8,6 +8,7 @@ use super::set::MAX_THREADS;
 use super::shift::Shift;
 use millpond_model::observe::{Defect, Fault};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,6 +184,31 @@ pub enum MemoryModel {
     /// As C++20 has it, without load buffering: a load may return any store that coherence and happens-before allow it; accesses to
     /// plain memory that are unordered are findings.
     Weak,
+}
+
+impl MemoryModel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Interleaving, Self::Races, Self::Weak];
+}
+
+impl fmt::Display for MemoryModel {
+    /// In small letters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interleaving => "interleaving",
+            Self::Races => "races",
+            Self::Weak => "weak",
+        })
+    }
+}
+
+impl FromStr for MemoryModel {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|model| model.to_string() == word.to_lowercase());
+        found.ok_or_else(|| format!("`{word}` is no memory model: there are interleaving, races and weak"))
+    }
 }
 
 /// The running thread changed, or time moved by choice.

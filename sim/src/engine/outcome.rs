@@ -128,6 +128,60 @@ pub enum Wait {
     },
     /// The end of a thread.
     Join(ThreadId),
+    /// The ends of the threads of a scope.
+    Scope {
+        /// Those that are still running.
+        running: u32,
+    },
+    /// To read under a read-write lock.
+    Read {
+        /// The lock.
+        object: u32,
+        /// Who writes.
+        writer: ThreadId,
+    },
+    /// To write under a read-write lock.
+    Write {
+        /// The lock.
+        object: u32,
+        /// Who writes, if anybody.
+        writer: Option<ThreadId>,
+        /// How many read.
+        readers: u32,
+    },
+    /// A notification.
+    Notify {
+        /// The condition variable.
+        object: u32,
+        /// When it waits no longer.
+        until: Option<Duration>,
+    },
+    /// The other threads at a barrier.
+    Barrier {
+        /// The barrier.
+        object: u32,
+        /// How many are still to come.
+        missing: u32,
+    },
+    /// The end of an initialisation.
+    Once {
+        /// What is initialised.
+        object: u32,
+        /// By whom; nobody has begun if `None`.
+        by: Option<ThreadId>,
+    },
+    /// A message.
+    Receive {
+        /// The channel.
+        object: u32,
+        /// When it waits no longer.
+        until: Option<Duration>,
+    },
+    /// A place in a bounded channel, or, if it has none, a receiver.
+    Send {
+        /// The channel.
+        object: u32,
+    },
 }
 
 impl fmt::Display for Wait {
@@ -138,6 +192,22 @@ impl fmt::Display for Wait {
             Self::Sleep(until) => write!(f, "{until:?}"),
             Self::Lock { object, holder } => write!(f, "mutex #{object}, held by thread {}", holder.0),
             Self::Join(thread) => write!(f, "the end of thread {}", thread.0),
+            Self::Scope { running } => write!(f, "the end of {running} threads of its scope"),
+            Self::Read { object, writer } => write!(f, "lock #{object}, written by thread {}", writer.0),
+            Self::Write { object, writer: Some(writer), .. } => {
+                write!(f, "lock #{object}, written by thread {}", writer.0)
+            }
+            Self::Write { object, readers, .. } => write!(f, "lock #{object}, read by {readers}"),
+            Self::Notify { object, until: None } => write!(f, "a notification of condition variable #{object}"),
+            Self::Notify { object, until: Some(until) } => {
+                write!(f, "a notification of condition variable #{object}, or {until:?}")
+            }
+            Self::Barrier { object, missing } => write!(f, "{missing} more at barrier #{object}"),
+            Self::Once { object, by: Some(by) } => write!(f, "the initialisation of #{object} by thread {}", by.0),
+            Self::Once { object, by: None } => write!(f, "the initialisation of #{object}, which nobody has begun"),
+            Self::Receive { object, until: None } => write!(f, "a message from channel #{object}"),
+            Self::Receive { object, until: Some(until) } => write!(f, "a message from channel #{object}, or {until:?}"),
+            Self::Send { object } => write!(f, "a place in channel #{object}"),
         }
     }
 }

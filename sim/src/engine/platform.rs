@@ -11,6 +11,7 @@ use super::options::{Chances, When};
 use super::outcome::{Verdict, Wait};
 use super::random::{Generator, Stream};
 use super::sync::{SimCell, SimCounter, SimLocal, SimMutex};
+use super::weak::{HandOver, What};
 use crate::ledger::Ticket;
 use millpond_model::Platform;
 use millpond_model::observe::{Defect, DropReason, Event, Fate, Fault, Kind, Reach};
@@ -64,16 +65,7 @@ impl ThreadOps for SimThread {
 
     #[track_caller]
     fn unpark(&self) {
-        let site = Location::caller();
-        let engine = self.engine();
-        engine.point(Access::thread(self.id), site);
-        engine.event(Op::Unpark, self.id, 0, 0, 0, site);
-        let slot = engine.infos.borrow()[self.id as usize].slot;
-        let Some(thread) = engine.threads.get(slot as usize) else { return }; // it has ended
-        thread.token.set(true);
-        if matches!(thread.wait.get(), Some(Wait::Park | Wait::ParkTimeout(_))) && !engine.stopping.get() {
-            engine.wake(slot);
-        }
+        self.engine().unpark(self.id, Location::caller());
     }
 }
 
@@ -160,6 +152,7 @@ impl Platform for Sim {
         let site = Location::caller();
         let engine = engine();
         engine.point(Access::NONE, site);
+        engine.modelled_fence(order);
         engine.event(Op::Fence, 0, 0, ordering_code(order), 0, site);
     }
 
@@ -180,6 +173,11 @@ impl Platform for Sim {
         if block.is_none() {
             engine.fail_here(Verdict::Stopped(format!("the host has no memory for {size} bytes")));
         }
+        if let Some(start) = block
+            && engine.is_modelled()
+        {
+            engine.modelled_block(start, layout.size(), site);
+        }
         engine.event(Op::Alloc, 0, 0, 0, size as u32, site);
         block
     }
@@ -191,13 +189,33 @@ impl Platform for Sim {
         }
         match running() {
             Some(engine) => {
-                engine.event(Op::Dealloc, 0, 0, 0, layout.size() as u32, Location::caller());
+                let site = Location::caller();
+                if engine.is_modelled() {
+                    engine.modelled_free(ptr, site);
+                }
+                engine.event(Op::Dealloc, 0, 0, 0, layout.size() as u32, site);
                 // SAFETY: by the contract of this function the block came from `alloc` above with `layout`, and was not
                 // freed with an abandoned execution: nothing of it may be used after that.
                 unsafe { engine.blocks.free(ptr, layout, engine.stamp.get()) };
             }
             // SAFETY: as above.
             None => unsafe { super::blocks::Blocks::new().free(ptr, layout, 0) },
+        }
+    }
+
+    fn inherits() {
+        if let Some(engine) = running() {
+            engine.modelled_inherits();
+        }
+    }
+
+    #[track_caller]
+    fn touches(start: NonNull<u8>, length: usize, writes: bool) {
+        if let Some(engine) = running()
+            && engine.is_modelled()
+        {
+            let what = if writes { What::Write } else { What::Read };
+            engine.modelled_bytes(start, length, what, Location::caller());
         }
     }
 
@@ -234,6 +252,7 @@ impl Platform for Sim {
             engine.block(Wait::Park, access, site);
         }
         engine.here().token.set(false);
+        engine.acquired(HandOver::Token(engine.thread_id.get()));
         engine.event(Op::Park, 0, 0, 0, 0, site);
     }
 
@@ -249,6 +268,9 @@ impl Platform for Sim {
             engine.block(Wait::ParkTimeout(until), access, site);
         }
         let unparked = engine.here().token.replace(false);
+        if unparked {
+            engine.acquired(HandOver::Token(engine.thread_id.get()));
+        }
         engine.event(Op::Park, 0, u8::from(unparked), 0, 1, site);
     }
 
@@ -368,6 +390,19 @@ impl Platform for Sim {
 }
 
 impl Engine {
+    /// Makes the current or next park of thread `id` return.
+    pub fn unpark(&self, id: u32, site: &'static Location<'static>) {
+        self.point(Access::thread(id), site);
+        self.released(HandOver::Token(id));
+        self.event(Op::Unpark, id, 0, 0, 0, site);
+        let slot = self.infos.borrow()[id as usize].slot;
+        let Some(thread) = self.threads.get(slot as usize) else { return }; // it has ended
+        thread.token.set(true);
+        if matches!(thread.wait.get(), Some(Wait::Park | Wait::ParkTimeout(_))) && !self.stopping.get() {
+            self.wake(slot);
+        }
+    }
+
     /// Whether one of the planted defects strikes now. Each counts its own occasions.
     fn strikes(&self, defect: Defect, site: &'static Location<'static>) -> bool {
         let mut struck = false;

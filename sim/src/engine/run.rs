@@ -16,6 +16,7 @@ use super::event::Op;
 use super::options::Strategy;
 use super::outcome::{Verdict, Wait};
 use super::thread::{Info, NONE, Thread};
+use super::weak::HandOver;
 use corosensei::stack::DefaultStack;
 use millpond_model::platform::{SpawnError, ThreadId};
 use std::borrow::Cow;
@@ -89,6 +90,7 @@ impl Engine {
         if how == Ended::Overflow {
             self.fail(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
         }
+        self.released(HandOver::End(id));
         self.event(Op::Exit, id, 0, 0, 0, self.threads[slot as usize].site.get());
         let joiner = self.vacate(slot, how == Ended::Done);
         if self.stopping.get() || self.alive.is_empty() {
@@ -213,6 +215,15 @@ impl Engine {
 
     /// Starts a thread, and gives its number.
     pub fn spawn(&self, name: String, f: impl FnOnce() + 'static, site: Site) -> Result<u32, SpawnError> {
+        // SAFETY: `f` borrows nothing.
+        unsafe { self.start(name, f, site) }
+    }
+
+    /// As [`Engine::spawn`].
+    ///
+    /// # Safety
+    /// What `f` borrows is there until it was called and has returned, or was dropped.
+    pub unsafe fn start(&self, name: String, f: impl FnOnce(), site: Site) -> Result<u32, SpawnError> {
         self.point(Access::NONE, site);
         self.check_stack();
         if self.stopping.get() {
@@ -230,10 +241,11 @@ impl Engine {
                 return Err(SpawnError { name, reason: error.to_string() });
             }
         };
-        // SAFETY: it borrows nothing.
+        // SAFETY: by the contract of this function; a coroutine that is leaked is never resumed.
         unsafe { self.arm(slot, move || body(f)) };
         self.account();
         let id = self.enrol(Cow::Owned(name), Some(self.thread_id.get()), slot, site);
+        self.modelled_spawn(slot, id);
         self.event(Op::Spawn, id, 0, 0, 0, site);
         self.set_changed();
         Ok(id)
@@ -253,6 +265,7 @@ impl Engine {
             self.infos.borrow_mut()[id as usize].joiner = self.current.get();
             self.block(Wait::Join(ThreadId(id)), Access::NONE, site);
         }
+        self.acquired(HandOver::End(id));
         self.event(Op::Join, id, 0, 0, 0, site);
     }
 

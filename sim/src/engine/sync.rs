@@ -11,6 +11,7 @@ use super::event::Op;
 use super::outcome::Wait;
 use super::tag::Tag;
 use super::thread::NONE;
+use super::weak::{HandOver, What};
 use millpond_model::platform::{CellOps, CounterOps, LocalGone, LocalKey, Lock, ThreadId};
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
@@ -20,39 +21,78 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A plain cell. Not a scheduling point; its accesses are in rich logs.
+/// A plain cell. Not a scheduling point; its accesses are in rich logs, and checked for races if memory is modelled.
 pub struct SimCell<T> {
     value: UnsafeCell<T>,
-    tag: Tag,
+    tag: Known,
+}
+
+impl<T> SimCell<T> {
+    /// A cell of the execution that uses it first: for constructors that are `const`.
+    pub const fn unclaimed(value: T) -> Self {
+        Self { value: UnsafeCell::new(value), tag: Known(Tag::unclaimed()) }
+    }
+
+    #[inline(always)]
+    fn access(&self, op: Op, what: What, site: Site) {
+        let engine = self.tag.0.entered(site);
+        engine.cell_access(op, self.tag.0.object(), site);
+        engine.modelled_plain(self.tag.0.object(), what, site);
+    }
 }
 
 impl<T> CellOps<T> for SimCell<T> {
+    #[track_caller]
     fn new(value: T) -> Self {
-        Self { value: UnsafeCell::new(value), tag: Tag::new() }
+        let tag = Tag::new();
+        if let Some(engine) = tag.engine() {
+            engine.modelled_plain(tag.object(), What::Made, Location::caller());
+        }
+        Self { value: UnsafeCell::new(value), tag: Known(tag) }
     }
 
     #[inline(always)]
     #[track_caller]
     fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        let site = Location::caller();
-        self.tag.entered(site).cell_access(Op::CellRead, self.tag.object(), site);
+        self.access(Op::CellRead, What::Read, Location::caller());
         f(self.value.get())
     }
 
     #[inline(always)]
     #[track_caller]
     fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        let site = Location::caller();
-        self.tag.entered(site).cell_access(Op::CellWrite, self.tag.object(), site);
+        self.access(Op::CellWrite, What::Write, Location::caller());
         f(self.value.get())
     }
 
     fn get_mut(&mut self) -> &mut T {
+        self.tag.forget();
         self.value.get_mut()
     }
 
     fn into_inner(self) -> T {
         self.value.into_inner()
+    }
+}
+
+/// The tag of an object that the memory model knows. What it knows is void once somebody has the object to himself: that may
+/// have come about by means that are not simulated, such as the counts of the host's `Arc`, so that it is no race, whoever it is.
+pub(super) struct Known(pub Tag);
+
+impl Known {
+    /// Somebody has the object to himself.
+    #[inline]
+    pub fn forget(&self) {
+        if let Some(engine) = self.0.engine() {
+            engine.modelled_forget(self.0.object());
+        }
+    }
+}
+
+impl Drop for Known {
+    #[inline]
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 
@@ -77,6 +117,7 @@ impl<T> SimMutex<T> {
     fn take(&self, site: Site) -> SimGuard<'_, T> {
         let engine = self.tag.entered(site);
         self.holder.set(engine.thread_id.get());
+        engine.acquired(HandOver::Object(self.tag.object()));
         engine.event(Op::Lock, self.tag.object(), 0, 0, 0, site);
         SimGuard { unlock: Unlock { mutex: self, site }, _not_send: PhantomData }
     }
@@ -144,6 +185,7 @@ impl<T> Drop for Unlock<'_, T> {
         // A guard that outlived its execution has nobody to tell.
         let Some(engine) = self.mutex.tag.engine() else { return };
         engine.event(Op::Unlock, self.mutex.tag.object(), 0, 0, 0, self.site);
+        engine.released(HandOver::Object(self.mutex.tag.object()));
         if engine.stopping.get() {
             return; // waiters look again by themselves
         }

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// No slot.
-pub(super) const NONE: u32 = u32::MAX;
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// The panic payload that abandoned threads are unwound with.
 pub(super) struct Abandon;
@@ -53,6 +53,8 @@ pub(super) struct Thread {
     pub spin_site: Cell<&'static Location<'static>>,
     /// The timer that will wake it.
     pub timer: Cell<Option<(Duration, u64)>>,
+    /// What it saw when it last read the clock, and how often.
+    pub clock: Cell<(Duration, u32)>,
     /// An unpark that no park has consumed.
     pub token: Cell<bool>,
     /// Next in the list of those that wait for one mutex.
@@ -103,6 +105,7 @@ impl Thread {
             own_choices: Cell::new(0),
             spin_site: Cell::new(nowhere),
             timer: Cell::new(None),
+            clock: Cell::new((Duration::ZERO, 0)),
             token: Cell::new(false),
             next_waiter: Cell::new(NONE),
             priority: Cell::new(0),
@@ -141,6 +144,7 @@ impl Thread {
         self.own_steps.set(0);
         self.own_choices.set(0);
         self.timer.set(None);
+        self.clock.set((Duration::ZERO, 0));
         self.token.set(false);
         self.next_waiter.set(NONE);
         self.priority.set(0);

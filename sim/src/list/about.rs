@@ -353,6 +353,8 @@ fn finding(name: &str) -> &'static str {
         "Leak" => "an object has no owner and was never released",
         "DoubleRelease" => "an object is released again after its release",
         "UseAfterRelease" => "an object is used after its release",
+        "DataRace" => "two accesses to plain memory, one of them a write, have nothing that orders them",
+        "UnorderedFree" => "memory is freed, and nothing orders the free after the last use",
         "FalseLeak" => "the leak detector found something that did not leak",
         "MissedLeak" => "something leaked, and the leak detector did not find it",
         "TwoOwners" => "one pooled object is given to two owners",

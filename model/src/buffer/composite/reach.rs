@@ -35,6 +35,7 @@ pub(in crate::buffer) struct Piece<P: Platform> {
 impl<P: Platform> Piece<P> {
     /// The bytes; `access` is the one that found the piece.
     pub(in crate::buffer) fn bytes<'b>(&self, _access: &'b Access<'_, P>) -> &'b [u8] {
+        P::touches(self.start, self.length, false);
         // SAFETY: initialised memory, which the access keeps and keeps writers out of.
         unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
     }
@@ -133,6 +134,7 @@ impl<P: Platform> Access<'_, P> {
         self.check(at, length)?;
         let mut done = 0;
         for piece in self.pieces(at, length, usize::MAX)? {
+            P::touches(piece.start, piece.length, true);
             // SAFETY: initialised memory, which the access keeps and keeps everybody else out of. The access is borrowed
             // exclusively, and there is one piece at a time: of a buffer that was given twice they overlap.
             fill(done, unsafe { slice::from_raw_parts_mut(piece.start.as_ptr(), piece.length) });

@@ -1,0 +1,65 @@
+//! Millpond: the portfolio, and each strategy by itself, on sequentially consistent memory with a look at races and on weak memory.
+
+use super::{Hunt, Outcome, Tester};
+use crate::under_millpond::programs::ALL;
+use millpond::engine::{Facts, MemoryModel, Options, Profile, Strategy, execute};
+use millpond::{Checker, Report};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the counting strategies count with.
+pub type Counts = Arc<Profile>;
+
+/// A strategy by its counts.
+type Made = fn(Counts) -> Strategy;
+
+/// The strategies of the tables, and what they are called there.
+pub const STRATEGIES: &[(&str, Made)] = &[
+    ("random", |_| Strategy::Random),
+    ("PCT 3", |_| Strategy::Pct { depth: 3 }),
+    ("PCT 5", |_| Strategy::Pct { depth: 5 }),
+    ("POS", |_| Strategy::Pos),
+    ("URW", Strategy::Urw),
+    ("SURW", Strategy::Surw),
+];
+
+/// The operations of a program, counted in one execution of it.
+pub fn counts(program: &dyn Fn()) -> Counts {
+    Facts::of(&execute(&Facts::pilot(&Options::default()), program)).profile
+}
+
+pub(super) fn all() -> Vec<Tester> {
+    let mut all = vec![tester("millpond".to_string(), |hunt| checker(hunt).run(|| execute_one(hunt)))];
+    for (memory, word) in [(MemoryModel::Races, ""), (MemoryModel::Weak, " weak")] {
+        for (name, strategy) in STRATEGIES {
+            let run = move |hunt| {
+                let strategy = strategy(counts(&|| execute_one(hunt)));
+                checker(hunt).strategy(strategy).memory(memory).run(|| execute_one(hunt))
+            };
+            all.push(tester(format!("millpond {name}{word}"), run));
+        }
+    }
+    all
+}
+
+fn tester(name: String, run: impl Fn(Hunt) -> Report + Send + Sync + 'static) -> Tester {
+    let hunt = move |hunt| {
+        let start = Instant::now();
+        let report = run(hunt);
+        let time = start.elapsed();
+        let failure = (!report.is_clean()).then(|| report.to_string());
+        Outcome { executions: report.executions, failure, is_complete: report.complete, time }
+    };
+    Tester { name, programs: ALL, is_seeded: true, hunt: Box::new(hunt) }
+}
+
+fn execute_one(hunt: Hunt) {
+    (ALL[hunt.program].run)(hunt.twin, hunt.noise);
+}
+
+/// One job, and only the finding, not its reduction.
+fn checker(hunt: Hunt) -> Checker {
+    let checker = Checker::new().seed(hunt.seed).executions(hunt.executions).jobs(NonZeroUsize::MIN);
+    checker.wall(hunt.time).explain(false)
+}

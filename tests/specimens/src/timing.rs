@@ -1,0 +1,109 @@
+//! Testers by the clock: how long one operation takes, and how many executions a second has.
+//!
+//! **Invariant: only pairs are compared.** The machine is noisy for longer than a measurement and shorter than a table, so that the
+//! two sides of a ratio are measured in turns, in small slices, and the ratio is the median of those of the turns.
+//!
+//! ```text
+//!   ours ▇▇   ▇▇   ▇▇   ▇▇      a slice: executions for some ten milliseconds, timed from one
+//!   peer   ▇▇   ▇▇   ▇▇   ▇▇    call of the program to another, so that no start-up is in it
+//!         │    │    └ one ratio each: median, and the middle half of them
+//! ```
+
+use crate::{Load, points};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// What a slice measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    /// Executions timed.
+    pub executions: u64,
+    /// Operations in them.
+    pub points: u64,
+    /// For so long.
+    pub time: Duration,
+}
+
+impl Slice {
+    /// Nanoseconds of one operation.
+    pub fn nanos_per_point(&self) -> f64 {
+        self.time.as_nanos() as f64 / self.points as f64
+    }
+
+    /// Nanoseconds of one execution.
+    pub fn nanos_per_execution(&self) -> f64 {
+        self.time.as_nanos() as f64 / self.executions as f64
+    }
+}
+
+/// Executes a program so many times.
+pub type Run = dyn Fn(Box<dyn Fn() + Send + Sync>, u64);
+
+/// Calls before the clock starts.
+const WARM: u64 = 32;
+
+/// A slice of so many executions.
+///
+/// # Panics
+/// If the tester executes fewer than it was asked to.
+pub fn slice(load: Load, executions: u64, run: &Run) -> Slice {
+    let calls = AtomicU64::new(0);
+    let marks = Arc::new(Mutex::new(Vec::new()));
+    let mark = marks.clone();
+    let program = move || {
+        // Relaxed: one thread counts.
+        let call = calls.fetch_add(1, Relaxed);
+        if call == WARM || call == WARM + executions {
+            mark.lock().expect("no panic").push((Instant::now(), points()));
+        }
+        (load.run)();
+    };
+    run(Box::new(program), WARM + executions + 1);
+    let marks = marks.lock().expect("no panic");
+    let [(start, before), (end, after)] = marks[..] else { panic!("{}: {} marks", load.name, marks.len()) };
+    Slice { executions, points: after - before, time: end - start }
+}
+
+/// Executions for a slice of about `time`.
+pub fn executions_for(load: Load, time: Duration, run: &Run) -> u64 {
+    let mut executions = 4;
+    loop {
+        let slice = slice(load, executions, run);
+        if slice.time >= time / 4 || executions > 1 << 30 {
+            let per_nano = executions as f64 / slice.time.as_nanos().max(1) as f64;
+            return ((per_nano * time.as_nanos() as f64) as u64).max(2);
+        }
+        executions *= 4;
+    }
+}
+
+/// The medians of two sides and the quartiles of the ratios of their turns, second to first.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    /// Median of the first side.
+    pub first: f64,
+    /// Median of the second side.
+    pub second: f64,
+    /// Ratio: lower quartile, median, upper quartile.
+    pub ratio: [f64; 3],
+}
+
+/// `turns` of both sides, each of which measures one number.
+pub fn pair(turns: usize, first: impl Fn() -> f64, second: impl Fn() -> f64) -> Pair {
+    let measured: Vec<(f64, f64)> = (0..turns).map(|_| (first(), second())).collect();
+    let ratio = quartiles(measured.iter().map(|(a, b)| b / a));
+    let middle = |values| quartiles(values)[1];
+    let (a, b): (Vec<f64>, Vec<f64>) = measured.into_iter().unzip();
+    Pair { first: middle(a.into_iter()), second: middle(b.into_iter()), ratio }
+}
+
+/// The quartiles of some numbers.
+///
+/// # Panics
+/// If there are none.
+pub fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4])
+}
