@@ -61,7 +61,7 @@ pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
-pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, Plan, plan};
+pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, Plan, interleaved, plan};
 pub use self::profile::Profile;
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;

@@ -119,7 +119,7 @@ pub fn perform(
 fn plan(cell: &Cell, seed: u64, how: &How) -> Option<Plan> {
     let schedule = how.schedule.unwrap_or(cell.scenario.schedule);
     let facts = how.facts.as_ref().filter(|_| schedule == Schedule::Portfolio && how.deviations.is_none())?;
-    Some(engine::plan(seed, facts, [MemoryModel::Interleaving; 2]))
+    Some(engine::plan(engine::interleaved(seed, facts), facts, [MemoryModel::Interleaving; 2]))
 }
 
 /// What the schedule is instead of any, if it is told by its deviations.

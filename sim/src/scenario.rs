@@ -332,6 +332,8 @@ plants! {
     DuplicateRelease
     RejectedWriteLeaks
     IllegalPromiseLeaks
+    OutboundNotVolatile
+    LinkNotVolatile
     PeerLookedAtOnce
     ReadBufferReleasedTwice
     UnflushedSkipped
@@ -398,7 +400,6 @@ impl std::convert::From<When> for crate::engine::When {
 #[serde(deny_unknown_fields)]
 pub enum Schedule {
     /// Uniformly among the runnable ones.
-    #[default]
     Random,
     /// In turn.
     RoundRobin,
@@ -422,6 +423,7 @@ pub enum Schedule {
     },
     /// All of these in turn: first the schedules with at most two delays, then SURW, PCT of depth 2 to 6, POS and the random walk, so
     /// that each has about the same time.
+    #[default]
     Portfolio,
     /// All schedules, one after the other, in which the running thread is preempted at most so many times: an enumeration for
     /// each seed (Musuvathi and Qadeer 2007). Time moves only when no thread can run. One seed (`seeds: 0..1`) is enough,

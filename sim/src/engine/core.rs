@@ -180,6 +180,8 @@ pub(super) struct Engine {
     pub timed: Cell<bool>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// What the program has to give back, and where it was made: see `millpond::alloc`.
+    pub owed: RefCell<BTreeMap<u32, Site>>,
     /// Whether somebody has waited for a time, by reading the clock, since it moved.
     pub clock_watched: Cell<bool>,
     /// Whether waits at condition variables may end for no reason, once it is drawn.
@@ -294,6 +296,7 @@ impl Engine {
             timed: Cell::new(false),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            owed: RefCell::default(),
             clock_watched: Cell::new(false),
             spurious: Cell::new(None),
             statics: Statics::default(),
@@ -355,6 +358,7 @@ impl Engine {
         }
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.owed.get_mut().clear();
         self.clock_watched.set(false);
         self.spurious.set(None);
         self.statics.clear();

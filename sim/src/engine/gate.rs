@@ -12,7 +12,7 @@ use super::access::Access;
 use super::core::{Engine, Site, running};
 use super::event::Op;
 use super::options::Strategy;
-use super::outcome::Wait;
+use super::outcome::{Verdict, Wait};
 use super::random::Stream;
 use super::tag::Tag;
 use super::thread::NONE;
@@ -205,6 +205,21 @@ impl<'a> Gate<'a> {
     pub fn acquires_word(self, object: u32) {
         let _ = object; // a fence is about all words
         self.engine.modelled_fence(Ordering::Acquire);
+    }
+
+    /// The execution is over, and nothing was found.
+    pub fn finish_early(self) {
+        self.engine.fail_here(Verdict::Finished);
+    }
+
+    /// The program has to give back what has this number, made at `site`.
+    pub fn owes(self, object: u32, site: Site) {
+        self.engine.owed.borrow_mut().insert(object, site);
+    }
+
+    /// It has.
+    pub fn gives_back(self, object: u32) {
+        self.engine.owed.borrow_mut().remove(&object);
     }
 
     /// An access to a plain cell.

@@ -81,6 +81,15 @@ impl Engine {
             self.abandon();
         } else {
             self.check_replayed();
+            self.check_owed();
+        }
+    }
+
+    /// What had to be given back must have been.
+    fn check_owed(&self) {
+        let owed = self.owed.borrow();
+        if let Some((_, site)) = owed.first_key_value() {
+            self.fail(Verdict::Stopped(format!("{} allocations leaked, the first one made at {site}", owed.len())));
         }
     }
 
@@ -90,7 +99,7 @@ impl Engine {
         if how == Ended::Overflow {
             self.fail(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
         }
-        self.released(HandOver::End(id));
+        self.modelled_end(id);
         self.event(Op::Exit, id, 0, 0, 0, self.threads[slot as usize].site.get());
         let joiner = self.vacate(slot, how == Ended::Done);
         if self.stopping.get() || self.alive.is_empty() {

@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(3600);
 
 fn portfolio() -> Tester {
     silence();
-    chosen("millpond").remove(0)
+    chosen("millpond portfolio").remove(0)
 }
 
 /// What is wrong with the hunts for one specimen.

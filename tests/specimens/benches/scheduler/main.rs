@@ -54,10 +54,15 @@ fn main() {
     silence();
     let turns = usize::try_from(options.number("turns", 15)).expect("few turns");
     let plan = Plan { turns, time: Duration::from_millis(options.number("millis", 40)) };
-    let is_asked = |section: &str| section.contains(options.text("only"));
-    let sections: [(&str, fn(&Plan)); 4] =
-        [("steps", steps), ("executions", executions), ("workers", workers), ("loom", loom)];
-    sections.into_iter().filter(|(name, _)| is_asked(name)).for_each(|(_, section)| section(&plan));
+    let section = |name: &str, table: fn(&Plan)| {
+        if name.contains(options.text("only")) {
+            table(&plan);
+        }
+    };
+    section("steps", steps);
+    section("executions", executions);
+    section("workers", workers);
+    section("loom", loom);
 }
 
 fn load(loads: &[Load], name: &str) -> Load {

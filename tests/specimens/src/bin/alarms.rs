@@ -1,11 +1,11 @@
 //! False alarms: every repaired twin, with and without noise, under every tester that was built, as Markdown.
 //!
 //! ```text
-//! cargo run --release -p millpond-specimens --bin alarms -- --executions 10000000 --testers millpond
+//! cargo run --release -p millpond-specimens --bin alarms -- --testers portfolio --executions 10000000 --seconds 3600
 //! ```
 //!
-//! `--executions N`: of each twin and noise (20,000). `--seconds N`: time of each (60). `--only TEXT`, `--testers TEXT`, `--seed N`,
-//! `--jobs N` as in `hunt`. Ends with 1 if there was an alarm.
+//! `--executions N`: of each twin and noise (20,000). `--noise N`: only with so much. `--seconds N`: time of each (60).
+//! `--only TEXT`, `--testers TEXT`, `--seed N`, `--jobs N` as in `hunt`. Ends with 1 if there was an alarm.
 
 use millpond_specimens::NOISE;
 use millpond_specimens::options::Options;
@@ -14,14 +14,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 fn main() -> ExitCode {
-    let options = Options::of_command_line(&["executions", "seconds", "only", "testers", "seed", "jobs"]);
+    let options = Options::of_command_line(&["executions", "noise", "seconds", "only", "testers", "seed", "jobs"]);
     silence();
     let testers = chosen(options.text("testers"));
     let programs: Vec<usize> = testers[0].programs_named(options.text("only"));
     let (executions, seed) = (options.number("executions", 20_000), options.number("seed", 0));
     let time = Duration::from_secs(options.number("seconds", 60));
+    let noises = match options.text("noise") {
+        "" => vec![0, NOISE],
+        _ => vec![usize::try_from(options.number("noise", 0)).expect("not so much noise")],
+    };
+    let noises = &noises;
     let work: Vec<_> = (0..testers.len())
-        .flat_map(|t| programs.iter().flat_map(move |&p| [0, NOISE].map(move |noise| (t, p, noise))))
+        .flat_map(|t| programs.iter().flat_map(move |&p| noises.iter().map(move |&noise| (t, p, noise))))
         .collect();
     let outcomes = options.on_all_jobs(&work, |&(tester, program, noise)| {
         testers[tester].hunt(Hunt { program, twin: true, noise, seed, executions, time })

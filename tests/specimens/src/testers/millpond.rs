@@ -30,7 +30,7 @@ pub fn counts(program: &dyn Fn()) -> Counts {
 }
 
 pub(super) fn all() -> Vec<Tester> {
-    let mut all = vec![tester("millpond".to_string(), |hunt| checker(hunt).run(|| execute_one(hunt)))];
+    let mut all = vec![tester("millpond portfolio".to_string(), |hunt| checker(hunt).run(|| execute_one(hunt)))];
     for (memory, word) in [(MemoryModel::Races, ""), (MemoryModel::Weak, " weak")] {
         for (name, strategy) in STRATEGIES {
             let run = move |hunt| {
