@@ -387,12 +387,13 @@ impl Engine {
         self.local_stamp.set(0);
         self.memory_limit.set(options.memory_limit.unwrap_or(u64::MAX));
         self.alloc_fails.set((options.alloc_fails, Chances::default()));
-        let plants = self.plants.get_mut();
+        let (plants, faults) = (self.plants.get_mut(), self.faults.get_mut());
         plants.clear();
-        plants.extend(options.plants.iter().map(|p| (*p, Chances::default())));
-        let faults = self.faults.get_mut();
         faults.clear();
-        faults.extend(options.faults.iter().map(|(fault, when)| (*fault, *when, Chances::default())));
+        if !options.plants.is_empty() || !options.faults.is_empty() {
+            plants.extend(options.plants.iter().map(|p| (*p, Chances::default())));
+            faults.extend(options.faults.iter().map(|(fault, when)| (*fault, *when, Chances::default())));
+        }
         let rich = options.record == Record::Rich;
         if self.observed.replace(rich) || rich {
             for count in &self.reached {
