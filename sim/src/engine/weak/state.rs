@@ -224,7 +224,10 @@ impl<const W: usize> State<W> {
 
     /// What is known of the object is void: it is somebody's alone now, and nobody can tell how it came to that.
     pub fn forget(&mut self, object: u32) {
-        self.words.remove(object);
+        if let Some(at) = self.words.find(object) {
+            self.words.at(at).newest_event = 0; // no fence looks at it again
+            self.words.remove(object);
+        }
         self.cells.remove(object);
         self.buffers.remove(object);
     }
