@@ -31,6 +31,12 @@ impl Engine {
         self.decide(n, |engine| engine.draw(Stream::Memory, |g| g.below(n)))
     }
 
+    /// One of `n` alternatives: 0 half of the time, each of the others as likely as the others. Most bugs need few old values, and a
+    /// loop that waits for a new one should see it soon.
+    pub fn choose_old(&self, n: u32) -> u32 {
+        self.decide(n, |engine| (engine.draw(Stream::Memory, |g| g.below(2 * (n - 1))) + 2).saturating_sub(n))
+    }
+
     /// Alternative 1 rather than 0 once in `odds` times.
     pub fn choose_rarely(&self, odds: u32) -> bool {
         self.decide(2, |engine| u32::from(engine.draw(Stream::Memory, |g| g.below(odds)) == 0)) == 1
