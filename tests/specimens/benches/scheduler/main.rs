@@ -7,7 +7,8 @@
 //! One thread's work is measured by the processor's time, so that what else the machine does is not in it; two workers against one
 //! by the wall's, for which the machine must be idle.
 //!
-//! `--turns N` (15), `--millis N` of a slice (40), `--only TEXT` of a section's name (`steps`, `executions`, `workers`, `loom`).
+//! `--turns N` (15), `--millis N` of a slice (40), `--only TEXT` of a section's name (`steps`, `executions`, `workers`, `loom`),
+//! `--program TEXT` and `--strategy TEXT` of the name of a program and of our strategy, for a look at one row.
 
 mod ours;
 mod peers;
@@ -23,6 +24,14 @@ use std::time::Duration;
 struct Plan {
     turns: usize,
     time: Duration,
+    program: String,
+    strategy: String,
+}
+
+impl Plan {
+    fn wants(&self, program: &str, strategy: &str) -> bool {
+        program.contains(&self.program) && strategy.contains(&self.strategy)
+    }
 }
 
 /// What has to hold of a row.
@@ -53,10 +62,12 @@ impl Bar {
 }
 
 fn main() {
-    let options = Options::of_bench(&["turns", "millis", "only"]);
+    let options = Options::of_bench(&["turns", "millis", "only", "program", "strategy"]);
     silence();
     let turns = usize::try_from(options.number("turns", 15)).expect("few turns");
-    let plan = Plan { turns, time: Duration::from_millis(options.number("millis", 40)) };
+    let time = Duration::from_millis(options.number("millis", 40));
+    let [program, strategy] = ["program", "strategy"].map(|name| options.text(name).to_string());
+    let plan = Plan { turns, time, program, strategy };
     let section = |name: &str, table: fn(&Plan)| {
         if name.contains(options.text("only")) {
             table(&plan);
@@ -98,6 +109,9 @@ fn steps(plan: &Plan) {
         _ => NO_BAR,
     };
     let row = |name: &str, ours: &ours::Row, theirs: &peers::Row, bar: Bar| {
+        if !plan.wants(name, ours.name) {
+            return;
+        }
         let pair = measure(plan, name, &*ours.run, &*theirs.run, true);
         let (a, b) = (ours.name, theirs.name);
         let cells = bar.cells(&pair);
@@ -129,8 +143,9 @@ fn executions(plan: &Plan) {
             (ours::random_weak(), peers::random(), NO_BAR),
         ];
         for (ours, theirs, bar) in sides {
-            if name == "empty" && theirs.name == "PCT 3" {
-                // It refuses a program without threads.
+            // Its PCT refuses a program without threads.
+            let is_refused = name == "empty" && theirs.name == "PCT 3";
+            if is_refused || !plan.wants(name, ours.name) {
                 continue;
             }
             let pair = measure(plan, name, &*ours.run, &*theirs.run, false);
@@ -153,6 +168,9 @@ fn workers(plan: &Plan) {
         "| program | ours | asked | | ours, processor | shuttle | shuttle, processor |\n|---|---|---|---|---|---|---|"
     );
     for name in ["W1", "W2", "W3", "W5", "empty", "2 x 1", "3 x 10"] {
+        if !plan.wants(name, "random") {
+            continue;
+        }
         let ours = |clock| scaling(plan, load(under_millpond::loads::ALL, name), clock, || ours::random().run);
         let theirs = |clock| scaling(plan, load(under_shuttle::loads::ALL, name), clock, || peers::random().run);
         let wall = ours(Clock::Wall);
