@@ -202,6 +202,10 @@ listed! {
         RejectedWriteLeaks,
         /// A write whose promise is complete already forgets its message (Netty #8765).
         IllegalPromiseLeaks,
+        /// Whether a channel takes writes is a plain field, which business threads read while the loop closes it (Netty before 4.1.3).
+        OutboundNotVolatile,
+        /// A link of a hand-over queue is hooked in by a plain store, so that its reader may find it unfinished (Netty #4830).
+        LinkNotVolatile,
         /// A channel gives a message to its peer in the same program after a look whether it is open (Netty 4.0.31).
         PeerLookedAtOnce,
         /// A read loop releases a buffer that nothing was read into, and then again (Netty #3368).

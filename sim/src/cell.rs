@@ -11,10 +11,9 @@
 //!
 //! `Cell`, `RefCell` and the others can't be shared between threads and are those of `std`.
 
-use crate::engine::{Op, Tag, Whose};
+use crate::engine::{Gate, Op, Tag, Whose};
 use std::cell::UnsafeCell as HostUnsafeCell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::panic::Location;
 
 pub use std::cell::{BorrowError, BorrowMutError, Cell, LazyCell, OnceCell, Ref, RefCell, RefMut};
@@ -38,10 +37,14 @@ impl<T> UnsafeCell<T> {
 }
 
 impl<T: ?Sized> UnsafeCell<T> {
+    fn begin(&self, op: Op, site: &'static Location<'static>) -> Access {
+        self.access(op, site);
+        let stamp = self.tag.mine().map_or(0, Gate::stamp); // 0: nobody's
+        Access { stamp, object: self.tag.object(), op, site }
+    }
+
     #[inline(always)]
-    #[track_caller]
-    fn access(&self, op: Op) {
-        let site = Location::caller();
+    fn access(&self, op: Op, site: &'static Location<'static>) {
         match self.tag.mine() {
             Some(gate) => gate.cell(op, self.tag.object(), site),
             None => self.first_access(op, site),
@@ -62,7 +65,7 @@ impl<T: ?Sized> UnsafeCell<T> {
     #[inline(always)]
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        self.access(Op::CellRead);
+        self.access(Op::CellRead, Location::caller());
         f(self.data.get())
     }
 
@@ -70,24 +73,22 @@ impl<T: ?Sized> UnsafeCell<T> {
     #[inline(always)]
     #[track_caller]
     pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        self.access(Op::CellWrite);
+        self.access(Op::CellWrite, Location::caller());
         f(self.data.get())
     }
 
     /// Reads for as long as the guard lives.
     #[inline(always)]
     #[track_caller]
-    pub fn get(&self) -> ConstPtr<'_, T> {
-        self.access(Op::CellRead);
-        ConstPtr { pointer: self.data.get(), _cell: PhantomData }
+    pub fn get(&self) -> ConstPtr<T> {
+        ConstPtr { pointer: self.data.get(), _access: self.begin(Op::CellRead, Location::caller()) }
     }
 
     /// Writes for as long as the guard lives.
     #[inline(always)]
     #[track_caller]
-    pub fn get_mut(&self) -> MutPtr<'_, T> {
-        self.access(Op::CellWrite);
-        MutPtr { pointer: self.data.get(), _cell: PhantomData }
+    pub fn get_mut(&self) -> MutPtr<T> {
+        MutPtr { pointer: self.data.get(), _access: self.begin(Op::CellWrite, Location::caller()) }
     }
 }
 
@@ -109,20 +110,42 @@ impl<T: ?Sized> fmt::Debug for UnsafeCell<T> {
     }
 }
 
-/// A read that goes on. Interface of `loom::cell::ConstPtr`.
-#[derive(Debug)]
-pub struct ConstPtr<'a, T: ?Sized> {
-    pointer: *const T,
-    _cell: PhantomData<&'a T>,
+/// An access that goes on: it is told when it begins, and again when it ends, so that what comes in between must be ordered with both.
+struct Access {
+    stamp: u32,
+    object: u32,
+    op: Op,
+    site: &'static Location<'static>,
 }
 
-impl<T: ?Sized> ConstPtr<'_, T> {
+impl Drop for Access {
+    fn drop(&mut self) {
+        if let Some(gate) = Gate::open().filter(|gate| gate.stamp() == self.stamp) {
+            gate.cell(self.op, self.object, self.site);
+        }
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} of #{}", self.op, self.object)
+    }
+}
+
+/// A read that goes on. Interface of `loom::cell::ConstPtr`.
+#[derive(Debug)]
+pub struct ConstPtr<T: ?Sized> {
+    pointer: *const T,
+    _access: Access,
+}
+
+impl<T: ?Sized> ConstPtr<T> {
     /// The data.
     ///
     /// # Safety
-    /// Nobody writes while the reference lives.
+    /// The cell is there, and nobody writes, while the reference lives.
     pub unsafe fn deref(&self) -> &T {
-        // SAFETY: the cell is borrowed, and by the contract nobody writes.
+        // SAFETY: by the contract.
         unsafe { &*self.pointer }
     }
 
@@ -134,19 +157,19 @@ impl<T: ?Sized> ConstPtr<'_, T> {
 
 /// A write that goes on. Interface of `loom::cell::MutPtr`.
 #[derive(Debug)]
-pub struct MutPtr<'a, T: ?Sized> {
+pub struct MutPtr<T: ?Sized> {
     pointer: *mut T,
-    _cell: PhantomData<&'a T>,
+    _access: Access,
 }
 
-impl<T: ?Sized> MutPtr<'_, T> {
+impl<T: ?Sized> MutPtr<T> {
     /// The data.
     ///
     /// # Safety
-    /// Nobody else reads or writes while the reference lives.
+    /// The cell is there, and nobody else reads or writes, while the reference lives.
     #[allow(clippy::mut_from_ref)] // loom's interface
     pub unsafe fn deref(&self) -> &mut T {
-        // SAFETY: the cell is borrowed, and by the contract nobody else is there.
+        // SAFETY: by the contract.
         unsafe { &mut *self.pointer }
     }
 

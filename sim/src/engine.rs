@@ -11,7 +11,7 @@
 //!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
 //!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
-//!      ├─ run        coroutines from start to end; unwinding of what is abandoned
+//!      ├─ run        threads from start to end; unwinding of what is abandoned       coroutine  how one goes on with another
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
 //!      ├─ event      events and their digest            random   the five streams
 //!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
@@ -28,6 +28,7 @@ mod blocks;
 mod choice;
 mod classes;
 mod core;
+mod coroutine;
 mod event;
 mod exhaust;
 mod gate;
@@ -60,7 +61,7 @@ pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
-pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, Plan, plan};
+pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, Plan, interleaved, plan};
 pub use self::profile::Profile;
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
@@ -101,25 +102,67 @@ pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
     if let Strategy::Dfs { preemptions } = options.strategy {
         return execute_path(options, &mut Path::new(preemptions), main);
     }
-    execute_path(options, &mut Path::new(0), main)
+    perform(options, None, main, Engine::finish)
+}
+
+/// What is told of an execution in which nothing went wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Brief {
+    /// [`Execution::digest`]
+    pub digest: u64,
+    /// [`Execution::class`]
+    pub class: u64,
+    /// [`Execution::steps`]
+    pub steps: u64,
+    /// [`Execution::choices`]
+    pub choices: u64,
+    /// [`Execution::preemptions`]
+    pub preemptions: u64,
+}
+
+/// As [`execute`], for a search: nothing is put together that only a failure is told by.
+///
+/// # Errors
+/// All that is known, unless every thread ended and the ledger found nothing.
+///
+/// # Panics
+/// As [`execute`], and with `Strategy::Dfs`.
+pub fn execute_briefly(options: &Options, main: impl FnOnce()) -> Result<Brief, Box<Execution>> {
+    assert!(!matches!(options.strategy, Strategy::Dfs { .. }), "an enumeration has a path");
+    perform(options, None, main, |engine| engine.brief().ok_or_else(|| Box::new(engine.finish())))
 }
 
 /// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs`.
 fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Execution {
+    perform(options, Some(path), main, Engine::finish)
+}
+
+/// Runs `main`, and tells what `tell` says of it.
+#[inline]
+fn perform<R>(
+    options: &Options,
+    mut path: Option<&mut Path>,
+    main: impl FnOnce(),
+    tell: impl FnOnce(&Engine) -> R,
+) -> R {
     panics::install();
     overflow::install();
     // If the engine itself panics there are threads alive on its stacks: it is leaked then.
     let mut engine = ManuallyDrop::new(KEPT.take().unwrap_or_else(|| Box::new(Engine::new())));
-    std::mem::swap(engine.path.get_mut(), path);
+    if let Some(path) = &mut path {
+        std::mem::swap(engine.path.get_mut(), path);
+    }
     engine.begin(options);
     {
         let _running = Running::enter(&engine);
         engine.drive(main);
     }
-    let execution = engine.finish();
-    std::mem::swap(engine.path.get_mut(), path);
+    let told = tell(&engine);
+    if let Some(path) = path {
+        std::mem::swap(engine.path.get_mut(), path);
+    }
     KEPT.set(Some(ManuallyDrop::into_inner(engine)));
-    execution
+    told
 }
 
 /// A stream of the running execution.
@@ -216,10 +259,26 @@ pub fn thread_name(id: ThreadId) -> String {
 
 /// Runs `f` on the ledger of the running execution.
 pub fn with_ledger<R>(f: impl FnOnce(&mut Ledger) -> R) -> R {
-    f(&mut engine().ledger.borrow_mut())
+    let engine = engine();
+    engine.observed.set(true);
+    f(&mut engine.ledger.borrow_mut())
 }
 
 impl Engine {
+    /// What came of the execution, if it ended well.
+    #[inline(always)]
+    fn brief(&self) -> Option<Brief> {
+        let found = self.observed.get() && !self.ledger.borrow().findings().is_empty();
+        if self.stopping.get() || found {
+            return None;
+        }
+        self.account(); // the points since the last decision are steps too
+        let digest = self.events.finish_digest();
+        self.blocks.release();
+        let (steps, choices, preemptions) = (self.steps.get(), self.choices.get(), self.preemptions.get());
+        Some(Brief { digest, class: self.classes.finish(), steps, choices, preemptions })
+    }
+
     /// What came of the execution.
     fn finish(&self) -> Execution {
         if !self.stopping.get() {
@@ -239,9 +298,10 @@ impl Engine {
             // no object in this memory is used after an abandoned execution.
             unsafe { self.blocks.free_all() };
         }
-        let threads = self.infos.take().into_iter().enumerate().map(|(id, info)| ThreadInfo {
+        let mut infos = self.infos.borrow_mut();
+        let threads = infos.drain(..).enumerate().map(|(id, info)| ThreadInfo {
             id: ThreadId(id as u32),
-            name: info.name,
+            name: info.name.into_owned(),
             parent: info.parent.map(ThreadId),
             finished: info.finished,
         });

@@ -1,9 +1,11 @@
 //! Millpond: a deterministic simulation testbed for reference-counted, pooled buffers.
 
+pub mod alloc;
 pub mod campaign;
 pub mod cell;
 pub mod check;
 pub mod cli;
+mod compat;
 pub mod conform;
 pub mod crew;
 pub mod deviations;
@@ -12,10 +14,12 @@ pub mod enumerate;
 pub mod exit;
 pub mod explore;
 pub mod found;
+pub mod future;
 pub mod hint;
 pub mod keep;
 pub mod ledger;
 pub mod list;
+pub mod model;
 pub mod new;
 pub mod observed;
 pub mod oracle;
@@ -35,6 +39,10 @@ pub mod time;
 pub mod world;
 
 pub use check::{Checker, Report, check, replay};
+pub use compat::{
+    check_dfs, check_pct, check_random, check_random_with_seed, check_urw, explore, skip_branch, stop_exploring,
+};
+pub use model::model;
 
 /// What the program was built from: commit, whether the sources differ from it, compiler, version.
 pub fn built() -> &'static str {

@@ -3,7 +3,7 @@
 //! **Invariant: everything here is a function of scenario, seed and binary.** No time of day, no duration of the host.
 
 use crate::deviations::Deviations;
-use crate::engine::Switch;
+use crate::engine::{MemoryModel, Switch};
 use crate::enumerate::Enumeration;
 use crate::ledger::{Finding, FindingKind, KindLedger};
 use crate::observed::Samples;
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub leaks: Option<LeakStats>,
     /// What the seed drew, in a swarm.
     pub swarm: Option<String>,
+    /// What loads could return.
+    pub memory: MemoryModel,
     /// Which member of the portfolio had its turn, and how.
     pub turn: Option<String>,
     /// If a seed has many executions, or this one was reduced: where its schedule is not the default one.

@@ -51,6 +51,7 @@ pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
 
 use crate::deviations::Deviations;
+use crate::engine::MemoryModel;
 use millpond_model::observe::{self, Defect, Kind};
 use millpond_model::preset::Preset;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,10 @@ pub struct Scenario {
     /// simulation; what is impossible is skipped.
     #[serde(default)]
     pub deviations: Option<Deviations>,
+    /// What a load may return, and whether accesses are checked for races. Absent: every other execution of the portfolio is on weak
+    /// memory where the scenario is small enough for it, and everything else interleaves.
+    #[serde(default)]
+    pub memory: Option<MemoryModel>,
     /// Where a thread may be preempted.
     #[serde(default)]
     pub preempt: Preempt,
@@ -332,6 +337,8 @@ plants! {
     DuplicateRelease
     RejectedWriteLeaks
     IllegalPromiseLeaks
+    OutboundNotVolatile
+    LinkNotVolatile
     PeerLookedAtOnce
     ReadBufferReleasedTwice
     UnflushedSkipped
@@ -398,7 +405,6 @@ impl std::convert::From<When> for crate::engine::When {
 #[serde(deny_unknown_fields)]
 pub enum Schedule {
     /// Uniformly among the runnable ones.
-    #[default]
     Random,
     /// In turn.
     RoundRobin,
@@ -422,6 +428,7 @@ pub enum Schedule {
     },
     /// All of these in turn: first the schedules with at most two delays, then SURW, PCT of depth 2 to 6, POS and the random walk, so
     /// that each has about the same time.
+    #[default]
     Portfolio,
     /// All schedules, one after the other, in which the running thread is preempted at most so many times: an enumeration for
     /// each seed (Musuvathi and Qadeer 2007). Time moves only when no thread can run. One seed (`seeds: 0..1`) is enough,

@@ -33,6 +33,7 @@ pub use self::mutex::{Mutex, MutexGuard};
 pub use self::once::{Once, OnceState};
 pub use self::once_lock::OnceLock;
 pub use self::rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use crate::compat::Notify;
 pub use std::sync::{LockResult, PoisonError, TryLockError, TryLockResult};
 
 use crate::engine::{Gate, Site, Tag, Whose};

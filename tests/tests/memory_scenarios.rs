@@ -1,9 +1,10 @@
 //! The scenarios that are right are right under every memory model.
 
 use millpond::engine::MemoryModel;
+use millpond::ledger::FindingKind;
 use millpond::run::{How, execute};
-use millpond::scenario::{self, Scenario};
-use millpond_tests::scenarios;
+use millpond::scenario::{self, Plant, Scenario, Schedule, When};
+use millpond_tests::{load, scenarios};
 use std::path::{Path, PathBuf};
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -34,7 +35,7 @@ fn good(memory: MemoryModel, seeds: u64) -> Vec<String> {
         let cells = scenario::cells(scenario);
         for cell in cells.iter().take(4) {
             for seed in 0..seeds {
-                let (outcome, _) = execute(cell, seed, &How { memory, ..How::default() });
+                let (outcome, _) = execute(cell, seed, &How { memory: Some(memory), ..How::default() });
                 if let Some(finding) = outcome.findings.first() {
                     wrong.push(format!("{} seed {seed}: {}: {}", path.display(), finding.kind, finding.text));
                     break;
@@ -55,4 +56,33 @@ fn good_scenarios_have_no_races() {
 fn good_scenarios_are_good_on_weak_memory() {
     let wrong = good(MemoryModel::Weak, seeds());
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The first finding of a planted defect in the given seeds of a good scenario's cells.
+fn planted(file: &str, plant: Plant, memory: MemoryModel, seeds: u64) -> Option<FindingKind> {
+    let mut scenario = load(file).scenario;
+    scenario.plant = vec![plant];
+    let how = How { memory: Some(memory), schedule: Some(Schedule::Random), ..How::default() };
+    scenario::cells(&scenario).iter().find_map(|cell| {
+        (0..seeds).find_map(|seed| execute(cell, seed, &how).0.findings.first().map(|finding| finding.kind))
+    })
+}
+
+/// Netty before 4.1.3: `outboundBuffer` was not volatile. No interleaving shows it, for the value that is read is right.
+#[test]
+fn a_field_that_is_not_volatile_is_found_by_its_orderings() {
+    let plant = Plant::OutboundNotVolatile(When::Always);
+    let file = "good/every_schedule.ron";
+    assert_eq!(planted(file, plant, MemoryModel::Interleaving, 2), None);
+    assert_eq!(planted(file, plant, MemoryModel::Races, 2), Some(FindingKind::DataRace));
+    assert_eq!(planted(file, plant, MemoryModel::Weak, 2), Some(FindingKind::DataRace));
+}
+
+/// Netty #4830: the link is complete when the index in it says so, but who reads `next` without ordering may not see it.
+#[test]
+fn a_link_that_is_published_plainly_is_found() {
+    let plant = Plant::LinkNotVolatile(When::Always);
+    let file = "good/thread_dies_while_working.ron";
+    assert_eq!(planted(file, plant, MemoryModel::Interleaving, 1), None);
+    assert_eq!(planted(file, plant, MemoryModel::Races, 8), Some(FindingKind::DataRace));
 }

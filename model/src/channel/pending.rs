@@ -10,9 +10,9 @@
 use super::Channel;
 use crate::Platform;
 use crate::event_loop::Task;
-use crate::observe::Reach;
+use crate::observe::{Defect, Reach};
 use crate::pipeline::Upstream;
-use crate::platform::{AtomicOps, CounterOps};
+use crate::platform::{AtomicOps, CellOps, CounterOps};
 use core::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,8 @@ pub(super) struct Pending<P: Platform> {
     /// Bit 0: the water marks; the others are the program's. Writable: none.
     pub(super) unwritable: P::Atomic<u32>,
     has_outbound: P::Atomic<bool>,
+    /// With a planted defect: the same as plain memory.
+    plain_outbound: Option<Plain<P>>,
     pub(super) task_bytes: P::Counter,
     pub(super) entry_bytes: P::Counter,
     pub(super) queue_bytes: P::Counter,
@@ -63,12 +65,21 @@ pub(super) struct Pending<P: Platform> {
     pub(super) became_writable: P::Counter,
 }
 
+/// A plain field that threads share without a thought.
+struct Plain<P: Platform>(P::Cell<()>);
+
+// SAFETY: there is nothing in it.
+unsafe impl<P: Platform> Send for Plain<P> {}
+// SAFETY: as above.
+unsafe impl<P: Platform> Sync for Plain<P> {}
+
 impl<P: Platform> Pending<P> {
     pub(super) fn new() -> Self {
         Self {
             total: P::Atomic::new(0),
             unwritable: P::Atomic::new(0),
             has_outbound: P::Atomic::new(true),
+            plain_outbound: P::planted(Defect::OutboundNotVolatile).then(|| Plain(P::Cell::new(()))),
             task_bytes: P::Counter::default(),
             entry_bytes: P::Counter::default(),
             queue_bytes: P::Counter::default(),
@@ -93,11 +104,17 @@ impl<P: Platform> Pending<P> {
     }
 
     pub(super) fn has_outbound(&self) -> bool {
+        if let Some(plain) = &self.plain_outbound {
+            plain.0.with(|_| ());
+        }
         // Acquire: pairs with `detach`. Netty before 4.1.3 read it plainly and counted for closed channels.
         self.has_outbound.load(Ordering::Acquire)
     }
 
     pub(super) fn detach(&self) {
+        if let Some(plain) = &self.plain_outbound {
+            plain.0.with_mut(|_| ());
+        }
         // Release: pairs with `has_outbound`.
         self.has_outbound.store(false, Ordering::Release);
     }

@@ -108,6 +108,11 @@ impl Table {
         View { places: places.as_ptr(), len: places.len() }
     }
 
+    /// Whether no variable has ever had a value here.
+    pub fn is_unused(&self) -> bool {
+        self.places.borrow().is_empty()
+    }
+
     /// The value at `index` if it belongs to the variable with `stamp`.
     #[inline]
     pub fn get<T: 'static>(&self, index: usize, stamp: u64) -> Option<Rc<T>> {

@@ -20,7 +20,7 @@ use super::config::{RecyclerConfig, WoqRatio};
 use super::domain::ThreadRecord;
 use super::node::Node;
 use crate::Platform;
-use crate::observe::{DropReason, Event, Fate, Reach};
+use crate::observe::{Defect, DropReason, Event, Fate, Reach};
 use crate::platform::{AtomicOps, CellOps, CounterOps};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -247,9 +247,11 @@ impl<T: Send + 'static, P: Platform> WeakOrderQueue<T, P> {
         }
         let link = Link::allocate(config.link_capacity);
         links.add(1);
+        // Relaxed is what Netty had; the next index is written with Release, but to the new link.
+        let order = if P::planted(Defect::LinkNotVolatile) { Relaxed } else { Release };
         // Release: pairs with the Acquire in `skip_read_link`; the link is complete. The old tail isn't touched after this.
         // SAFETY: as above.
-        unsafe { (*end.tail).next.store(link, Release) };
+        unsafe { (*end.tail).next.store(link, order) };
         end.tail = link;
         Ok((link, 0))
     }

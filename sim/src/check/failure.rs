@@ -13,7 +13,7 @@ use super::shrink::shrink;
 use super::story;
 use super::token::Token;
 use crate::deviations::{Deviations, Entry};
-use crate::engine::{Execution, Options, Record, Strategy, Verdict, execute, exhaust_with};
+use crate::engine::{Choice, Execution, Options, Record, Strategy, Verdict, execute, exhaust_with};
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -22,6 +22,9 @@ const TURNS: usize = 24;
 
 /// Executions that a reduction may use at most.
 const TRIES: u32 = 20_000;
+
+/// Preemptions of a schedule on a plain memory that is looked for, when the one found needs a weak one: less than these.
+const PLAIN_PREEMPTIONS: u64 = 3;
 
 /// Executions for each number of preemptions, in the search for one with fewer.
 const FEWER_TRIES: u64 = 3000;
@@ -77,8 +80,13 @@ pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + 
     let shrunk = shrink(&all, TRIES, fails);
     let mut least =
         execute(&Options { record: Record::Rich, classes: false, ..apply(options, &shrunk.entries) }, program);
-    if let Some(fewer) = fewer_preemptions(options, &least, &wanted, program) {
-        least = fewer;
+    let choices = Deviations::of(&least);
+    // What needs no weak memory is told without it.
+    let plain = !choices.choices().is_empty();
+    let plain = plain.then(|| with_preemptions(options, PLAIN_PREEMPTIONS, &[], &wanted, program)).flatten();
+    let fewer = || with_preemptions(options, least.preemptions.min(4), choices.choices(), &wanted, program);
+    if let Some(better) = plain.or_else(fewer) {
+        least = better;
     }
     let decisive = decide(options, &least, program);
     let token = token_of(options, &least);
@@ -132,13 +140,18 @@ fn token_of(options: &Options, execution: &Execution) -> Token {
     Token { seed: options.seed, index: options.index, memory: options.memory, deviations }
 }
 
-/// A failure of the same kind with fewer preemptions than `least`, if there is one among the first schedules that have so few.
-fn fewer_preemptions(options: &Options, least: &Execution, wanted: &str, program: &impl Fn()) -> Option<Execution> {
-    let deviations = Deviations::of(least);
-    (0..least.preemptions.min(4)).find_map(|preemptions| {
+/// A failure of the same kind with less than `end` preemptions and these choices, if there is one among the first such schedules.
+fn with_preemptions(
+    options: &Options,
+    end: u64,
+    choices: &[Choice],
+    wanted: &str,
+    program: &impl Fn(),
+) -> Option<Execution> {
+    (0..end).find_map(|preemptions| {
         let options = Options {
             strategy: Strategy::Dfs { preemptions: preemptions as u32 },
-            choices: Some(deviations.choices().into()),
+            choices: Some(choices.into()),
             record: Record::Rich,
             classes: false,
             ..options.clone()

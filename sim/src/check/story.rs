@@ -18,11 +18,18 @@ pub(super) fn thread_name(execution: &Execution, id: u32) -> String {
 /// An operation in words, with its object.
 fn what(entry: &Entry) -> String {
     let Entry { op, object, class, extra, .. } = entry;
+    // What the memory model adds: how many newer stores there were than the one that was read.
+    let behind = match extra >> 8 & 0xff {
+        0 => String::new(),
+        1 => "  (stale: there is a newer value)".to_string(),
+        n => format!("  (stale: there are {n} newer values)"),
+    };
+    let extra = extra & 0xff;
     let order = entry.ordering.map(|o| format!(" {o:?}")).unwrap_or_default();
     match op {
-        Op::Load => format!("load #{object}{order} -> {class}"),
+        Op::Load => format!("load #{object}{order} -> {class}{behind}"),
         Op::Store => format!("store #{object}{order} <- {class}"),
-        Op::CompareExchangeFailed => format!("compare_exchange #{object}{order} fails, found {class}"),
+        Op::CompareExchangeFailed => format!("compare_exchange #{object}{order} fails, found {class}{behind}"),
         Op::CompareExchange => format!("compare_exchange #{object}{order} {class} -> {extra}"),
         Op::Swap | Op::Add | Op::Sub | Op::Or | Op::And => {
             format!("{} #{object}{order} {class} -> {extra}", format!("{op:?}").to_lowercase())

@@ -15,6 +15,7 @@ use super::access::Access;
 use super::blocks::Blocks;
 use super::choice::Choice;
 use super::classes::Classes;
+use super::coroutine::{Ended, Resume};
 use super::event::{Events, Op, What};
 use super::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
@@ -29,7 +30,6 @@ use super::thread::{Info, Thread};
 use super::weak::MAX_LANES;
 use super::weak::world::Modelled;
 use crate::ledger::Ledger;
-use corosensei::stack::DefaultStack;
 use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -104,6 +104,8 @@ pub(super) struct Engine {
     pub tasks: Cell<u64>,
     /// What the budget was when it was last set.
     pub budget_set: Cell<u64>,
+    /// Whether points are those of a walk that nobody watches.
+    pub walking: Cell<bool>,
     /// Whether the budget is what the strategy drew, rather than shortened.
     pub natural: Cell<bool>,
     pub steps: Cell<u64>,
@@ -147,22 +149,25 @@ pub(super) struct Engine {
     pub preemptions: Cell<u64>,
     pub granularity: Cell<Granularity>,
     pub max_steps: Cell<u64>,
-    pub streams: [RefCell<Option<Generator>>; Stream::COUNT],
-    pub seed: Cell<u64>,
-    pub index: Cell<u64>,
+    pub streams: [RefCell<Generator>; Stream::COUNT],
     // Threads.
     pub threads: Box<[Thread]>,
     pub infos: RefCell<Vec<Info>>,
     pub alive: Set,
     pub slots_used: Cell<u32>,
     pub free_slots: RefCell<Vec<u32>>,
-    pub stacks: RefCell<Vec<DefaultStack>>,
     pub stack_bytes: Cell<usize>,
     pub page_bytes: usize,
     pub max_threads: Cell<u32>,
     pub leaked_stacks: Cell<u64>,
     /// Whether a simulated thread runs now, rather than the scheduler.
     pub inside: Cell<bool>,
+    /// What for a thread was last resumed.
+    pub how: Cell<Resume>,
+    /// How the running thread ended, on the way to the scheduler.
+    pub arrived: Cell<Option<Ended>>,
+    /// How to go on with the scheduler.
+    pub scheduler: Cell<*mut u8>,
     // The end.
     pub verdict: RefCell<Option<Verdict>>,
     pub stopping: Cell<bool>,
@@ -171,8 +176,12 @@ pub(super) struct Engine {
     // The world.
     pub now: Cell<Duration>,
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
+    /// Whether there are any.
+    pub timed: Cell<bool>,
     pub timer_sequence: Cell<u64>,
     pub next_object: Cell<u32>,
+    /// What the program has to give back, and where it was made: see `millpond::alloc`.
+    pub owed: RefCell<BTreeMap<u32, Site>>,
     /// Whether somebody has waited for a time, by reading the clock, since it moved.
     pub clock_watched: Cell<bool>,
     /// Whether waits at condition variables may end for no reason, once it is drawn.
@@ -188,6 +197,8 @@ pub(super) struct Engine {
     pub plants: RefCell<Vec<(Plant, Chances)>>,
     pub faults: RefCell<Vec<(Fault, When, Chances)>>,
     pub reached: [Cell<u64>; Reach::ALL.len()],
+    /// Whether `reached` or `ledger` may be other than at the beginning.
+    pub observed: Cell<bool>,
     pub ledger: RefCell<Ledger>,
 }
 
@@ -195,12 +206,27 @@ pub(super) struct Engine {
 /// equality only and so can't influence a result.
 static NEXT_STAMP: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
+/// Numbers that an OS thread takes at once, so that executions on several of them share nothing.
+const STAMPS: u64 = 1024;
+
+thread_local! {
+    /// The next number, and the end of those that this OS thread has taken.
+    static TAKEN: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
 /// The next execution's stamp: half a word, because every object of the simulated world has one, and there are millions.
 /// So it comes again after 2^32 - 1 executions: two that run at the same time never have the same one, as that many would
-/// have to begin and end on the other OS threads during one execution.
+/// have to begin and end on the other OS threads during one execution. An OS thread that has had its numbers for half of that takes
+/// others.
 fn next_stamp() -> u32 {
-    let number = NEXT_STAMP.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    1 + (number % u64::from(u32::MAX)) as u32
+    use std::sync::atomic::Ordering::Relaxed; // numbers only, no data goes with them
+    let (mut next, mut end) = TAKEN.get();
+    if next == end || NEXT_STAMP.load(Relaxed) - end > u64::from(u32::MAX / 2) {
+        next = NEXT_STAMP.fetch_add(STAMPS, Relaxed);
+        end = next + STAMPS;
+    }
+    TAKEN.set((next + 1, end));
+    1 + (next % u64::from(u32::MAX)) as u32
 }
 
 impl Engine {
@@ -218,6 +244,7 @@ impl Engine {
             current: Cell::new(0),
             tasks: Cell::new(0),
             budget_set: Cell::new(0),
+            walking: Cell::new(false),
             natural: Cell::new(true),
             steps: Cell::new(0),
             choices: Cell::new(0),
@@ -247,27 +274,29 @@ impl Engine {
             preemptions: Cell::new(0),
             granularity: Cell::new(Granularity::Operation),
             max_steps: Cell::new(0),
-            streams: [const { RefCell::new(None) }; Stream::COUNT],
-            seed: Cell::new(0),
-            index: Cell::new(0),
+            streams: Stream::ALL.map(|stream| RefCell::new(Generator::new(0, 0, stream))),
             threads: Box::new([]),
             infos: RefCell::new(Vec::new()),
             alive: Set::default(),
             slots_used: Cell::new(0),
             free_slots: RefCell::new(Vec::new()),
-            stacks: RefCell::new(Vec::new()),
             stack_bytes: Cell::new(0),
             page_bytes: super::overflow::page_bytes(),
             max_threads: Cell::new(0),
             leaked_stacks: Cell::new(0),
             inside: Cell::new(false),
+            how: Cell::new(Resume::Run),
+            arrived: Cell::new(None),
+            scheduler: Cell::new(std::ptr::null_mut()),
             verdict: RefCell::new(None),
             stopping: Cell::new(false),
             in_flight: Cell::new(0),
             now: Cell::new(Duration::ZERO),
             timers: RefCell::new(BTreeMap::new()),
+            timed: Cell::new(false),
             timer_sequence: Cell::new(0),
             next_object: Cell::new(0),
+            owed: RefCell::default(),
             clock_watched: Cell::new(false),
             spurious: Cell::new(None),
             statics: Statics::default(),
@@ -280,6 +309,7 @@ impl Engine {
             plants: RefCell::new(Vec::new()),
             faults: RefCell::new(Vec::new()),
             reached: [const { Cell::new(0) }; Reach::ALL.len()],
+            observed: Cell::new(true),
             ledger: RefCell::new(Ledger::new(false)),
         }
     }
@@ -296,7 +326,7 @@ impl Engine {
         }
         if self.stack_bytes.get() != options.stack_bytes {
             self.stack_bytes.set(options.stack_bytes);
-            self.stacks.get_mut().clear();
+            self.threads.iter_mut().for_each(|thread| *thread.coroutine.get_mut() = None);
         }
         self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
@@ -323,9 +353,12 @@ impl Engine {
         // A panic in flight below `execute` counts as one on another stack.
         self.in_flight.set(u32::from(std::thread::panicking()));
         self.now.set(Duration::ZERO);
-        self.timers.get_mut().clear();
+        if self.timed.replace(false) {
+            self.timers.get_mut().clear();
+        }
         self.timer_sequence.set(0);
         self.next_object.set(0);
+        self.owed.get_mut().clear();
         self.clock_watched.set(false);
         self.spurious.set(None);
         self.statics.clear();
@@ -340,14 +373,17 @@ impl Engine {
         let faults = self.faults.get_mut();
         faults.clear();
         faults.extend(options.faults.iter().map(|(fault, when)| (*fault, *when, Chances::default())));
-        for count in &self.reached {
-            count.set(0);
+        let rich = options.record == Record::Rich;
+        if self.observed.replace(rich) || rich {
+            for count in &self.reached {
+                count.set(0);
+            }
+            *self.ledger.get_mut() = Ledger::new(rich);
         }
-        *self.ledger.get_mut() = Ledger::new(options.record == Record::Rich);
     }
 
     /// The running thread's slot.
-    #[inline]
+    #[inline(always)]
     pub fn here(&self) -> &Thread {
         &self.threads[self.current.get() as usize]
     }
@@ -381,6 +417,9 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn slow_point(&self, access: Access, site: Site) {
+        if self.walking.get() && self.walk(access, site) {
+            return;
+        }
         if self.stopping.get() {
             self.point_of_abandoned();
         } else if self.granularity.get() == Granularity::Task {
@@ -391,7 +430,7 @@ impl Engine {
     }
 
     /// What is left of the strategy's budget.
-    #[inline]
+    #[inline(always)]
     fn budget_left(&self) -> u64 {
         match self.granularity.get() {
             Granularity::Operation => self.budget.get(),
@@ -400,7 +439,7 @@ impl Engine {
     }
 
     /// Points passed since the budget was set become steps.
-    #[inline]
+    #[inline(always)]
     pub fn account(&self) {
         let left = self.budget_left();
         let passed = self.budget_set.get() - left;
@@ -413,7 +452,7 @@ impl Engine {
     }
 
     /// Steps that the running thread has taken.
-    #[inline]
+    #[inline(always)]
     pub fn count_own(&self, passed: u64) {
         if self.counting.get() {
             let own = &self.here().own_steps;
@@ -423,6 +462,7 @@ impl Engine {
 
     /// Sets the strategy's budget. Nothing is handed out while a thread is set aside: it comes back after one step; nor while each
     /// event is counted.
+    #[inline(always)]
     pub fn set_budget(&self, wanted: u64) {
         let left = self.max_steps.get().saturating_sub(self.steps.get());
         let budget = if self.yielded.is_empty() && !self.profiling.get() { wanted.min(left) } else { 0 };
@@ -502,15 +542,20 @@ impl Engine {
         if self.inside.get() {
             self.check_stack();
         }
-        let mut generator = self.streams[stream as usize].borrow_mut();
-        f(generator.get_or_insert_with(|| Generator::new(self.seed.get(), self.index.get(), stream)))
+        f(&mut self.streams[stream as usize].borrow_mut())
+    }
+
+    /// As [`Engine::draw`] for the schedule, whose decisions have looked at the stack already.
+    #[inline(always)]
+    pub fn roll<R>(&self, f: impl FnOnce(&mut Generator) -> R) -> R {
+        f(&mut self.streams[Stream::Schedule as usize].borrow_mut())
     }
 
     /// The number and name of every thread, for reports.
     pub fn name_of(&self, id: u32) -> String {
         let infos = self.infos.borrow();
         let named = infos.get(id as usize).filter(|info| !info.name.is_empty());
-        named.map_or_else(|| format!("#{id}"), |info| info.name.clone())
+        named.map_or_else(|| format!("#{id}"), |info| info.name.clone().into_owned())
     }
 }
 

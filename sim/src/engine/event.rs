@@ -341,11 +341,16 @@ impl Events {
         self.len.set(0);
     }
 
-    /// Digest, checkpoints and log of the finished execution.
-    pub fn finish(&self) -> (u64, Vec<u64>, Vec<Entry>) {
+    /// Digest of the finished execution.
+    pub fn finish_digest(&self) -> u64 {
         if self.len.get() != 0 {
             self.hash();
         }
-        (self.digest.get(), self.checkpoints.take(), self.log.take())
+        self.digest.get()
+    }
+
+    /// Digest, checkpoints and log of the finished execution.
+    pub fn finish(&self) -> (u64, Vec<u64>, Vec<Entry>) {
+        (self.finish_digest(), self.checkpoints.take(), self.log.take())
     }
 }

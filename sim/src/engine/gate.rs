@@ -12,7 +12,7 @@ use super::access::Access;
 use super::core::{Engine, Site, running};
 use super::event::Op;
 use super::options::Strategy;
-use super::outcome::Wait;
+use super::outcome::{Verdict, Wait};
 use super::random::Stream;
 use super::tag::Tag;
 use super::thread::NONE;
@@ -207,6 +207,21 @@ impl<'a> Gate<'a> {
         self.engine.modelled_fence(Ordering::Acquire);
     }
 
+    /// The execution is over, and nothing was found.
+    pub fn finish_early(self) {
+        self.engine.fail_here(Verdict::Finished);
+    }
+
+    /// The program has to give back what has this number, made at `site`.
+    pub fn owes(self, object: u32, site: Site) {
+        self.engine.owed.borrow_mut().insert(object, site);
+    }
+
+    /// It has.
+    pub fn gives_back(self, object: u32) {
+        self.engine.owed.borrow_mut().remove(&object);
+    }
+
     /// An access to a plain cell.
     #[inline(always)]
     pub fn cell(self, op: Op, object: u32, site: Site) {
@@ -242,7 +257,7 @@ impl<'a> Gate<'a> {
 
     /// The name that a thread was given; empty if none.
     pub fn name(self, thread: u32) -> String {
-        self.engine.infos.borrow()[thread as usize].name.clone()
+        self.engine.infos.borrow()[thread as usize].name.clone().into_owned()
     }
 
     /// This execution's instance for the object with this tag.

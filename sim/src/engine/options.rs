@@ -7,6 +7,7 @@ use super::profile::Profile;
 use super::set::MAX_THREADS;
 use super::shift::Shift;
 use millpond_model::observe::{Defect, Fault};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -174,7 +175,7 @@ pub enum Record {
 }
 
 /// What a load may return, and whether accesses are checked for races.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum MemoryModel {
     /// Every load returns the newest store: sequential consistency, whatever the orderings say. Races are not looked for.
     #[default]

@@ -6,14 +6,12 @@
 //! ```text
 //!   limit                                           base
 //!     | guard page |  ......  stack, grows down <── |
-//!         fault ──> SIGSEGV on the alternate stack ──> registers point at a function that ends the coroutine
+//!         fault ──> SIGSEGV on the alternate stack ──> registers point at where the scheduler waits
 //! ```
 //!
 //! The frames on the overflown stack are lost without running their destructors, and the stack is leaked.
 
-use super::core::running;
-use super::thread::Ended;
-use corosensei::trap::TrapHandlerRegs;
+use super::core::{Engine, running};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr::{null, null_mut};
@@ -90,15 +88,36 @@ unsafe extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, co
 /// If the fault is an overflow of the running simulated thread, makes it end.
 fn leave_coroutine(address: usize, context: &mut libc::ucontext_t) -> bool {
     let Some(engine) = running() else { return false };
-    let Some(trap) = engine.inside.get().then(|| engine.here().trap.get()).flatten() else { return false };
-    // The handler covers the guard page too. The fault may be a little below the stack pointer, or far below for a large
-    // frame that is probed, but not outside the stack.
-    if !trap.stack_ptr_in_bounds(stack_pointer(context)) || !engine.in_guard(address) {
+    if !engine.inside.get() || !engine.in_guard(address) {
         return false;
     }
+    divert(engine, context)
+}
+
+/// Sends the OS thread to the scheduler. The fault may be a little below the stack pointer, or far below for a large frame that is
+/// probed; if the stack pointer is outside the stack, it is none of ours.
+#[cfg(all(target_arch = "x86_64", unix, not(feature = "portable-switch")))]
+fn divert(engine: &Engine, context: &mut libc::ucontext_t) -> bool {
+    let here = engine.here();
+    if !(here.guard.get()..here.base.get()).contains(&stack_pointer(context)) {
+        return false;
+    }
+    let (address, stack) = engine.after_overflow();
+    let gregs = &mut context.uc_mcontext.gregs;
+    gregs[libc::REG_RIP as usize] = address as i64;
+    gregs[libc::REG_RSP as usize] = stack as i64;
+    true
+}
+
+/// Makes the coroutine end.
+#[cfg(not(all(target_arch = "x86_64", unix, not(feature = "portable-switch"))))]
+fn divert(engine: &Engine, context: &mut libc::ucontext_t) -> bool {
+    let Some(trap) = engine.here().trap.get().filter(|trap| trap.stack_ptr_in_bounds(stack_pointer(context))) else {
+        return false;
+    };
     // SAFETY: the stack pointer is within the coroutine, and the registers are set as demanded. The frames that are lost are
     // those of a program that has overflown its stack; nothing on that stack is used again, since it is leaked.
-    let registers = unsafe { trap.setup_trap_handler(|| Ended::Overflow) };
+    let registers = unsafe { trap.setup_trap_handler(|| super::coroutine::Ended::Overflow) };
     set_registers(context, registers);
     true
 }
@@ -129,9 +148,9 @@ fn stack_pointer(context: &libc::ucontext_t) -> usize {
     context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize
 }
 
-#[cfg(target_arch = "x86_64")]
-fn set_registers(context: &mut libc::ucontext_t, registers: TrapHandlerRegs) {
-    let TrapHandlerRegs { rip, rsp, rbp, rdi, rsi } = registers;
+#[cfg(all(target_arch = "x86_64", feature = "portable-switch"))]
+fn set_registers(context: &mut libc::ucontext_t, registers: corosensei::trap::TrapHandlerRegs) {
+    let corosensei::trap::TrapHandlerRegs { rip, rsp, rbp, rdi, rsi } = registers;
     let gregs = &mut context.uc_mcontext.gregs;
     gregs[libc::REG_RIP as usize] = rip as i64;
     gregs[libc::REG_RSP as usize] = rsp as i64;
@@ -146,8 +165,8 @@ fn stack_pointer(context: &libc::ucontext_t) -> usize {
 }
 
 #[cfg(target_arch = "aarch64")]
-fn set_registers(context: &mut libc::ucontext_t, registers: TrapHandlerRegs) {
-    let TrapHandlerRegs { pc, sp, x0, x1, x29, lr } = registers;
+fn set_registers(context: &mut libc::ucontext_t, registers: corosensei::trap::TrapHandlerRegs) {
+    let corosensei::trap::TrapHandlerRegs { pc, sp, x0, x1, x29, lr } = registers;
     let machine = &mut context.uc_mcontext;
     machine.pc = pc;
     machine.sp = sp;

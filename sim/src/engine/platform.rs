@@ -372,6 +372,7 @@ impl Platform for Sim {
         }
         let count = &engine.reached[point as usize];
         count.set(count.get() + 1);
+        engine.observed.set(true);
         engine.event(Op::Reach, point as u32, 0, 0, 0, Location::caller());
     }
 

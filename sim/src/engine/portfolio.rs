@@ -7,6 +7,7 @@
 //!   index:  0 .. D - 1        the schedules with no, one and two delays (all of them, if there are no more than 1,024)
 //!           D ..              a rotation of 16:  SURW 2, POS 3, Random 4, PCT 7  (costs a step: about 50, 30, 20, 10 ns)
 //!                             PCT's depth goes from 2 to 6
+//!   few seeds:  0, 4, 8, ... are the schedules with delays, the others the rotation
 //!   memory: the two models that were asked for by turns
 //! ```
 //!
@@ -138,6 +139,17 @@ pub fn plan(index: u64, facts: &Facts, memories: [MemoryModel; 2]) -> Plan {
         Member::Random | Member::Delays => Strategy::Random,
     };
     Plan { member, strategy, memory: memory((round + turn) % 2 == 1) }
+}
+
+/// The execution of a campaign that is made in place of number `seed`, where few seeds are run: every fourth is one of the schedules with
+/// delays, as long as there are any, so that the others have their turn from the beginning.
+pub fn interleaved(seed: u64, facts: &Facts) -> u64 {
+    let delays = delay_schedules(facts.choices.min(MOST_CHOICES)).min(DELAY_SCHEDULES);
+    let (round, turn) = (seed / 4, seed % 4);
+    if turn == 0 && round < delays {
+        return round;
+    }
+    delays + (seed - seed.div_ceil(4).min(delays))
 }
 
 /// Schedules with at most two delays among `choices` choices.

@@ -32,32 +32,71 @@ pub enum Stream {
 impl Stream {
     /// Number of streams.
     pub(super) const COUNT: usize = 5;
+
+    /// All streams, in order.
+    pub(super) const ALL: [Self; Self::COUNT] =
+        [Self::Schedule, Self::Workload, Self::Faults, Self::LeakSampling, Self::Memory];
 }
 
+/// Words that the generator makes at once: four blocks.
+const WORDS: usize = 64;
+
 /// One stream of one execution.
-pub struct Generator(ChaCha8Rng);
+pub struct Generator {
+    key: [u8; 32],
+    /// Absent before the first draw: most streams of most executions have none.
+    rng: Option<ChaCha8Rng>,
+    words: [u32; WORDS],
+    /// The next word; `WORDS`: there is none left.
+    at: usize,
+}
 
 impl Generator {
     /// The stream from its beginning.
     pub fn new(seed: u64, index: u64, stream: Stream) -> Self {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&seed.to_le_bytes());
-        key[8..16].copy_from_slice(&index.to_le_bytes());
-        key[16..24].copy_from_slice(&(stream as u64).to_le_bytes());
-        key[24..].copy_from_slice(b"millpond");
-        Self(ChaCha8Rng::from_seed(key))
+        let mut generator = Self { key: [0; 32], rng: None, words: [0; WORDS], at: WORDS };
+        generator.reset(seed, index, stream);
+        generator
+    }
+
+    /// From the beginning of another stream.
+    pub(super) fn reset(&mut self, seed: u64, index: u64, stream: Stream) {
+        self.key[..8].copy_from_slice(&seed.to_le_bytes());
+        self.key[8..16].copy_from_slice(&index.to_le_bytes());
+        self.key[16..24].copy_from_slice(&(stream as u64).to_le_bytes());
+        self.key[24..].copy_from_slice(b"millpond");
+        self.rng = None;
+        self.at = WORDS;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill(&mut self) {
+        let key = self.key;
+        let rng = self.rng.get_or_insert_with(|| ChaCha8Rng::from_seed(key));
+        let mut bytes = [0; WORDS * 4];
+        rng.fill_bytes(&mut bytes);
+        for (word, bytes) in self.words.iter_mut().zip(bytes.as_chunks().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        self.at = 0;
     }
 
     /// 32 random bits.
     #[inline]
     pub fn next_u32(&mut self) -> u32 {
-        self.0.next_u32()
+        if self.at >= WORDS {
+            self.refill();
+        }
+        let word = self.words[self.at % WORDS];
+        self.at += 1;
+        word
     }
 
-    /// 64 random bits.
+    /// 64 random bits: two words, the low one first.
     #[inline]
     pub fn next_u64(&mut self) -> u64 {
-        self.0.next_u64()
+        u64::from(self.next_u32()) | u64::from(self.next_u32()) << 32
     }
 
     /// Uniform in `0..n`, without bias (Lemire, *Fast random integer generation in an interval*, 2019). Written here rather

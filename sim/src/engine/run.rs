@@ -3,23 +3,23 @@
 //! **Invariant: when `drive` returns, no coroutine is alive**: each ended, was unwound, or was leaked and counted.
 //!
 //! ```text
-//!   drive:    resume current ──suspended──> resume the one it chose ──> ...
-//!                   └────────ended──> choose ──────────┘
+//!   drive:    resume current ── it passes on to the one it chose, and that one to another ... ──ended──> choose ──> resume ...
 //!   abandon:  resume each with Unwind; what would block comes again when the others are gone; the rest is leaked
 //! ```
 //!
-//! The decision is made on the stack of the running thread; it comes here only if another one is chosen.
+//! Decisions are made on the stack of the running thread. It comes here when a thread ends.
 
 use super::access::Access;
 use super::core::{Engine, Site, UNWIND_OPERATIONS, running};
+use super::coroutine::{Ended, Resume, Stackful};
 use super::event::Op;
 use super::options::Strategy;
 use super::outcome::{Verdict, Wait};
-use super::thread::{Ended, Info, NONE, Resume, Stackful};
+use super::thread::{Info, NONE, Thread};
 use super::weak::HandOver;
-use corosensei::stack::{DefaultStack, Stack};
-use corosensei::{Coroutine, CoroutineResult, Yielder};
+use corosensei::stack::DefaultStack;
 use millpond_model::platform::{SpawnError, ThreadId};
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 /// Stack that the engine keeps for its own work and for unwinding, in bytes, on top of what the program may use.
@@ -29,11 +29,10 @@ const STACK_RESERVE: usize = 32 * 1024;
 const IDLE_ROUNDS: u32 = 100;
 
 /// All that a simulated thread does.
-fn body(yielder: &Yielder<Resume, ()>, first: Resume, f: impl FnOnce()) -> Ended {
+fn body(f: impl FnOnce()) -> Ended {
     let Some(engine) = running() else { unreachable!("a thread runs inside an execution") };
     let me = engine.here();
-    me.yielder.set(yielder);
-    let result = if first == Resume::Unwind {
+    let result = if engine.how.get() == Resume::Unwind {
         me.unwinding.set(true);
         catch_unwind(AssertUnwindSafe(move || drop(f)))
     } else {
@@ -48,6 +47,10 @@ fn body(yielder: &Yielder<Resume, ()>, first: Resume, f: impl FnOnce()) -> Ended
         engine.event(Op::LocalDrop, 0, 0, 0, 0, site);
     };
     // Each failure has consumed a value, so that this ends.
+    if me.table.borrow().is_unused() {
+        me.locals_gone.set(true);
+        return Ended::Done;
+    }
     while let Err(payload) = catch_unwind(AssertUnwindSafe(|| me.table().clear(step))) {
         engine.body_unwound(payload);
     }
@@ -62,37 +65,31 @@ fn body(yielder: &Yielder<Resume, ()>, first: Resume, f: impl FnOnce()) -> Ended
 impl Engine {
     /// Runs `main` and all that it starts, to the end.
     pub fn drive(&self, main: impl FnOnce()) {
-        let stack = self.take_stack().unwrap_or_else(|error| panic!("no stack for the main thread: {error}"));
-        let guard = stack.limit().get();
+        let slot = self.take_slot().unwrap_or_else(|error| panic!("no stack for the main thread: {error}"));
         // SAFETY: `main` and what it borrows outlive this call, and the coroutine does not: it ends, is unwound, or is
         // leaked and never resumed before `drive` returns.
-        let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, |y, first| body(y, first, main)) };
-        let slot = self.enrol("main".to_string(), None, coroutine, guard, Location::caller());
+        unsafe { self.arm(slot, || body(main)) };
+        self.enrol(Cow::Borrowed("main"), None, slot, Location::caller());
         self.current.set(slot);
         self.set_changed();
         while !self.stopping.get() && !self.alive.is_empty() {
-            let slot = self.current.get();
-            if let Some(how) = self.resume(slot, Resume::Run) {
-                self.ended(slot, how);
+            if let Some(how) = self.resume(self.current.get(), Resume::Run) {
+                self.ended(self.current.get(), how);
             }
         }
         if self.stopping.get() {
             self.abandon();
         } else {
             self.check_replayed();
+            self.check_owed();
         }
     }
 
-    #[inline]
-    fn resume(&self, slot: u32, how: Resume) -> Option<Ended> {
-        let mut coroutine = self.threads[slot as usize].coroutine.borrow_mut();
-        let coroutine = coroutine.as_mut().unwrap_or_else(|| unreachable!("the slot is taken"));
-        self.inside.set(true);
-        let result = coroutine.resume(how);
-        self.inside.set(false);
-        match result {
-            CoroutineResult::Yield(()) => None,
-            CoroutineResult::Return(how) => Some(how),
+    /// What had to be given back must have been.
+    fn check_owed(&self) {
+        let owed = self.owed.borrow();
+        if let Some((_, site)) = owed.first_key_value() {
+            self.fail(Verdict::Stopped(format!("{} allocations leaked, the first one made at {site}", owed.len())));
         }
     }
 
@@ -102,7 +99,7 @@ impl Engine {
         if how == Ended::Overflow {
             self.fail(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
         }
-        self.released(HandOver::End(id));
+        self.modelled_end(id);
         self.event(Op::Exit, id, 0, 0, 0, self.threads[slot as usize].site.get());
         let joiner = self.vacate(slot, how == Ended::Done);
         if self.stopping.get() || self.alive.is_empty() {
@@ -122,14 +119,10 @@ impl Engine {
     /// on it may still be pointed to.
     fn vacate(&self, slot: u32, unwound: bool) -> u32 {
         let thread = &self.threads[slot as usize];
-        thread.trap.set(None);
-        match thread.coroutine.take() {
-            Some(coroutine) if unwound => self.stacks.borrow_mut().push(coroutine.into_stack()),
-            coroutine => {
-                std::mem::forget(coroutine);
-                std::mem::forget(thread.table.take());
-                self.leaked_stacks.set(self.leaked_stacks.get() + 1);
-            }
+        if !unwound {
+            std::mem::forget(thread.coroutine.take());
+            std::mem::forget(thread.table.take());
+            self.leaked_stacks.set(self.leaked_stacks.get() + 1);
         }
         self.alive.remove(slot);
         self.free_slots.borrow_mut().push(slot);
@@ -181,31 +174,52 @@ impl Engine {
         }
     }
 
-    fn take_stack(&self) -> std::io::Result<DefaultStack> {
-        let kept = self.stacks.borrow_mut().pop();
-        kept.map_or_else(|| DefaultStack::new(self.stack_bytes.get() + STACK_RESERVE), Ok)
+    /// A free slot, with a stack.
+    fn take_slot(&self) -> std::io::Result<u32> {
+        let free = self.free_slots.borrow_mut().pop();
+        let slot = free.unwrap_or_else(|| self.slots_used.replace(self.slots_used.get() + 1));
+        let thread = &self.threads[slot as usize];
+        let mut coroutine = thread.coroutine.borrow_mut();
+        if coroutine.is_none() {
+            match DefaultStack::new(self.stack_bytes.get() + STACK_RESERVE) {
+                Ok(stack) => coroutine.insert(Stackful::new(stack)).install(thread),
+                Err(error) => {
+                    self.free_slots.borrow_mut().push(slot);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(slot)
     }
 
-    /// Gives a coroutine a number and a slot, and makes it runnable.
-    fn enrol(&self, name: String, parent: Option<u32>, coroutine: Stackful, guard: usize, site: Site) -> u32 {
-        let slot = self.free_slots.borrow_mut().pop().unwrap_or_else(|| {
-            let slot = self.slots_used.get();
-            self.slots_used.set(slot + 1);
-            slot
-        });
+    /// The thread that begins in `slot` will run `body`.
+    ///
+    /// # Safety
+    /// `slot` is free. What `body` borrows outlives the execution.
+    #[inline]
+    unsafe fn arm(&self, slot: u32, body: impl FnOnce() -> Ended) {
+        let thread = &self.threads[slot as usize];
+        let mut coroutine = thread.coroutine.borrow_mut();
+        let coroutine = coroutine.as_mut().unwrap_or_else(|| unreachable!("a slot that was taken has a stack"));
+        // SAFETY: by the caller's promise; a slot is free when its thread has ended or was unwound.
+        unsafe { coroutine.arm(thread, body) };
+    }
+
+    /// Gives the thread in `slot` a number, and makes it runnable.
+    fn enrol(&self, name: Cow<'static, str>, parent: Option<u32>, slot: u32, site: Site) -> u32 {
         let mut infos = self.infos.borrow_mut();
         let id = infos.len() as u32;
         infos.push(Info { name, parent, slot, finished: false, joiner: NONE });
         let thread = &self.threads[slot as usize];
-        thread.begin(id, coroutine, guard, site);
+        thread.begin(id, site);
         self.classes.starts(id, parent);
         self.starts(slot, parent);
         if self.profiling.get() {
             self.profiler.borrow_mut().starts(id, parent);
         }
-        self.alive.insert(slot);
+        assert!(self.alive.insert(slot), "the slot is taken");
         self.runnable.insert(slot);
-        slot
+        id
     }
 
     /// Starts a thread, and gives its number.
@@ -229,19 +243,17 @@ impl Engine {
             let reason = format!("{} threads are alive already", self.alive.len());
             return Err(SpawnError { name, reason });
         }
-        let stack = match self.take_stack() {
-            Ok(stack) => stack,
+        let slot = match self.take_slot() {
+            Ok(slot) => slot,
             Err(error) => {
                 self.fail_here(Verdict::Stopped(format!("the host has no memory for a stack: {error}")));
                 return Err(SpawnError { name, reason: error.to_string() });
             }
         };
-        let guard = stack.limit().get();
         // SAFETY: by the contract of this function; a coroutine that is leaked is never resumed.
-        let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, move |y, first| body(y, first, f)) };
+        unsafe { self.arm(slot, move || body(f)) };
         self.account();
-        let slot = self.enrol(name, Some(self.thread_id.get()), coroutine, guard, site);
-        let id = self.threads[slot as usize].id.get();
+        let id = self.enrol(Cow::Owned(name), Some(self.thread_id.get()), slot, site);
         self.modelled_spawn(slot, id);
         self.event(Op::Spawn, id, 0, 0, 0, site);
         self.set_changed();
@@ -270,8 +282,14 @@ impl Engine {
     /// not be interrupted by the guard page: it holds borrows then, or is inside the host's allocator.
     #[inline]
     pub fn check_stack(&self) {
+        self.check_stack_of(self.here());
+    }
+
+    /// As [`Engine::check_stack`]; `me` is the running thread.
+    #[inline(always)]
+    pub fn check_stack_of(&self, me: &Thread) {
         let here = 0_u8;
-        if (&raw const here).addr() < self.here().guard.get() + self.page_bytes + STACK_RESERVE / 2 {
+        if (&raw const here).addr() < me.guard.get() + self.page_bytes + STACK_RESERVE / 2 {
             self.out_of_stack();
         }
     }

@@ -14,6 +14,7 @@ use super::core::{Engine, Site};
 use super::event::Op;
 use super::options::{Options, Switch};
 use super::outcome::{Spinning, Verdict, Wait, Waiting};
+use super::random::Stream;
 use super::set::Set;
 use super::thread::Thread;
 use millpond_model::platform::ThreadId;
@@ -27,10 +28,8 @@ const MOST_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Engine {
     pub fn begin_schedule(&self, options: &Options) {
-        self.seed.set(options.seed);
-        self.index.set(options.index);
-        for stream in &self.streams {
-            stream.replace(None);
+        for (generator, stream) in self.streams.iter().zip(Stream::ALL) {
+            generator.borrow_mut().reset(options.seed, options.index, stream);
         }
         self.progressed.set(false);
         self.current.set(0);
@@ -50,13 +49,14 @@ impl Engine {
         self.preemptions.set(0);
         self.granularity.set(options.granularity);
         self.max_steps.set(options.max_steps);
-        self.profiling.set(options.profile);
-        self.profiler.take();
+        if self.profiling.replace(options.profile) || options.profile {
+            self.profiler.take();
+        }
         self.begin_strategy(options);
     }
 
     /// A decision with the running thread in the race.
-    #[inline]
+    #[inline(always)]
     pub fn scheduled_point(&self, access: Access, site: Site) {
         self.check_stack();
         let me = self.here();
@@ -66,7 +66,9 @@ impl Engine {
         let in_budget = self.take_step();
         self.yielded.clear();
         let next = if in_budget { self.pick_at_point(natural) } else { None };
-        if let Some(slot) = next.filter(|slot| *slot != self.current.get()) {
+        if self.rich.get()
+            && let Some(slot) = next.filter(|slot| *slot != self.current.get())
+        {
             self.note_shift(self.threads[slot as usize].id.get());
         }
         self.go(me, next, true);
@@ -175,7 +177,7 @@ impl Engine {
     }
 
     /// Counts the step of a decision; false when there is none left.
-    #[inline]
+    #[inline(always)]
     pub fn take_step(&self) -> bool {
         self.account();
         let steps = self.steps.get();
@@ -192,21 +194,21 @@ impl Engine {
     }
 
     /// Continues with `next`; with none the execution is over.
-    #[inline]
+    #[inline(always)]
     fn go(&self, me: &Thread, next: Option<u32>, preempted: bool) {
         match next {
             Some(next) if next == self.current.get() => {}
             Some(next) => {
                 self.preemptions.set(self.preemptions.get() + u64::from(preempted));
                 self.switch_to(next);
-                self.suspend(me);
+                self.suspend(me, Some(next));
             }
             None => self.give_up(),
         }
     }
 
     /// Makes `next` the thread that the scheduler resumes.
-    #[inline]
+    #[inline(always)]
     pub fn switch_to(&self, next: u32) {
         let id = self.threads[next as usize].id.get();
         self.switched(id);
@@ -216,7 +218,7 @@ impl Engine {
     }
 
     /// Writes a switch down.
-    #[inline]
+    #[inline(always)]
     pub fn switched(&self, to: u32) {
         if self.keep_switches.get() {
             self.switches.borrow_mut().push(Switch { step: self.steps.get(), to });
@@ -228,7 +230,9 @@ impl Engine {
         let thread = &self.threads[slot as usize];
         thread.wait.set(None);
         if let Some(key) = thread.timer.take() {
-            self.timers.borrow_mut().remove(&key);
+            let mut timers = self.timers.borrow_mut();
+            timers.remove(&key);
+            self.timed.set(!timers.is_empty());
         }
         self.runnable.insert(slot);
         self.progressed.set(true);
@@ -248,11 +252,15 @@ impl Engine {
         let sequence = self.timer_sequence.get();
         self.timer_sequence.set(sequence + 1);
         self.timers.borrow_mut().insert((at, sequence), self.current.get());
+        self.timed.set(true);
         self.here().timer.set(Some((at, sequence)));
     }
 
     /// Moves time to the next timer, and wakes whoever waits for that time; false if there is none.
     pub fn fire_timers(&self) -> bool {
+        if !self.timed.get() {
+            return false;
+        }
         let first = self.timers.borrow().first_key_value().map(|(key, _)| key.0);
         let Some(time) = first else { return false };
         assert!(time >= self.now.get(), "time went backwards");

@@ -10,6 +10,22 @@ pub const MAX_THREADS: u32 = 1024;
 
 const WORDS: usize = MAX_THREADS as usize / 64;
 
+/// The `n`th bit of `word` that is set, from 0; 64 if there is none. The first four cost no branch: which one is random here.
+#[inline(always)]
+fn nth_bit(mut word: u64, mut n: u32) -> u32 {
+    let without_last = |word: u64| word & word.wrapping_sub(1);
+    loop {
+        let one = without_last(word);
+        let two = without_last(one);
+        let three = without_last(two);
+        if n < 4 {
+            return [word, one, two, three][n as usize].trailing_zeros();
+        }
+        word = without_last(three);
+        n -= 4;
+    }
+}
+
 /// See the [module](self).
 #[derive(Default)]
 pub(super) struct Set {
@@ -27,10 +43,12 @@ impl Set {
         self.count.get() == 0
     }
 
+    #[inline]
     pub fn clear(&self) {
-        for word in &self.words[..self.used.get()] {
-            word.set(0);
+        if self.used.get() > 1 {
+            self.words[1..self.used.get()].iter().for_each(|word| word.set(0));
         }
+        self.words[0].set(0);
         self.count.set(0);
         self.used.set(0);
     }
@@ -68,49 +86,69 @@ impl Set {
     }
 
     /// The slots in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words_of(|_| 0)
+    #[inline]
+    pub fn iter(&self) -> Slots<'_> {
+        Slots { set: self, without: None, index: 0, word: self.words[0].get() }
     }
 
     /// The slots in ascending order that are not in `without`.
-    pub fn minus<'a>(&'a self, without: &'a Self) -> impl Iterator<Item = u32> + 'a {
-        self.words_of(|index| without.words[index].get())
-    }
-
-    fn words_of<'a>(&'a self, without: impl Fn(usize) -> u64 + 'a) -> impl Iterator<Item = u32> + 'a {
-        (0..self.used.get()).flat_map(move |index| {
-            let mut word = self.words[index].get() & !without(index);
-            std::iter::from_fn(move || {
-                let bit = word.trailing_zeros();
-                (word != 0).then(|| {
-                    word &= word - 1;
-                    index as u32 * 64 + bit
-                })
-            })
-        })
+    #[inline]
+    pub fn minus<'a>(&'a self, without: &'a Self) -> Slots<'a> {
+        let word = self.words[0].get() & !without.words[0].get();
+        Slots { set: self, without: Some(without), index: 0, word }
     }
 
     /// The `n`th slot (from 0) that is neither in `without` nor `except`.
     #[inline]
-    pub fn nth(&self, mut n: u32, without: &Self, except: u32) -> Option<u32> {
-        for index in 0..self.used.get() {
-            let mut word = self.words[index].get() & !without.words[index].get();
-            if except / 64 == index as u32 {
-                word &= !(1 << (except % 64));
-            }
-            while word != 0 {
-                if n == 0 {
-                    return Some(index as u32 * 64 + word.trailing_zeros());
-                }
-                n -= 1;
-                word &= word - 1;
-            }
+    pub fn nth(&self, n: u32, without: &Self, except: u32) -> Option<u32> {
+        if self.used.get() > 1 {
+            return self.minus(without).filter(|slot| *slot != except).nth(n as usize);
         }
-        None
+        let mut word = self.words[0].get() & !without.words[0].get();
+        if except < 64 {
+            word &= !(1 << except);
+        }
+        Some(nth_bit(word, n)).filter(|bit| *bit < 64)
     }
 
     /// The next slot after `slot`, going round, that is not in `without`; `slot` itself comes last.
     pub fn after(&self, slot: u32, without: &Self) -> Option<u32> {
         self.minus(without).find(|s| *s > slot).or_else(|| self.minus(without).next())
+    }
+}
+
+/// The slots of a set, in ascending order.
+#[derive(Clone)]
+pub(super) struct Slots<'a> {
+    set: &'a Set,
+    without: Option<&'a Set>,
+    index: usize,
+    /// What is left of the word at `index`.
+    word: u64,
+}
+
+impl Slots<'_> {
+    #[inline(never)]
+    fn next_word(&mut self) -> bool {
+        while self.word == 0 && self.index + 1 < self.set.used.get() {
+            self.index += 1;
+            let without = self.without.map_or(0, |set| set.words[self.index].get());
+            self.word = self.set.words[self.index].get() & !without;
+        }
+        self.word != 0
+    }
+}
+
+impl Iterator for Slots<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        if self.word == 0 && (self.set.used.get() <= 1 || !self.next_word()) {
+            return None;
+        }
+        let bit = self.word.trailing_zeros();
+        self.word &= self.word - 1;
+        Some(self.index as u32 * 64 + bit)
     }
 }

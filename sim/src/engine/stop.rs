@@ -8,8 +8,9 @@
 //! ```
 
 use super::core::{Engine, Site, UNWIND_OPERATIONS};
+use super::coroutine::Resume;
 use super::outcome::Verdict;
-use super::thread::{Abandon, Resume, Thread};
+use super::thread::{Abandon, Thread};
 use crate::ledger::{At, Finding, Ledger};
 use millpond_model::platform::ThreadId;
 
@@ -25,6 +26,7 @@ impl Engine {
         *self.verdict.borrow_mut() = Some(verdict);
         self.events.freeze();
         self.stopping.set(true);
+        self.walking.set(false);
         self.budget.set(if self.can_raise() { 0 } else { UNWIND_OPERATIONS });
         self.budget_set.set(0);
         self.tasks.set(0);
@@ -41,7 +43,7 @@ impl Engine {
     #[cold]
     pub fn give_up(&self) {
         if self.can_raise() {
-            self.suspend(self.here());
+            self.suspend(self.here(), None);
         }
     }
 
@@ -50,6 +52,7 @@ impl Engine {
     pub fn judge<R>(&self, site: Site, f: impl FnOnce(&mut Ledger, &At) -> Result<R, Finding>) -> Option<R> {
         self.check_stack();
         let at = At { thread: ThreadId(self.thread_id.get()), step: self.step(), time: self.now.get(), site };
+        self.observed.set(true);
         let result = f(&mut self.ledger.borrow_mut(), &at);
         match result {
             Ok(value) => Some(value),
@@ -71,16 +74,25 @@ impl Engine {
         self.in_flight.get() != 0 || !std::thread::panicking()
     }
 
-    /// Gives the OS thread to the scheduler until this thread is resumed.
-    #[inline]
-    pub fn suspend(&self, me: &Thread) {
-        let in_flight = u32::from(me.unwinding.get() || me.panicking.get());
-        self.in_flight.set(self.in_flight.get() + in_flight);
-        // SAFETY: `me` is the running thread; its yielder was set at the start of its coroutine, on whose stack it lives, and
-        // we are on that stack.
-        let resume = unsafe { (*me.yielder.get()).suspend(()) };
-        self.in_flight.set(self.in_flight.get() - in_flight);
-        if resume == Resume::Unwind && self.can_raise() {
+    /// Gives the OS thread to the thread in slot `to`, or to the scheduler, until this thread is resumed.
+    #[inline(always)]
+    pub fn suspend(&self, me: &Thread, to: Option<u32>) {
+        if me.unwinding.get() || me.panicking.get() {
+            self.in_flight.set(self.in_flight.get() + 1);
+            self.pass(me, to);
+            self.in_flight.set(self.in_flight.get() - 1);
+        } else {
+            self.pass(me, to);
+        }
+        if self.how.get() == Resume::Unwind {
+            self.unwind_from_here(me);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unwind_from_here(&self, me: &Thread) {
+        if self.can_raise() {
             me.unwinding.set(true);
             std::panic::resume_unwind(Box::new(Abandon));
         }
@@ -94,12 +106,12 @@ impl Engine {
         let me = self.here();
         me.hopeless.set(true);
         loop {
-            self.suspend(me);
+            self.suspend(me, None);
         }
     }
 
     /// A thread in an abandoned execution would block: the others are unwound first.
     pub fn wait_abandoned(&self) {
-        self.suspend(self.here());
+        self.suspend(self.here(), None);
     }
 }

@@ -24,7 +24,7 @@ pub use self::delays::DelaySchedules;
 pub(super) use self::delays::at_most_two;
 pub(super) use self::surw::Surw;
 use super::core::{Engine, NEVER};
-use super::options::{Options, Strategy, Switch};
+use super::options::{Granularity, Options, Strategy, Switch};
 use super::outcome::Verdict;
 use super::thread::NONE;
 
@@ -48,7 +48,13 @@ impl Engine {
             Strategy::Dfs { .. } => self.path.borrow_mut().begin(),
             _ => {}
         }
-        self.strategy.replace(options.strategy.clone());
+        let watched = options.profile || self.rich.get() || self.counting.get();
+        let walking = options.strategy == Strategy::Random && options.granularity == Granularity::Operation && !watched;
+        self.walking.set(walking);
+        // A clone costs more than to see that there is no need of one.
+        if *self.strategy.borrow() != options.strategy {
+            self.strategy.borrow_mut().clone_from(&options.strategy);
+        }
     }
 
     pub fn time_by_choice(&self) {
@@ -78,7 +84,11 @@ impl Engine {
     }
 
     /// The set of threads changed while the running one goes on.
+    #[inline]
     pub fn set_changed(&self) {
+        if self.walking.get() {
+            return self.set_budget(self.run_length(self.runnable.len()));
+        }
         self.new_budget(&self.strategy.borrow(), self.current.get());
     }
 
@@ -193,7 +203,16 @@ impl Engine {
     }
 
     /// The choice when the running thread is out of the race: it yielded, blocked or ended. None: the execution is over.
+    #[inline]
     pub fn pick_other(&self, yielding: bool) -> Option<u32> {
+        if self.walking.get() && !self.timed.get() && !self.runnable.is_empty() {
+            return self.walk_elsewhere();
+        }
+        self.pick_another(yielding)
+    }
+
+    #[inline(never)]
+    fn pick_another(&self, yielding: bool) -> Option<u32> {
         let strategy = self.strategy.borrow();
         let chosen = match &*strategy {
             Strategy::Random | Strategy::Pct { .. } | Strategy::Pos | Strategy::Urw(_) => {

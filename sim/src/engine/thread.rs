@@ -10,11 +10,10 @@
 //! ```
 
 use super::access::Access;
+use super::coroutine::Stackful;
 use super::outcome::Wait;
-use corosensei::stack::DefaultStack;
-use corosensei::trap::CoroutineTrapHandler;
-use corosensei::{Coroutine, Yielder};
 use millpond_model::platform::local::Table;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
@@ -23,37 +22,22 @@ use std::time::Duration;
 /// No slot.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// What a coroutine is resumed with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resume {
-    /// Go on.
-    Run,
-    /// The execution is abandoned: unwind.
-    Unwind,
-}
-
-/// How a coroutine ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Its body returned or was unwound.
-    Done,
-    /// It ran into the guard page; its frames are lost.
-    Overflow,
-}
-
-pub(super) type Stackful = Coroutine<Resume, (), Ended, DefaultStack>;
-
 /// The panic payload that abandoned threads are unwound with.
 pub(super) struct Abandon;
 
 /// A slot.
 pub(super) struct Thread {
+    /// Its stack; kept for the slot's next thread.
     pub coroutine: RefCell<Option<Stackful>>,
     /// Lowest address of its stack: the guard page.
     pub guard: Cell<usize>,
-    pub trap: Cell<Option<CoroutineTrapHandler<Ended>>>,
-    /// How the coroutine suspends itself; lives on its stack.
-    pub yielder: Cell<*const Yielder<Resume, ()>>,
+    /// How to go on with it while it is suspended; of the portable kind: how it suspends itself.
+    pub context: Cell<*mut u8>,
+    #[cfg(all(target_arch = "x86_64", unix, not(feature = "portable-switch")))]
+    /// Highest address of its stack.
+    pub base: Cell<usize>,
+    #[cfg(not(all(target_arch = "x86_64", unix, not(feature = "portable-switch"))))]
+    pub trap: Cell<Option<corosensei::trap::CoroutineTrapHandler<super::coroutine::Ended>>>,
     pub id: Cell<u32>,
     /// Why it isn't runnable.
     pub wait: Cell<Option<Wait>>,
@@ -108,8 +92,11 @@ impl Thread {
         Self {
             coroutine: RefCell::new(None),
             guard: Cell::new(0),
+            context: Cell::new(std::ptr::null_mut()),
+            #[cfg(all(target_arch = "x86_64", unix, not(feature = "portable-switch")))]
+            base: Cell::new(0),
+            #[cfg(not(all(target_arch = "x86_64", unix, not(feature = "portable-switch"))))]
             trap: Cell::new(None),
-            yielder: Cell::new(std::ptr::null()),
             id: Cell::new(NONE),
             wait: Cell::new(None),
             site: Cell::new(nowhere),
@@ -149,11 +136,7 @@ impl Thread {
     }
 
     /// Makes the slot ready for thread `id`.
-    pub fn begin(&self, id: u32, coroutine: Stackful, guard: usize, site: &'static Location<'static>) {
-        self.trap.set(Some(coroutine.trap_handler()));
-        let previous = self.coroutine.replace(Some(coroutine));
-        assert!(previous.is_none(), "the slot is taken");
-        self.guard.set(guard);
+    pub fn begin(&self, id: u32, site: &'static Location<'static>) {
         self.id.set(id);
         self.wait.set(None);
         self.site.set(site);
@@ -181,7 +164,7 @@ impl Thread {
 
 /// What is remembered of a thread by its number.
 pub(super) struct Info {
-    pub name: String,
+    pub name: Cow<'static, str>,
     pub parent: Option<u32>,
     /// Its slot while it is alive, else `NONE`.
     pub slot: u32,

@@ -60,7 +60,7 @@ pub struct Use {
 pub enum HandOver {
     /// A lock, a message or the like, by its number.
     Object(u32),
-    /// The end of a thread, by the thread's number.
+    /// The end of a thread, by the thread's number. Acquired by who waits for it, released by [`Memory::ended`].
     End(u32),
     /// What an unpark leaves for a thread, by the thread's number.
     Token(u32),
@@ -111,8 +111,10 @@ pub enum Mode {
 pub struct Memory {
     state: Wide,
     mode: Mode,
-    /// Lanes in use since the execution began.
+    /// Lanes used since the execution began.
     lanes: usize,
+    /// Lanes whose thread has ended.
+    vacant: u64,
 }
 
 enum Wide {
@@ -143,7 +145,7 @@ impl Default for Memory {
 impl Memory {
     /// A memory; call [`Memory::begin`] before each execution.
     pub fn new() -> Self {
-        let mut memory = Self { state: Wide::Lanes8(Box::new(State::new())), mode: Mode::Races, lanes: 1 };
+        let mut memory = Self { state: Wide::Lanes8(Box::new(State::new())), mode: Mode::Races, lanes: 1, vacant: 0 };
         memory.begin(Mode::Races);
         memory
     }
@@ -157,6 +159,7 @@ impl Memory {
         }
         self.mode = mode;
         self.lanes = 1;
+        self.vacant = 0;
         wide!(self, state => state.begin(mode == Mode::Weak));
     }
 
@@ -190,16 +193,37 @@ impl Memory {
         }
     }
 
-    /// `parent` started a thread in lane `child`, and `number` is what reports call it.
+    /// `parent` started a thread, which reports call `number`: gives its lane. That of a thread which has ended is used again if the
+    /// parent comes after that end, so that nothing is taken to be ordered that is not; any that is free if there is no other left.
     ///
     /// # Panics
-    /// If `child` is [`MAX_LANES`] or more.
-    pub fn spawned(&mut self, parent: usize, child: usize, number: u32) {
+    /// If [`MAX_LANES`] threads are alive.
+    pub fn spawned(&mut self, parent: usize, number: u32) -> usize {
+        let mut rest = self.vacant;
+        let mut known = None;
+        while rest != 0 && known.is_none() {
+            let lane = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            known = wide!(self, state => state.knows_all_of(parent, lane)).then_some(lane);
+        }
+        let child = match known {
+            Some(lane) => lane,
+            None if self.lanes < MAX_LANES => self.lanes,
+            None => self.vacant.trailing_zeros() as usize,
+        };
         if child >= self.width() {
             self.widen(child);
         }
+        self.vacant &= !(1 << child);
         self.lanes = self.lanes.max(child + 1);
         wide!(self, state => state.spawned(parent, child, number));
+        child
+    }
+
+    /// Thread `number` in lane `t` has ended: see [`HandOver::End`].
+    pub fn ended(&mut self, t: usize, number: u32) {
+        self.release(t, HandOver::End(number));
+        self.vacant |= 1 << t;
     }
 
     /// Thread `t` comes after all that have released `by`.

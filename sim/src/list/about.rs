@@ -243,6 +243,10 @@ fn defect(name: &str) -> &'static str {
         "DuplicateRelease" => "a write that fails on a closed channel releases its message twice",
         "RejectedWriteLeaks" => "a write that its executor refused forgets its message (4.0.12)",
         "IllegalPromiseLeaks" => "a write whose promise is complete already forgets its message (#8765)",
+        "OutboundNotVolatile" => {
+            "whether a channel takes writes is read plainly while the loop closes it; for `memory: Races` or `Weak`"
+        }
+        "LinkNotVolatile" => "a link of a hand-over queue is hooked in plainly; for `memory: Races` or `Weak`",
         "PeerLookedAtOnce" => "a message is given to a peer that has closed since the look (4.0.31)",
         "ReadBufferReleasedTwice" => "a read loop releases a buffer that nothing was read into twice (#3368)",
         "UnflushedSkipped" => "a close from inside a failure skips the unflushed messages (a89b17fa94)",

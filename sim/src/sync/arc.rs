@@ -133,21 +133,30 @@ fn layout(data: Layout) -> (Layout, usize) {
 
 /// The data moves; the box's memory is freed.
 pub(super) fn from_box<T: ?Sized>(data: Box<T>) -> Arc<T> {
-    let layout = Layout::for_value::<T>(&data);
-    let (memory, offset) = memory(layout);
     let data = Box::into_raw(data);
-    // SAFETY: the memory is for the counts and data of this layout; both are written here. The data has moved then, so that its old
-    // memory is freed as that of a box of something that needs no destructor.
-    let inner = unsafe {
-        let counts = memory.cast::<Inner<()>>();
-        counts.write(Inner { strong: Count::new(1), weak: Count::new(1), data: () });
+    // SAFETY: the data is copied out and has moved then, so that its old memory is freed as that of a box of something that needs no
+    // destructor.
+    unsafe {
+        let arc = copied(data);
+        drop(Box::from_raw(data as *mut ManuallyDrop<T>));
+        arc
+    }
+}
+
+/// An `Arc` of a copy of the data.
+///
+/// # Safety
+/// The data is there, and is used as if it had moved.
+unsafe fn copied<T: ?Sized>(data: *mut T) -> Arc<T> {
+    // SAFETY: by the contract it is there.
+    let layout = Layout::for_value(unsafe { &*data });
+    let (memory, offset) = memory(layout);
+    // SAFETY: the memory is for the counts and data of this layout; both are written here.
+    unsafe {
+        memory.cast::<Inner<()>>().write(Inner { strong: Count::new(1), weak: Count::new(1), data: () });
         std::ptr::copy_nonoverlapping(data.cast::<u8>(), memory.byte_add(offset).as_ptr(), layout.size());
-        let moved = data as *mut ManuallyDrop<T>;
-        let inner = with_address(data as *mut Inner<T>, memory.as_ptr());
-        drop(Box::from_raw(moved));
-        NonNull::new_unchecked(inner)
-    };
-    Arc::of(inner)
+        Arc::of(NonNull::new_unchecked(with_address(data as *mut Inner<T>, memory.as_ptr())))
+    }
 }
 
 /// A pointer with the metadata of `pointer` and another address.
@@ -374,6 +383,23 @@ impl<T: ?Sized> Drop for Weak<T> {
 }
 
 impl<T: ?Sized> Arc<T> {
+    /// See `loom::sync::Arc::from_std`: the data of an `Arc` of the host, which must be the only one. For types that only the compiler
+    /// can make.
+    ///
+    /// # Panics
+    /// If it isn't the only one.
+    pub fn from_std(mut std: std::sync::Arc<T>) -> Self {
+        assert!(std::sync::Arc::get_mut(&mut std).is_some(), "the data of an Arc with another owner can't move");
+        let data = std::sync::Arc::into_raw(std);
+        // SAFETY: it is the only one, so that the data can be copied out, and then has moved: the host's memory is freed as that of
+        // something that needs no destructor, which has the same layout.
+        unsafe {
+            let arc = copied(data.cast_mut());
+            drop(std::sync::Arc::from_raw(data as *const ManuallyDrop<T>));
+            arc
+        }
+    }
+
     fn of(inner: NonNull<Inner<T>>) -> Self {
         Self { inner, _owns: PhantomData }
     }

@@ -33,6 +33,13 @@ pub fn fence(order: Ordering) {
     }
 }
 
+/// See [`std::hint::spin_loop`]. The name that it once had in `std`, and has in `loom`.
+#[inline]
+#[track_caller]
+pub fn spin_loop_hint() {
+    crate::hint::spin_loop();
+}
+
 /// A word's value without lifetimes, for the instances of other executions.
 trait Erase: Word {
     type Erased: Word + 'static;
@@ -127,6 +134,20 @@ macro_rules! common {
             /// See `std`. Executions that share the word start from what it held when it was made, all the same.
             pub fn get_mut(&mut self) -> &mut $value {
                 AtomicOps::get_mut(&mut self.0.word)
+            }
+
+            /// See `loom`: `f` changes the value, with nobody else there.
+            pub fn with_mut<R>(&mut self, f: impl FnOnce(&mut $value) -> R) -> R {
+                f(self.get_mut())
+            }
+
+            /// See `loom`: reads without synchronisation.
+            ///
+            /// # Safety
+            /// Nobody writes at the same time.
+            #[track_caller]
+            pub unsafe fn unsync_load(&self) -> $value {
+                self.load(Relaxed)
             }
 
             /// See `std`.

@@ -23,7 +23,7 @@ pub fn execute(
     let mut next = vec![0; count];
     let mut reads: Outcome = vec![Vec::new(); count];
     for t in 0..count {
-        memory.spawned(0, t + 1, t as u32 + 1);
+        assert_eq!(memory.spawned(0, t as u32 + 1), t + 1, "a lane of its own");
     }
     loop {
         let can: Vec<usize> = (0..count).filter(|&t| next[t] < program.threads[t].len()).collect();
@@ -43,7 +43,7 @@ pub fn execute(
         }
     }
     for t in 0..count {
-        memory.release(t + 1, HandOver::End(t as u32 + 1));
+        memory.ended(t + 1, t as u32 + 1);
         memory.acquire(0, HandOver::End(t as u32 + 1));
     }
     if program.finals {

@@ -372,9 +372,8 @@ fn mixtures(s: &mut Shapes) {
         &[&[w(X, 1, SC), w(Y, 1, REL)], &[r(Y, RLX), f(SC), r(Z, RLX)], &[w(Z, 1, SC), r(X, SC)]],
         &[&[], &[1, 0], &[0]],
     );
-    // The two standards differ: the SC store is followed by a release store to the same location. C++20 orders it
-    // strongly before the SC load of the
-    // second thread, RC11 only if the release store were to another location.
+    // The two standards differ: the SC store is followed by a release store to the same location. C++20 orders it strongly before
+    // the SC load of the second thread, RC11 only if the release store were to another location.
     s.no(
         "SC store, release of the same location",
         &[&[w(X, 1, SC), w(X, 2, REL)], &[r(X, ACQ), r(Y, SC)], &[w(Y, 1, SC), r(X, SC)]],

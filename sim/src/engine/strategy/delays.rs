@@ -13,7 +13,6 @@
 //! A choice is a step at which more than one thread could run, counted from 1.
 
 use super::super::core::{Engine, NEVER};
-use super::super::random::Stream;
 use std::sync::Arc;
 
 /// All schedules with at most so many delays, those with fewer first. How many there are is told by the executions themselves.
@@ -111,8 +110,7 @@ impl Engine {
     }
 
     pub(super) fn draw_delays(&self, most: u32, choices: u64) {
-        let drawn: Vec<u64> =
-            (0..most).map(|_| 1 + self.draw(Stream::Schedule, |g| g.below_u64(choices.max(1)))).collect();
+        let drawn: Vec<u64> = (0..most).map(|_| 1 + self.roll(|g| g.below_u64(choices.max(1)))).collect();
         self.set_delays(&drawn);
     }
 

@@ -15,7 +15,6 @@
 //! it had yielded. A program without such loops never comes to that: its guarantee is the paper's.
 
 use super::super::core::{Engine, NEVER};
-use super::super::random::Stream;
 use super::super::thread::Thread;
 
 impl Engine {
@@ -23,7 +22,7 @@ impl Engine {
     pub(super) fn draw_changes(&self, depth: u32, steps: u64) {
         let mut changes = self.changes.borrow_mut();
         for priority in 1..depth {
-            let at = 1 + self.draw(Stream::Schedule, |g| g.below_u64(steps));
+            let at = 1 + self.roll(|g| g.below_u64(steps));
             changes.push((at, i64::from(priority)));
         }
         changes.sort_unstable_by(|a, b| b.cmp(a));
@@ -31,7 +30,7 @@ impl Engine {
 
     /// A new thread gets a random place in the band of the priorities that never change.
     pub(super) fn first_priority(&self, depth: u32, thread: &Thread) {
-        thread.priority.set(i64::from(depth) + i64::from(self.draw(Stream::Schedule, |g| g.next_u32())));
+        thread.priority.set(i64::from(depth) + i64::from(self.roll(|g| g.next_u32())));
     }
 
     /// Points that `slot` passes before the next change of priorities. Steps without a choice do not count.

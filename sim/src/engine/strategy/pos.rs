@@ -11,12 +11,12 @@
 //! anew when a thread yields, or has run for very long while others could.
 
 use super::super::core::{Engine, NEVER};
-use super::super::random::{Generator, Stream};
+use super::super::random::Generator;
 
 impl Engine {
     /// Points that may be passed without asking: those of a thread that is alone.
     pub(super) fn until_company(&self) -> u64 {
-        if self.runnable.len() > 1 || !self.timers.borrow().is_empty() { 0 } else { NEVER }
+        if self.runnable.len() > 1 || self.timed.get() { 0 } else { NEVER }
     }
 
     /// Takes the event with the highest priority.
@@ -25,7 +25,7 @@ impl Engine {
         for slot in self.runnable.minus(&self.yielded) {
             let priority = &self.threads[slot as usize].priority;
             if priority.get() == 0 {
-                priority.set(1 + i64::from(self.draw(Stream::Schedule, Generator::next_u32)));
+                priority.set(1 + i64::from(self.roll(Generator::next_u32)));
             }
             if best.is_none_or(|(most, _)| priority.get() > most) {
                 best = Some((priority.get(), slot));

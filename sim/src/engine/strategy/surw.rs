@@ -5,11 +5,13 @@
 //! shared ones.
 //!
 //! ```text
-//!   race:  A (load x, interesting)   B (store y)   C (store x, interesting)        intended: drawn by interesting events left: C
-//!   drawn: B  ──> it isn't interesting: runs
-//!          A  ──> interesting and not intended: held
-//!          C  ──> intended: runs; all are released, the next intention is drawn when one is needed
+//!   race:  A (load x, interesting)   B (store y)   C (store x, interesting)        intended, by interesting events left: C
+//!   A is held, as what it does next is interesting and it isn't its turn: the step is drawn from B and C
+//!   when C has done what it intended, the next intention is drawn
 //! ```
+//!
+//! The paper draws from all and holds what must not run; that gives each of the others the same chance as to draw from them alone. If all
+//! are held the intention is drawn anew.
 //!
 //! An object is known by what its threads call it, "the third that the first child of main touched": the numbers of objects depend on
 //! the schedule. Each thread that touches an object may have another name for it; the first that comes by in an execution
@@ -18,7 +20,6 @@
 use super::super::access::Access;
 use super::super::core::Engine;
 use super::super::profile::Profile;
-use super::super::set::Set;
 use super::super::thread::NONE;
 use std::cell::{Cell, RefCell};
 
@@ -61,7 +62,6 @@ pub(in super::super) struct Surw {
     /// Interesting events of each thread of the profile, and of those that it starts.
     weights: RefCell<Vec<u64>>,
     intended: Cell<u32>,
-    held: Set,
 }
 
 impl Surw {
@@ -72,13 +72,7 @@ impl Surw {
             chosen: Cell::new(UNKNOWN),
             weights: RefCell::default(),
             intended: Cell::new(NONE),
-            held: Set::default(),
         }
-    }
-
-    fn release(&self) {
-        self.held.clear();
-        self.intended.set(NONE);
     }
 }
 
@@ -88,7 +82,7 @@ impl Engine {
         let state = &self.surw;
         state.objects.borrow_mut().clear();
         state.tokens.borrow_mut().clear();
-        state.release();
+        state.intended.set(NONE);
         let shared = profile.shared();
         let one = shared > 0 && self.below(2) == 0;
         let chosen = if one { FIRST + self.below(u64::from(shared)) as u32 } else { UNKNOWN };
@@ -153,34 +147,39 @@ impl Engine {
     pub(super) fn pick_selectively(&self) -> Option<u32> {
         let state = &self.surw;
         if self.is_patience_over() {
-            state.release();
+            state.intended.set(NONE);
         }
-        if self.runnable.len() == self.yielded.len() {
-            return None;
-        }
-        loop {
-            let race = || self.runnable.minus(&self.yielded).filter(|slot| !state.held.contains(*slot));
-            let n = race().count() as u64;
-            if n == 0 {
-                state.release();
-                continue;
-            }
-            let k = if n == 1 { 0 } else { self.below(n) };
-            let slot = race().nth(k as usize)?;
+        let race = || self.runnable.minus(&self.yielded);
+        let (mut all, mut free) = (0, 0);
+        for slot in race() {
             let thread = &self.threads[slot as usize];
-            if !thread.interesting.get() {
-                return Some(slot);
+            all += 1;
+            free += u32::from(!thread.interesting.get());
+            if thread.interesting.get() && thread.weight.get() == 0 {
+                thread.weight.set(1); // more than the profile knew of
             }
-            thread.weight.set(thread.weight.get().max(1));
-            if state.intended.get() == NONE {
-                state.intended.set(self.by_weight()?);
-            }
-            if state.intended.get() == slot {
-                thread.weight.set(thread.weight.get() - 1);
-                state.release();
-                return Some(slot);
-            }
-            state.held.insert(slot);
         }
+        if all == free {
+            let k = if all <= 1 { 0 } else { self.roll(|g| g.below(all)) };
+            return race().nth(k as usize);
+        }
+        let is_interesting = |slot: u32| self.threads[slot as usize].interesting.get();
+        let waits = |slot: u32| slot != NONE && self.runnable.contains(slot) && !self.yielded.contains(slot);
+        let mut intended = state.intended.get();
+        // Nobody left to wait for, if all in the race are held.
+        if intended == NONE || (free == 0 && !waits(intended)) {
+            intended = self.by_weight()?;
+            state.intended.set(intended);
+        }
+        let its_turn = waits(intended) && is_interesting(intended);
+        let candidates = free + u32::from(its_turn);
+        let k = if candidates <= 1 { 0 } else { self.roll(|g| g.below(candidates)) };
+        if its_turn && k == free {
+            let weight = &self.threads[intended as usize].weight;
+            weight.set(weight.get() - 1);
+            state.intended.set(NONE);
+            return Some(intended);
+        }
+        race().filter(|slot| !is_interesting(*slot)).nth(k as usize)
     }
 }

@@ -10,13 +10,12 @@
 
 use super::super::core::Engine;
 use super::super::profile::Profile;
-use super::super::random::Stream;
 use super::super::thread::NONE;
 
 impl Engine {
     /// Below `n`, which is above 0. The draws of a smaller range cost less.
     pub(super) fn below(&self, n: u64) -> u64 {
-        self.draw(Stream::Schedule, |g| match u32::try_from(n) {
+        self.roll(|g| match u32::try_from(n) {
             Ok(n) => u64::from(g.below(n)),
             Err(_) => g.below_u64(n),
         })

@@ -30,6 +30,12 @@ pub(super) struct Order<const W: usize> {
     before: [u64; LIVE as usize],
     thread: [u8; LIVE as usize],
     time: [Time; LIVE as usize],
+    /// The event before in its thread.
+    previous: [u32; LIVE as usize],
+    /// The last event of each thread.
+    last: [u32; W],
+    /// Of these the live ones.
+    lasts: u64,
     /// Which live events are fences.
     fences: u64,
     /// What happens before a fence.
@@ -55,6 +61,9 @@ impl<const W: usize> Order<W> {
             before: [0; LIVE as usize],
             thread: [0; LIVE as usize],
             time: [0; LIVE as usize],
+            previous: [0; LIVE as usize],
+            last: [0; W],
+            lasts: 0,
             fences: 0,
             known: vec![Clock::ZERO; LIVE as usize],
             old_fences: [NEVER; W],
@@ -67,6 +76,8 @@ impl<const W: usize> Order<W> {
     pub fn begin(&mut self) {
         self.base = 1;
         self.next = 1;
+        self.last = [0; W];
+        self.lasts = 0;
         self.fences = 0;
         self.old_fences = [NEVER; W];
         self.old_known = Clock([-1; W]);
@@ -86,9 +97,15 @@ impl<const W: usize> Order<W> {
     /// The events of the set that are live still.
     #[inline]
     pub fn live(&self, set: u64, stamp: u32) -> u64 {
-        let count = stamp.saturating_sub(self.base);
+        if set == 0 { 0 } else { set & self.range(stamp) }
+    }
+
+    /// The live events below `end`.
+    #[inline]
+    pub fn range(&self, end: u32) -> u64 {
+        let count = end.saturating_sub(self.base);
         let range = if count >= LIVE { u64::MAX } else { (1 << count) - 1 };
-        set & range.rotate_left(self.base % LIVE)
+        range.rotate_left(self.base % LIVE)
     }
 
     /// The events and all that must precede them.
@@ -127,15 +144,26 @@ impl<const W: usize> Order<W> {
         found
     }
 
-    /// The live events that *strongly* happen before the next event of a thread: `last` is its own last one, `clock` what it
-    /// knows before it synchronises by this event. Of others, those whose thread published *later* than by the event itself.
-    pub fn strongly_before(&self, last: u32, clock: Option<&Clock<W>>) -> u64 {
-        let mut found = if last >= self.base { bit(last) } else { 0 };
-        let Some(clock) = clock else { return found };
-        for event in self.base..self.next {
-            let n = (event % LIVE) as usize;
-            if self.time[n] < clock.0[self.thread[n] as usize] {
-                found |= 1 << n;
+    /// What must precede the next event of thread `t`, closed: the thread's own last event, `others`, and what *strongly* happens
+    /// before it. `clock` is what the thread knows before it synchronises by this event, `then` what it knew at its last one. Of
+    /// another thread those events happen strongly before that the thread published *later* than by the event itself.
+    pub fn preceding(&self, t: usize, clock: &Clock<W>, then: &Clock<W>, others: u64) -> u64 {
+        let own = self.last[t];
+        let mut found = self.closed(if own >= self.base { others | bit(own) } else { others });
+        // A thread's last event comes after all its earlier ones.
+        let mut rest = self.lasts & !found;
+        while rest != 0 {
+            let mut n = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let u = self.thread[n] as usize;
+            if clock.0[u] == then.0[u] {
+                continue; // known before the last event, if at all
+            }
+            while self.time[n] >= clock.0[u] && self.previous[n] >= self.base {
+                n = (self.previous[n] % LIVE) as usize;
+            }
+            if self.time[n] < clock.0[u] {
+                found |= 1 << n | self.before[n];
             }
         }
         found
@@ -151,14 +179,13 @@ impl<const W: usize> Order<W> {
     #[cold]
     fn age(&mut self) {
         // What precedes an old event becomes old with it.
-        let mut end = self.base + LIVE / 2;
-        let mut event = self.base;
-        while event < end {
-            let early = self.before[(event % LIVE) as usize];
-            while end < self.next && (end..self.next).any(|later| early & bit(later) != 0) {
-                end += 1;
+        let (mut end, mut from) = (self.base + LIVE / 2, self.base);
+        while from < end {
+            let early = (from..end).fold(0, |early, event| early | self.before[(event % LIVE) as usize]);
+            from = end;
+            while let Some(later) = (end..self.next).rev().find(|later| early & bit(*later) != 0) {
+                end = later + 1;
             }
-            event += 1;
         }
         for event in self.base..end {
             let n = (event % LIVE) as usize;
@@ -170,7 +197,8 @@ impl<const W: usize> Order<W> {
             }
         }
         self.base = end;
-        let live = self.live(u64::MAX, self.next);
+        let live = self.range(self.next);
+        self.lasts &= live;
         for set in &mut self.before {
             *set &= live;
         }
@@ -181,6 +209,12 @@ impl<const W: usize> Order<W> {
         let event = self.next;
         self.next += 1;
         let n = (event % LIVE) as usize;
+        let last = std::mem::replace(&mut self.last[thread], event);
+        self.previous[n] = last;
+        if last >= self.base {
+            self.lasts &= !bit(last);
+        }
+        self.lasts |= 1 << n;
         self.before[n] = before;
         self.thread[n] = thread as u8;
         self.time[n] = time;
@@ -211,6 +245,9 @@ impl<const W: usize> Order<W> {
             before: self.before,
             thread: self.thread,
             time: self.time,
+            previous: self.previous,
+            last: widened(&self.last, 0),
+            lasts: self.lasts,
             fences: self.fences,
             known: self.known.iter().map(Clock::widened).collect(),
             old_fences: widened(&self.old_fences, NEVER),

@@ -15,7 +15,7 @@ use super::plain::{Bytes, Clash, Plain};
 use super::race::{Mark, Race, Site, What};
 use super::table::Table;
 use super::thread::{Names, Thread};
-use super::word::{HISTORY, Word};
+use super::word::{Does, HISTORY, Word};
 use super::{Exchanged, HandOver, Loaded, Pick, Use};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -47,24 +47,6 @@ struct By {
     at: u32,
     object: u32,
     site: Site,
-}
-
-/// What an operation does with a word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Does {
-    Load,
-    Store,
-    Update,
-}
-
-/// What an operation would have around it in the total order S. All three are closed or need not be.
-struct Around {
-    /// The live fences that happen before it: they precede all that it is coherence-ordered before.
-    fences: u64,
-    /// What must precede it, if it is sequentially consistent itself.
-    before: u64,
-    /// What it and its fences must precede.
-    after: u64,
 }
 
 fn acquires(order: Ordering) -> bool {
@@ -108,21 +90,26 @@ impl<const W: usize> State<W> {
 
     // ---- threads and locks
 
+    /// Whether `t` comes after everything that was done in `lane`.
+    pub fn knows_all_of(&self, t: usize, lane: usize) -> bool {
+        // The last event was the end, which was published.
+        self.threads[lane].clock.0[lane] - 1 <= self.threads[t].clock.0[lane]
+    }
+
     pub fn spawned(&mut self, parent: usize, child: usize, number: u32) {
         // A lane's later thread comes after its earlier ones, and knows what they knew.
         let mut clock = self.threads[child].clock;
         clock.0[child] += 1;
         clock.join(&self.threads[parent].clock);
         self.names.add(child, clock.0[child], number);
-        let last_sc = self.threads[child].last_sc;
-        self.threads[child] = Thread { clock, last_sc, learned: true, ..Thread::NEW };
+        self.threads[child] = Thread { clock, ..Thread::NEW };
         self.threads[parent].tick(parent);
     }
 
     pub fn acquire(&mut self, t: usize, by: HandOver) {
         let (table, number) = Self::published(&mut self.published, by);
         if let Some(at) = table.find(number) {
-            self.threads[t].learn(table.at(at));
+            self.threads[t].clock.join(table.at(at));
         }
         self.threads[t].tick(t);
     }
@@ -140,7 +127,7 @@ impl<const W: usize> State<W> {
     pub fn inherit(&mut self, t: usize, lanes: usize) {
         for u in (0..lanes).filter(|u| *u != t) {
             let clock = self.threads[u].clock;
-            self.threads[t].learn(&clock);
+            self.threads[t].clock.join(&clock);
             self.threads[u].tick(u);
         }
         self.threads[t].tick(t);
@@ -411,7 +398,6 @@ impl<const W: usize> State<W> {
             self.sc_fence(t, &before);
         }
         let thread = &mut self.threads[t];
-        thread.learned |= acquires(order);
         thread.tick(t);
     }
 
@@ -427,7 +413,7 @@ impl<const W: usize> State<W> {
         let first = &mut store.loads[by.t];
         *first = (*first).min(thread.clock.0[by.t]);
         if acquires(order) {
-            thread.learn(&store.view);
+            thread.clock.join(&store.view);
         } else {
             thread.later.join(&store.view);
         }
@@ -453,7 +439,7 @@ impl<const W: usize> State<W> {
         let thread = &mut self.threads[by.t];
         if let Some(view) = read {
             if acquires(order) {
-                thread.learn(view);
+                thread.clock.join(view);
             } else {
                 thread.later.join(view);
             }
@@ -486,40 +472,44 @@ impl<const W: usize> State<W> {
     #[cold]
     #[inline(never)]
     fn admitted(&mut self, by: By, open: u32, order: Ordering, does: Does) -> u32 {
-        if order == Ordering::SeqCst {
+        let is_event = order == Ordering::SeqCst;
+        if is_event {
             self.order.make_room();
         }
+        let strongly = self.preceding(by, is_event, 0);
+        let word = self.words.at(by.at);
+        let below = if is_event { word.all_below(&self.order) } else { [0; HISTORY + 1] };
         let mut admitted = open & 1; // nothing is above the newest
-        for position in 1..HISTORY {
-            if open & 1 << position != 0 && self.around(by, position, order, does).is_some() {
+        let (mut above, mut an_old_one_above) = (0, false);
+        for position in 1..(32 - open.leading_zeros()) as usize {
+            let (events, an_old_one) = word.events_of(position - 1, &self.order);
+            above |= events;
+            an_old_one_above |= an_old_one;
+            if open & 1 << position == 0 {
+                continue;
+            }
+            let (fences, an_old_fence) = fences_before(&self.order, &self.threads[by.t], word, position, order, does);
+            let must_precede = is_event || fences != 0 || an_old_fence;
+            let fits = || {
+                let lower =
+                    if is_event { word.events_at(position, does, &self.order) | below[position + 1] } else { 0 };
+                (strongly | self.order.closed(fences | lower)) & above == 0
+            };
+            if !must_precede || !an_old_one_above && fits() {
                 admitted |= 1 << position;
             }
         }
         admitted
     }
 
-    /// What surrounds an operation at `position` in S; `None` if it can't be there.
-    fn around(&mut self, by: By, position: usize, order: Ordering, does: Does) -> Option<Around> {
-        let is_event = order == Ordering::SeqCst;
+    /// What must precede the operation in S because of its thread, and `others`, closed; nothing, if it is no event of S.
+    #[inline]
+    fn preceding(&self, by: By, is_event: bool, others: u64) -> u64 {
+        if !is_event {
+            return 0;
+        }
         let thread = &self.threads[by.t];
-        let word = self.words.at(by.at);
-        let mut clock = thread.clock;
-        if acquires(order) && does != Does::Store {
-            clock.join(&word.store(position).view);
-        }
-        let (fences, an_old_one) = self.order.fences_before(&clock);
-        let mut before = 0;
-        if is_event {
-            before = self.order.strongly_before(thread.last_sc, thread.learned.then_some(&thread.clock));
-            before |= word.events_below(position, does != Does::Load, &self.order);
-            before = self.order.closed(before);
-        }
-        if position == 0 || !is_event && fences == 0 && !an_old_one {
-            return Some(Around { fences, before, after: 0 });
-        }
-        let after = word.events_above(position, &self.order)?;
-        let first = before | self.order.closed(fences);
-        (after & first == 0).then_some(Around { fences, before, after })
+        self.order.preceding(by.t, &thread.clock, &thread.at_sc, others)
     }
 
     /// Takes the place in S: gives what others that come after must know, and the event's number, or 0.
@@ -530,18 +520,21 @@ impl<const W: usize> State<W> {
         if is_event {
             self.order.make_room();
         }
-        let around = self.around(by, position, order, does).expect("the place was admitted");
-        let (mut own, mut event) = (around.fences, 0);
+        let word = self.words.at(by.at);
+        let (fences, _) = fences_before(&self.order, &self.threads[by.t], word, position, order, does);
+        let (mut own, mut event) = (fences, 0);
         if is_event {
+            let others = word.events_below(position, does, &self.order);
+            let before = self.preceding(by, true, others);
             let thread = &mut self.threads[by.t];
-            event = self.order.add(by.t, thread.clock.0[by.t], around.before, None);
-            thread.last_sc = event;
-            thread.learned = false;
+            event = self.order.add(by.t, thread.clock.0[by.t], before, None);
+            thread.at_sc = thread.clock;
             own |= bit(event);
         }
-        if around.after != 0 {
-            let first = self.order.closed(own);
-            self.order.put_before(first, around.after);
+        if position != 0 && own != 0 {
+            let word = self.words.at(by.at);
+            let above = (0..position).fold(0, |above, at| above | word.events_of(at, &self.order).0);
+            self.order.put_before(self.order.closed(own), above);
         }
         (own, event)
     }
@@ -551,16 +544,15 @@ impl<const W: usize> State<W> {
     fn sc_fence(&mut self, t: usize, before: &Clock<W>) {
         self.order.make_room();
         let thread = &mut self.threads[t];
-        let mut first = self.order.strongly_before(thread.last_sc, thread.learned.then_some(before));
+        let mut others = 0;
         for word in self.words.items() {
             if !self.order.is_old(word.newest_event) {
-                first |= word.events_before_fence(&thread.clock, &self.order);
+                others |= word.events_before_fence(&thread.clock, &self.order);
             }
         }
-        let first = self.order.closed(first);
-        let event = self.order.add(t, thread.clock.0[t], first, Some(&thread.clock));
-        thread.last_sc = event;
-        thread.learned = false;
+        let first = self.order.preceding(t, before, &thread.at_sc, others);
+        self.order.add(t, thread.clock.0[t], first, Some(&thread.clock));
+        thread.at_sc = *before;
     }
 
     // ---- width
@@ -579,6 +571,26 @@ impl<const W: usize> State<W> {
             graves: self.graves,
         }
     }
+}
+
+/// The live fences that happen before an operation at `position`, and whether an old one does: they precede in S all that the
+/// operation is coherence-ordered before.
+fn fences_before<const W: usize>(
+    order: &Order<W>,
+    thread: &Thread<W>,
+    word: &Word<W>,
+    position: usize,
+    ordering: Ordering,
+    does: Does,
+) -> (u64, bool) {
+    if !order.fenced {
+        return (0, false);
+    }
+    let mut clock = thread.clock;
+    if acquires(ordering) && does != Does::Store {
+        clock.join(&word.store(position).view);
+    }
+    order.fences_before(&clock)
 }
 
 /// One of the positions, the newest first.

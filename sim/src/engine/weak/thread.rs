@@ -20,27 +20,17 @@ pub(super) struct Thread<const W: usize> {
     pub later: Clock<W>,
     /// What happened before its last release fence.
     pub fenced: Clock<W>,
-    /// Its last sequentially consistent event, counted from 1; 0: none.
-    pub last_sc: u32,
-    /// Whether it has learned of others since then.
-    pub learned: bool,
+    /// What it knew at its last sequentially consistent event.
+    pub at_sc: Clock<W>,
 }
 
 impl<const W: usize> Thread<W> {
-    pub const NEW: Self =
-        Self { clock: Clock::ZERO, later: Clock::ZERO, fenced: Clock::ZERO, last_sc: 0, learned: false };
+    pub const NEW: Self = Self { clock: Clock::ZERO, later: Clock::ZERO, fenced: Clock::ZERO, at_sc: Clock::ZERO };
 
     /// An event is over.
     #[inline(always)]
     pub fn tick(&mut self, t: usize) {
         self.clock.0[t] += 1;
-    }
-
-    /// It synchronises with whoever published `view`.
-    #[inline(always)]
-    pub fn learn(&mut self, view: &Clock<W>) {
-        self.clock.join(view);
-        self.learned = true;
     }
 
     /// The same with room for more threads.
@@ -49,8 +39,7 @@ impl<const W: usize> Thread<W> {
             clock: self.clock.widened(),
             later: self.later.widened(),
             fenced: self.fenced.widened(),
-            last_sc: self.last_sc,
-            learned: self.learned,
+            at_sc: self.at_sc.widened(),
         }
     }
 }

@@ -20,6 +20,17 @@ use super::race::{Mark, Site, What};
 /// Stores that are kept.
 pub(super) const HISTORY: usize = 16;
 
+/// What an operation does with a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Does {
+    /// It reads a store.
+    Load,
+    /// It writes right above a store.
+    Store,
+    /// It reads a store and writes right above it.
+    Update,
+}
+
 /// A store.
 #[derive(Clone, Copy)]
 pub(super) struct Store<const W: usize> {
@@ -61,9 +72,10 @@ impl<const W: usize> Store<W> {
 
     /// The sets are up to date.
     fn refresh(&mut self, order: &Order<W>) {
-        self.own = order.live(self.own, self.stamp);
-        self.loaded = order.live(self.loaded, self.stamp);
-        self.load_events = order.live(self.load_events, self.stamp);
+        let range = order.range(self.stamp);
+        self.own &= range;
+        self.loaded &= range;
+        self.load_events &= range;
         self.stamp = order.stamp();
     }
 
@@ -98,6 +110,9 @@ pub(super) struct Word<const W: usize> {
     /// Events of stores that are forgotten.
     old: u64,
     old_stamp: u32,
+    /// Events of all stores but the newest, and of their loads, and of those that are forgotten.
+    lower: u64,
+    lower_stamp: u32,
     /// No event in the stores' sets is newer.
     pub newest_event: u32,
     stores: [Store<W>; HISTORY],
@@ -114,6 +129,8 @@ impl<const W: usize> Word<W> {
             last: [Mark::none(); W],
             old: 0,
             old_stamp: 0,
+            lower: 0,
+            lower_stamp: 0,
             newest_event: 0,
             stores: [Store::INITIAL; HISTORY],
         };
@@ -132,6 +149,7 @@ impl<const W: usize> Word<W> {
             mark.time = 0;
         }
         self.old = 0;
+        self.lower = 0;
         self.newest_event = 0;
         self.stores[0] = Store { value, ..Store::INITIAL };
     }
@@ -183,6 +201,10 @@ impl<const W: usize> Word<W> {
             }
             place
         };
+        if position == 0 && self.newest_event != 0 {
+            let events = self.events_at(0, Does::Update, order);
+            self.note_lower(events, order);
+        }
         let above = (1u64 << (4 * position)) - 1;
         let lower = if position == HISTORY - 1 { 0 } else { (self.order & !above) << 4 };
         self.order = lower | (place as u64) << (4 * position) | self.order & above;
@@ -219,7 +241,15 @@ impl<const W: usize> Word<W> {
             store.load_events |= super::order::bit(event);
             store.first_load = store.first_load.min(event);
         }
+        if position != 0 {
+            self.note_lower(own, order);
+        }
         self.newest_event = self.newest_event.max(order.stamp() - 1);
+    }
+
+    fn note_lower(&mut self, events: u64, order: &Order<W>) {
+        self.lower = order.live(self.lower, self.lower_stamp) | events;
+        self.lower_stamp = order.stamp();
     }
 
     /// Notes that an event and the fences before it, `own`, wrote the store at `position`.
@@ -228,35 +258,55 @@ impl<const W: usize> Word<W> {
         store.refresh(order);
         store.own = own;
         store.event = event;
+        if position != 0 {
+            self.note_lower(own, order);
+        }
         self.newest_event = self.newest_event.max(order.stamp() - 1);
     }
 
-    /// The events that must precede one that reads the store at `position`, or, if it `writes`, one that goes right above it.
-    pub fn events_below(&self, position: usize, writes: bool, order: &Order<W>) -> u64 {
-        let mut found = order.live(self.old, self.old_stamp);
-        for at in position..self.len as usize {
-            let store = self.store(at);
-            let loaded = if at > position || writes { store.loaded } else { 0 };
-            found |= order.live(store.own | loaded, store.stamp);
-        }
-        found
+    /// The events of the store at `position`, and of its loads, if they are coherence-ordered before an operation right there.
+    #[inline]
+    pub fn events_at(&self, position: usize, does: Does, order: &Order<W>) -> u64 {
+        let store = self.store(position);
+        let loaded = if does == Does::Load { 0 } else { store.loaded };
+        order.live(store.own | loaded, store.stamp)
     }
 
-    /// The events that one that reads the store at `position`, or goes right above it, must precede; `None` if one is old.
-    pub fn events_above(&self, position: usize, order: &Order<W>) -> Option<u64> {
-        let mut found = 0;
-        for at in 0..position {
-            let store = self.store(at);
-            let (fences, an_old_one) = order.fences_after(store.thread as usize, store.time, &store.loads);
-            if an_old_one || store.event != 0 && order.is_old(store.event) || order.is_old(store.first_load) {
-                return None;
-            }
-            found |= fences | order.live(store.load_events, store.stamp);
-            if store.event != 0 {
-                found |= super::order::bit(store.event);
-            }
+    /// The events that must precede an operation at `position`.
+    pub fn events_below(&self, position: usize, does: Does, order: &Order<W>) -> u64 {
+        let lower = if position == 0 {
+            order.live(self.lower, self.lower_stamp)
+        } else {
+            let old = order.live(self.old, self.old_stamp);
+            (position + 1..self.len as usize).fold(old, |set, at| set | self.events_at(at, Does::Update, order))
+        };
+        lower | self.events_at(position, does, order)
+    }
+
+    /// For each position the events of the stores there and below, and of their loads.
+    pub fn all_below(&self, order: &Order<W>) -> [u64; HISTORY + 1] {
+        let mut below = [0; HISTORY + 1];
+        below[self.len as usize] = order.live(self.old, self.old_stamp);
+        for position in (0..self.len as usize).rev() {
+            below[position] = below[position + 1] | self.events_at(position, Does::Update, order);
         }
-        Some(found)
+        below
+    }
+
+    /// The events that an operation below `position` must precede because of the store there, and whether one of them is old.
+    pub fn events_of(&self, position: usize, order: &Order<W>) -> (u64, bool) {
+        let store = self.store(position);
+        let (mut found, mut an_old_one) = (order.live(store.load_events, store.stamp), order.is_old(store.first_load));
+        if store.event != 0 {
+            found |= super::order::bit(store.event);
+            an_old_one |= order.is_old(store.event);
+        }
+        if order.fenced {
+            let (fences, an_old_fence) = order.fences_after(store.thread as usize, store.time, &store.loads);
+            found |= fences;
+            an_old_one |= an_old_fence;
+        }
+        (found, an_old_one)
     }
 
     /// The events that must precede a fence that comes after what `clock` stands for.
@@ -264,10 +314,10 @@ impl<const W: usize> Word<W> {
         for position in 0..self.len as usize {
             let store = self.store(position);
             if clock.knows_any(&store.loads) {
-                return self.events_below(position, false, order);
+                return self.events_below(position, Does::Load, order);
             }
             if clock.knows(store.thread as usize, store.time) && position + 1 < self.len as usize {
-                return self.events_below(position + 1, true, order);
+                return self.events_below(position + 1, Does::Update, order);
             }
         }
         order.live(self.old, self.old_stamp)
@@ -296,6 +346,8 @@ impl<const W: usize> Word<W> {
             last: widened(&self.last, Mark::none()),
             old: self.old,
             old_stamp: self.old_stamp,
+            lower: self.lower,
+            lower_stamp: self.lower_stamp,
             newest_event: self.newest_event,
             stores: self.stores.map(|store| store.widened()),
         }

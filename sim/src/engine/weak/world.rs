@@ -25,6 +25,8 @@ const SPURIOUS: u32 = 8;
 pub(in super::super) struct Modelled {
     is_on: Cell<bool>,
     memory: RefCell<Option<Box<Memory>>>,
+    /// Each slot's lane.
+    lanes: RefCell<Vec<u8>>,
     /// Blocks of memory by address: size and number. Addresses are only looked up, so that they decide nothing.
     blocks: RefCell<BTreeMap<usize, (usize, u32)>>,
     next_block: Cell<u32>,
@@ -47,6 +49,7 @@ impl Modelled {
         Self {
             is_on: Cell::new(false),
             memory: RefCell::new(None),
+            lanes: RefCell::new(Vec::new()),
             blocks: RefCell::new(BTreeMap::new()),
             next_block: Cell::new(0),
         }
@@ -57,6 +60,9 @@ impl Modelled {
         self.is_on.set(model != MemoryModel::Interleaving);
         self.blocks.get_mut().clear();
         self.next_block.set(0);
+        let lanes = self.lanes.get_mut();
+        lanes.clear();
+        lanes.push(0);
         let mode = match model {
             MemoryModel::Interleaving => return,
             MemoryModel::Races => Mode::Races,
@@ -83,7 +89,8 @@ impl Engine {
             self.check_stack();
         }
         let mut memory = self.modelled.memory.borrow_mut();
-        memory.as_mut().map(|memory| f(memory, self.current.get() as usize))
+        let lane = self.modelled.lanes.borrow()[self.current.get() as usize] as usize;
+        memory.as_mut().map(|memory| f(memory, lane))
     }
 
     /// As `memory`; a race is a finding.
@@ -271,10 +278,22 @@ impl Engine {
         }
     }
 
+    /// The running thread, `number`, has ended.
+    pub fn modelled_end(&self, number: u32) {
+        if self.is_modelled() {
+            self.memory(|memory, lane| memory.ended(lane, number));
+        }
+    }
+
     /// The running thread started thread `number` in slot `child`.
     pub fn modelled_spawn(&self, child: u32, number: u32) {
         if self.is_modelled() {
-            self.memory(|memory, lane| memory.spawned(lane, child as usize, number));
+            let lane = self.memory(|memory, lane| memory.spawned(lane, number)).unwrap_or(0);
+            let (mut lanes, child) = (self.modelled.lanes.borrow_mut(), child as usize);
+            if child >= lanes.len() {
+                lanes.resize(child + 1, 0);
+            }
+            lanes[child] = lane as u8;
         }
     }
 }
