@@ -73,6 +73,7 @@ pub use self::set::MAX_THREADS;
 pub use self::shift::Shift;
 pub use self::strategy::DelaySchedules;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
+pub use self::weak::MAX_LANES as MAX_MODELLED_THREADS;
 
 pub(crate) use self::core::Site;
 pub(crate) use self::gate::Gate;

@@ -31,9 +31,29 @@ impl Engine {
         self.decide(n, |engine| engine.draw(Stream::Memory, |g| g.below(n)))
     }
 
+    /// One of `n` alternatives: 0 half of the time, each of the others as likely as the others. Most bugs need few old values, and a
+    /// loop that waits for a new one should see it soon.
+    pub fn choose_old(&self, n: u32) -> u32 {
+        self.decide(n, |engine| (engine.draw(Stream::Memory, |g| g.below(2 * (n - 1))) + 2).saturating_sub(n))
+    }
+
     /// Alternative 1 rather than 0 once in `odds` times.
     pub fn choose_rarely(&self, odds: u32) -> bool {
         self.decide(2, |engine| u32::from(engine.draw(Stream::Memory, |g| g.below(odds)) == 0)) == 1
+    }
+
+    /// Whether a wait ends for no reason. It may in one execution of eight, in one wait of four; in none that is enumerated, which would have
+    /// no end. The choice has its number in each of them, so that a schedule that was written down finds it.
+    pub fn choose_against_reason(&self) -> bool {
+        let draw = |engine: &Self| {
+            if engine.enumerates.get() {
+                return 0;
+            }
+            let may = engine.spurious.get().unwrap_or_else(|| engine.draw(Stream::Faults, |g| g.below(8)) == 0);
+            engine.spurious.set(Some(may));
+            u32::from(may && engine.draw(Stream::Memory, |g| g.below(4)) == 0)
+        };
+        self.numbered(2, draw) == 1
     }
 
     /// The alternative whose turn it is.
@@ -47,6 +67,11 @@ impl Engine {
     }
 
     fn decide(&self, n: u32, draw: impl FnOnce(&Self) -> u32) -> u32 {
+        self.numbered(n, |engine| if engine.enumerates.get() { engine.enumerated(n) } else { draw(engine) })
+    }
+
+    /// The alternative that was asked for, or what `draw` says.
+    fn numbered(&self, n: u32, draw: impl FnOnce(&Self) -> u32) -> u32 {
         if n < 2 || self.stopping.get() {
             return 0;
         }
@@ -55,7 +80,6 @@ impl Engine {
         me.own_choices.set(nth);
         let thread = self.thread_id.get();
         let pick = match &*self.given_choices.borrow() {
-            _ if self.enumerates.get() => self.enumerated(n),
             Some(list) => {
                 let found = list.binary_search_by_key(&(thread, nth), |c| (c.thread, c.nth));
                 // One that is impossible now is the nearest that is possible: a list stays one when entries are dropped.

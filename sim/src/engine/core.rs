@@ -167,6 +167,8 @@ pub(super) struct Engine {
     pub stack_bytes: Cell<usize>,
     pub page_bytes: usize,
     pub max_threads: Cell<u32>,
+    /// The limit that the options say.
+    pub asked_threads: Cell<u32>,
     pub leaked_stacks: Cell<u64>,
     /// Whether a simulated thread runs now, rather than the scheduler.
     pub inside: Cell<bool>,
@@ -295,6 +297,7 @@ impl Engine {
             stack_bytes: Cell::new(0),
             page_bytes: super::overflow::page_bytes(),
             max_threads: Cell::new(0),
+            asked_threads: Cell::new(0),
             leaked_stacks: Cell::new(0),
             inside: Cell::new(false),
             how: Cell::new(Resume::Run),
@@ -359,6 +362,7 @@ impl Engine {
         let most = if options.strategy.enumerates() { DFS_THREADS } else { u32::MAX };
         let lanes = if options.memory == MemoryModel::Interleaving { u32::MAX } else { MAX_LANES as u32 };
         self.max_threads.set(options.max_threads.min(most).min(lanes));
+        self.asked_threads.set(options.max_threads);
         self.infos.get_mut().clear();
         self.alive.clear();
         self.slots_used.set(0);
@@ -383,12 +387,13 @@ impl Engine {
         self.local_stamp.set(0);
         self.memory_limit.set(options.memory_limit.unwrap_or(u64::MAX));
         self.alloc_fails.set((options.alloc_fails, Chances::default()));
-        let plants = self.plants.get_mut();
+        let (plants, faults) = (self.plants.get_mut(), self.faults.get_mut());
         plants.clear();
-        plants.extend(options.plants.iter().map(|p| (*p, Chances::default())));
-        let faults = self.faults.get_mut();
         faults.clear();
-        faults.extend(options.faults.iter().map(|(fault, when)| (*fault, *when, Chances::default())));
+        if !options.plants.is_empty() || !options.faults.is_empty() {
+            plants.extend(options.plants.iter().map(|p| (*p, Chances::default())));
+            faults.extend(options.faults.iter().map(|(fault, when)| (*fault, *when, Chances::default())));
+        }
         let rich = options.record == Record::Rich;
         if self.observed.replace(rich) || rich {
             for count in &self.reached {
@@ -512,7 +517,7 @@ impl Engine {
             return;
         }
         if self.watched.get() {
-            self.watch(op, object, order);
+            self.watch(op, object, order, extra);
         }
         if self.bare.get() {
             return;
@@ -524,12 +529,12 @@ impl Engine {
 
     /// Tells what an operation touches.
     #[inline(never)]
-    fn watch(&self, op: Op, object: u32, order: u8) {
+    fn watch(&self, op: Op, object: u32, order: u8, extra: u32) {
         if self.stopping.get() {
             return;
         }
         if self.classes.is_on() {
-            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), 0);
+            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), op.seen(extra));
         }
         self.reduced_event(op, object, order);
     }

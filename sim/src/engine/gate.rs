@@ -12,7 +12,6 @@ use super::access::Access;
 use super::core::{Engine, Site, running};
 use super::event::Op;
 use super::outcome::{Verdict, Wait};
-use super::random::Stream;
 use super::tag::Tag;
 use super::thread::NONE;
 use super::weak::{HandOver, What};
@@ -138,14 +137,7 @@ impl<'a> Gate<'a> {
     /// Whether a wait at a condition variable ends for no reason. It may in one execution of eight, in one wait of four. A strategy
     /// that enumerates says what is complete without that.
     pub fn wakes_for_no_reason(self) -> bool {
-        let engine = self.engine;
-        if engine.enumerates.get() {
-            return false;
-        }
-        let may = engine.spurious.get().unwrap_or_else(|| engine.draw(Stream::Faults, |g| g.below(8)) == 0);
-        engine.spurious.set(Some(may));
-        // A schedule that is repeated says itself which waits did.
-        (may || engine.given_choices.borrow().is_some()) && engine.choose_rarely(4)
+        self.engine.choose_against_reason()
     }
 
     /// Virtual time, for the program. A thread that has read it several times and sees that it has not moved lets others run first: it

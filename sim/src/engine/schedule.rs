@@ -14,7 +14,6 @@ use super::core::{Engine, Site};
 use super::event::Op;
 use super::options::{Options, Switch};
 use super::outcome::{Spinning, Verdict, Wait, Waiting};
-use super::random::Stream;
 use super::set::Set;
 use super::thread::Thread;
 use millpond_model::platform::ThreadId;
@@ -28,8 +27,8 @@ const MOST_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Engine {
     pub fn begin_schedule(&self, options: &Options) {
-        for (generator, stream) in self.streams.iter().zip(Stream::ALL) {
-            generator.borrow_mut().reset(options.seed, options.index, stream);
+        for generator in &self.streams {
+            generator.borrow_mut().reset(options.seed, options.index);
         }
         self.progressed.set(false);
         self.current.set(0);
