@@ -1,9 +1,18 @@
 //! The reduction shows what plain enumeration shows: the same partial orders, and the same outcomes.
 //!
+//! `--nocapture` shows how many executions that takes; when this was written it was:
+//!
 //! ```text
-//!   executions                                 every schedule    Dpor     partial orders
-//!   store buffering                                   ?            ?            ?
+//!                                    every schedule      partial orders, an execution each
+//!   store buffering                       520                  3
+//!   message passing                       520                  3
+//!   two writers, two readers        > 3,000,000               15
+//!   3 threads, 2 additions each       293,256                 90
+//!   3 threads, 3 words                293,256                  7
+//!   2 threads, 2 locks                249,608                  3
 //! ```
+//!
+//! A schedule of its own is also where a thread begins, where it comes to a join that waits, and so on: orders that no operation sees.
 
 mod dpor_support;
 
@@ -223,7 +232,7 @@ fn same(program: &Program, plain: &All, reduced: &All) {
 
 #[test]
 fn random_programs_have_the_partial_orders_and_outcomes_of_plain_enumeration() {
-    const LIMIT: u64 = 20_000;
+    const LIMIT: u64 = 10_000;
     let mut sum = Sum::default();
     for index in 0..700 {
         let program = Random::new(5, index).program();
@@ -235,14 +244,14 @@ fn random_programs_have_the_partial_orders_and_outcomes_of_plain_enumeration() {
         }
     }
     println!("{sum:?}");
-    assert!(sum.programs >= 500, "{sum:?}");
+    assert!(sum.programs >= 400, "{sum:?}");
     assert!(sum.executions * 100 < sum.schedules, "a reduction: {sum:?}");
     assert!(sum.executions * 100 < sum.classes * 105, "near to one execution a partial order: {sum:?}");
 }
 
 #[test]
 fn random_programs_that_spin_have_those_of_each_order_of_the_same_steps() {
-    const LIMIT: u64 = 4_000;
+    const LIMIT: u64 = 2_000;
     let mut sum = Sum::default();
     for index in 0..500 {
         let program = Random::new(6, index).spinning();
@@ -263,9 +272,9 @@ fn random_programs_that_spin_have_those_of_each_order_of_the_same_steps() {
 
 #[test]
 fn so_have_programs_with_what_is_simulated_for_std() {
-    const LIMIT: u64 = 20_000;
+    const LIMIT: u64 = 5_000;
     let mut sum = Sum::default();
-    for index in 0..500 {
+    for index in 0..400 {
         let program = Random::new(9, index).facade();
         let plain = all(Way::Dfs, &program, LIMIT);
         if plain.reached.complete {
@@ -280,7 +289,7 @@ fn so_have_programs_with_what_is_simulated_for_std() {
 
 #[test]
 fn stale_loads_and_races_are_those_of_plain_enumeration() {
-    const LIMIT: u64 = 20_000;
+    const LIMIT: u64 = 10_000;
     for memory in [MemoryModel::Races, MemoryModel::Weak] {
         let mut sum = Sum::default();
         for index in 0..300 {
@@ -397,6 +406,9 @@ fn bugs_are_found_and_none_is_invented() {
 fn a_token_is_consumed_before_or_after_another_is_given() {
     // Two parks, two unparks: one token may cover the other.
     let program = vec![vec![Spawn(1), Spawn(2), Park, Park], vec![Unpark(0)], vec![Unpark(0)]];
+    assert_eq!(verdicts(&program), two("Deadlock", "Finished"));
+    // So, where both come first if nobody is preempted.
+    let program = vec![vec![Spawn(1), Unpark(1), Unpark(1)], vec![Park, Park]];
     assert_eq!(verdicts(&program), two("Deadlock", "Finished"));
 }
 
@@ -569,7 +581,7 @@ fn how_many_executions_are_left() {
         ),
     ];
     for (name, threads, orders) in table {
-        let (plain, reduced) = (all(Way::Dfs, &beside(threads), 3_000_000), all(Way::Dpor, &beside(threads), u64::MAX));
+        let (plain, reduced) = (all(Way::Dfs, &beside(threads), 300_000), all(Way::Dpor, &beside(threads), u64::MAX));
         let more = if plain.reached.complete { "" } else { "more than " };
         println!("{name:30} {more}{} {} {}", plain.reached.schedules, reduced.reached.schedules, reduced.classes.len());
         assert_eq!(reduced.reached.classes, *orders, "{name}");

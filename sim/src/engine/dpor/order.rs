@@ -307,10 +307,12 @@ impl Order {
     /// Nobody could run before the step that comes next.
     pub fn barrier(&mut self) {
         let at = self.events.len() as u32;
-        let mut row = vec![0; self.stride];
-        self.last.iter().filter(|step| **step != NONE).for_each(|step| join(&mut row, self.row(*step)));
+        self.barrier_rows.resize((self.barriers.len() + 1) * self.stride, 0);
+        let row = &mut self.barrier_rows[self.barriers.len() * self.stride..];
+        for step in self.last.iter().filter(|step| **step != NONE) {
+            join(row, &self.rows[*step as usize * self.stride..][..self.stride]);
+        }
         self.barriers.push(Barrier { at });
-        self.barrier_rows.extend(row);
     }
 
     /// Takes the last step back.
