@@ -6,7 +6,7 @@
 //! parking. The last three are for what an execution costs by itself. The fastest
 //! of nine rounds is told: what else the machine does can only make it slower.
 
-use millpond::engine::{Facts, Options, Record, Sim, SimThread, Strategy, execute, execute_briefly};
+use millpond::engine::{Facts, MemoryModel, Options, Record, Sim, SimThread, Strategy, execute, execute_briefly};
 use millpond_model::Platform;
 use millpond_model::platform::{AtomicOps, JoinOps, Lock, ThreadOps};
 use std::collections::VecDeque;
@@ -115,7 +115,7 @@ fn main() {
         ("2x1", 50_000, || words(2, 1)),
         ("3x10", 20_000, || words(3, 10)),
     ];
-    println!("{:<14} {:>12} {:>10} {:>10} {:>14}", "", "ns/execution", "steps", "ns/step", "executions/s");
+    println!("{:<18} {:>12} {:>10} {:>10} {:>14}", "", "ns/execution", "steps", "ns/step", "executions/s");
     for (name, runs, program) in programs {
         let facts = Facts::of(&execute(&Facts::pilot(&base), program));
         let strategies = [
@@ -127,14 +127,18 @@ fn main() {
             Strategy::Delays([3, 7].into()),
             Strategy::RunOn,
         ];
-        for strategy in strategies {
-            let label = format!("{name} {}", strategy.to_string().split(' ').next().unwrap_or_default());
+        let plain = strategies.into_iter().map(|strategy| (strategy, MemoryModel::Interleaving));
+        let surw = Strategy::Surw(Arc::clone(&facts.profile));
+        let others = [(Strategy::Random, MemoryModel::Races), (Strategy::Random, MemoryModel::Weak), (surw, MemoryModel::Weak)];
+        for (strategy, memory) in plain.chain(others) {
+            let memory_name = if memory == MemoryModel::Interleaving { String::new() } else { format!("+{memory:?}") };
+            let label = format!("{name} {}{memory_name}", strategy.to_string().split(' ').next().unwrap_or_default());
             if !wanted.is_empty() && !wanted.iter().any(|w| label.to_lowercase().starts_with(&w.to_lowercase())) {
                 continue;
             }
-            let options = Options { strategy, pct_steps: facts.choices, ..base.clone() };
+            let options = Options { strategy, memory, pct_steps: facts.choices, ..base.clone() };
             let (ns, steps) = time(options, runs, program);
-            println!("{label:<14} {ns:>12.0} {steps:>10.0} {:>10.1} {:>14.0}", ns / steps.max(1.0), 1e9 / ns);
+            println!("{label:<18} {ns:>12.0} {steps:>10.0} {:>10.1} {:>14.0}", ns / steps.max(1.0), 1e9 / ns);
         }
     }
 }

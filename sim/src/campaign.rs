@@ -5,7 +5,7 @@
 
 use crate::cli::strategy_argument;
 use crate::engine::MemoryModel;
-use crate::enumerate::{enumerate, preemptions};
+use crate::enumerate::{bound, enumerate};
 use crate::explore;
 use crate::found::Found;
 use crate::ledger::FindingKind;
@@ -108,7 +108,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
         |index| {
             let (cell, seed) = at(index);
             let (cell, how) = (&loaded.cells[cell], hows[cell].get_or_init(|| how.for_cell(&loaded.cells[cell])));
-            let lean = match preemptions(cell, how) {
+            let lean = match bound(cell, how) {
                 Some(bound) => enumerate(cell, seed, bound, how, || wall.is_some_and(|wall| start.elapsed() > wall)),
                 None => execute(cell, seed, how).0,
             };

@@ -82,7 +82,7 @@ pub struct RunArgs {
     /// Executions at the same time [default: the number of cores]; results do not depend on it
     #[arg(long, short, value_name = "J", value_parser = parse_jobs)]
     jobs: Option<NonZeroUsize>,
-    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, pct:DEPTH,
+    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, Dpor, pct:DEPTH,
     /// delay:DELAYS, dfs:PREEMPTIONS
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
@@ -334,6 +334,7 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
         "urw" => return Ok(Schedule::Urw),
         "surw" => return Ok(Schedule::Surw),
         "portfolio" => return Ok(Schedule::Portfolio),
+        "dpor" => return Ok(Schedule::Dpor),
         "pct" => return Err("say how deep: pct:3".to_string()),
         "delay" | "delays" => return Err("say how many delays: delay:2".to_string()),
         "dfs" => return Err("say with how many preemptions at most: dfs:1".to_string()),
@@ -355,11 +356,13 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
         let refusal = || format!("a schedule is preempted at most {} times", limits::PREEMPTIONS);
         return fits.then_some(Schedule::Dfs { preemptions }).ok_or_else(refusal);
     }
-    match nearest(text, ["Random", "RoundRobin", "RunOn", "Pos", "Urw", "Surw", "Portfolio"]) {
+    match nearest(text, ["Random", "RoundRobin", "RunOn", "Pos", "Urw", "Surw", "Portfolio", "Dpor"]) {
         Some(name) => Err(format!("did you mean {name}?")),
-        None => Err("there are Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, pct:DEPTH, delay:DELAYS and \
+        None => {
+            Err("there are Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, Dpor, pct:DEPTH, delay:DELAYS and \
                      dfs:PREEMPTIONS"
-            .to_string()),
+                .to_string())
+        }
     }
 }
 
@@ -376,6 +379,7 @@ pub fn strategy_argument(schedule: Schedule) -> String {
         Schedule::Delays { delays } => format!("delay:{delays}"),
         Schedule::Portfolio => "Portfolio".to_string(),
         Schedule::Dfs { preemptions } => format!("dfs:{preemptions}"),
+        Schedule::Dpor => "Dpor".to_string(),
     }
 }
 

@@ -41,7 +41,7 @@ impl ReplayOptions {
     pub fn is_many(&self, scenario: &Scenario) -> bool {
         let schedule = self.strategy.unwrap_or(scenario.schedule);
         let deviates = self.deviations.is_some() || (scenario.deviations.is_some() && self.strategy.is_none());
-        !deviates && matches!(schedule, Schedule::Dfs { .. })
+        !deviates && matches!(schedule, Schedule::Dfs { .. } | Schedule::Dpor)
     }
 }
 

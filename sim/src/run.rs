@@ -168,6 +168,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         Schedule::RunOn => Strategy::RunOn,
         Schedule::Pct { depth } => Strategy::Pct { depth },
         Schedule::Dfs { preemptions } => Strategy::Dfs { preemptions },
+        Schedule::Dpor => Strategy::Dpor,
     };
     let options = Options {
         seed,

@@ -437,6 +437,11 @@ pub enum Schedule {
         /// Switches away from a thread that could have gone on.
         preemptions: u32,
     },
+    /// All partial orders of what the threads do to shared objects, one execution each or a few more: an enumeration for each
+    /// seed (Abdulla et al. 2014). Time moves only when no thread can run; a loop that waits is cut after two rounds in which
+    /// nothing changed. Executions of one partial order may differ in statistics and in how much memory is in use at a time: an
+    /// oracle that looks at these sees one of them.
+    Dpor,
 }
 
 /// Where a thread may be preempted.
@@ -457,7 +462,7 @@ pub struct Budget {
     pub steps: u64,
     /// Wall-clock time of the whole run, looked at between executions only: it never influences what one of them finds.
     pub wall: Option<Span>,
-    /// Schedules of one enumeration (`Dfs`).
+    /// Schedules of one enumeration (`Dfs`, `Dpor`).
     pub schedules: u64,
 }
 

@@ -10,10 +10,10 @@
 
 use super::coverage::{Coverage, Sampled};
 use super::failure::{self, Failure};
-use super::plan;
+use super::plan::{self, Known};
 use super::report::{Member, Report};
 use super::{Checker, nondeterminism};
-use crate::engine::{Exhaustion, Facts, Options, Search, Strategy, Verdict, execute};
+use crate::engine::{Exhaustion, MemoryModel, Options, Record, Search, Strategy, Verdict};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,10 +39,10 @@ struct Shared {
 
 /// All executions of `checker`.
 pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
-    if matches!(checker.strategy, Some(Strategy::Dfs { .. })) {
+    if matches!(checker.strategy, Some(Strategy::Dfs { .. } | Strategy::Dpor)) {
         return enumerate(checker, program);
     }
-    let facts = plan::facts(checker, program);
+    let facts = plan::known(checker, program);
     let start = Instant::now();
     // Relaxed throughout: the counters only hand out numbers; what workers know travels through the mutex.
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
@@ -74,6 +74,12 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     });
     let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     let number = failed.into_inner();
+    // A pilot that failed is told if nothing else does.
+    let pilot = facts.failed.as_ref().filter(|_| number == u64::MAX);
+    if let Some(options) = pilot {
+        let failure = tell_of(checker, options, "a pilot".to_string(), program);
+        return Report::failed(shared.executions.max(1), failure);
+    }
     let failure = (number != u64::MAX).then(|| {
         let (member, options) = plan::of(checker, &facts, number);
         tell_of(checker, &options, member, program)
@@ -99,7 +105,7 @@ fn tell(shared: &Mutex<Shared>, start: Instant) -> String {
 /// The executions `numbers`, up to the first that fails.
 fn block(
     checker: &Checker,
-    facts: &Facts,
+    facts: &Known,
     program: &(impl Fn() + Send + Sync),
     numbers: std::ops::Range<u64>,
     failed: &AtomicU64,
@@ -112,11 +118,9 @@ fn block(
             break;
         }
         let (member, options) = plan::of(checker, facts, number);
-        let options = sampled.wants(number, facts.choices, options);
-        let execution = execute(&options, program);
+        let options = sampled.wants(number, facts.most.choices, options);
+        let fails = !sampled.execute(&options, program, &mut mine.steps);
         mine.executions += 1;
-        mine.steps += execution.steps;
-        let fails = !matches!(execution.verdict, Verdict::Finished);
         let count = mine.members.entry(member).or_default();
         count.executions += 1;
         if fails {
@@ -124,7 +128,6 @@ fn block(
             failed.fetch_min(number, Ordering::Relaxed);
             break;
         }
-        sampled.add(&options, execution);
         if number % AGAIN_EVERY == 1 {
             let found = nondeterminism::look(&options, program);
             mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
@@ -148,8 +151,11 @@ fn block(
 
 /// Every schedule that the strategy allows, one after the other.
 fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
-    let (member, options) = plan::of(checker, &plan::facts(checker, program), 0);
-    let options = Options { classes: true, ..options };
+    let strategy = checker.strategy.clone().unwrap_or(Strategy::RunOn);
+    let member = strategy.to_string();
+    // Without a memory that was asked for, every schedule is looked at for races.
+    let memory = checker.memory.unwrap_or(MemoryModel::Races);
+    let options = Options { strategy, memory, record: Record::Bare, classes: true, ..checker.base() };
     let mut search = Search::new(options.clone());
     let (mut sampled, mut steps, mut failure) = (Sampled::default(), 0, None);
     let start = Instant::now();
@@ -158,7 +164,9 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
         steps += execution.steps;
         if !matches!(execution.verdict, Verdict::Finished) {
             let strategy = Strategy::Deviate(search.deviations().to_vec().into());
-            failure = Some(tell_of(checker, &Options { strategy, ..options.clone() }, member.clone(), program));
+            let choices = Some(search.choices().to_vec().into());
+            failure =
+                Some(tell_of(checker, &Options { strategy, choices, ..options.clone() }, member.clone(), program));
             break;
         }
         sampled.add(&options, execution);

@@ -70,10 +70,14 @@ impl Classes {
     }
 
     /// Thread `id` begins.
+    #[inline(always)]
     pub fn starts(&self, id: u32, parent: Option<u32>) {
-        if !self.on.get() {
-            return;
+        if self.on.get() {
+            self.enrols(id, parent);
         }
+    }
+
+    fn enrols(&self, id: u32, parent: Option<u32>) {
         let mut actors = self.actors.borrow_mut();
         assert_eq!(actors.len(), id as usize, "threads are numbered in order");
         let name = match parent {
@@ -114,15 +118,17 @@ impl Classes {
     }
 
     /// The class; 0 if nobody wanted to know.
+    #[inline(always)]
     pub fn finish(&self) -> u64 {
+        if self.on.get() { self.sum() } else { 0 }
+    }
+
+    fn sum(&self) -> u64 {
         let sum = |objects: &[Object]| {
             let touched = objects.iter().filter(|o| o.history != 0 || o.reads != 0);
             let each = touched.map(|o| mix(o.history, o.reads));
             each.fold(0_u64, u64::wrapping_add)
         };
-        if !self.on.get() {
-            return 0;
-        }
         sum(&self.objects.borrow()).wrapping_add(sum(&self.threads.borrow()))
     }
 }

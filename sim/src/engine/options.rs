@@ -127,6 +127,18 @@ pub enum Strategy {
         /// Switches away from a thread that could have gone on.
         preemptions: u32,
     },
+    /// Every partial order of conflicting operations, one execution each or a few more: see [`exhaust`](super::exhaust()) and
+    /// [`Search`](super::Search). Time moves only when nobody can run, and loops that wait are cut: see the description of
+    /// `engine::dpor`. An execution by itself is given the first schedule: that of `RunOn`, but that yields let others go first.
+    /// At most [`DPOR_THREADS`](super::DPOR_THREADS) threads may be started.
+    Dpor,
+}
+
+impl Strategy {
+    /// Whether it is one of many executions that makes it: see [`Search`](super::Search).
+    pub fn enumerates(&self) -> bool {
+        matches!(self, Self::Dfs { .. } | Self::Dpor)
+    }
 }
 
 impl fmt::Display for Strategy {
@@ -150,6 +162,7 @@ impl fmt::Display for Strategy {
             Self::Shifted(list) => write!(f, "RunOn but for {} shifts", list.len()),
             Self::Deviate(list) => write!(f, "RunOn but for {} switches", list.len()),
             Self::Dfs { preemptions } => write!(f, "dfs:{preemptions}"),
+            Self::Dpor => f.write_str("Dpor"),
         }
     }
 }
@@ -224,6 +237,9 @@ pub struct Switch {
 impl Switch {
     /// Not a thread: the strategy let time move to the next timer.
     pub const TIME: u32 = u32::MAX;
+
+    /// At the beginning of a list, not a switch: time waits for threads that spin, as under `Strategy::Dpor`.
+    pub const PATIENT: Self = Self { step: 0, to: Self::TIME };
 }
 
 /// A defect to plant.

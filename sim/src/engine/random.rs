@@ -43,7 +43,9 @@ const WORDS: usize = 64;
 
 /// One stream of one execution.
 pub struct Generator {
-    key: [u8; 32],
+    seed: u64,
+    index: u64,
+    stream: Stream,
     /// Absent before the first draw: most streams of most executions have none.
     rng: Option<ChaCha8Rng>,
     words: [u32; WORDS],
@@ -54,25 +56,31 @@ pub struct Generator {
 impl Generator {
     /// The stream from its beginning.
     pub fn new(seed: u64, index: u64, stream: Stream) -> Self {
-        let mut generator = Self { key: [0; 32], rng: None, words: [0; WORDS], at: WORDS };
-        generator.reset(seed, index, stream);
-        generator
+        Self { seed, index, stream, rng: None, words: [0; WORDS], at: WORDS }
     }
 
-    /// From the beginning of another stream.
-    pub(super) fn reset(&mut self, seed: u64, index: u64, stream: Stream) {
-        self.key[..8].copy_from_slice(&seed.to_le_bytes());
-        self.key[8..16].copy_from_slice(&index.to_le_bytes());
-        self.key[16..24].copy_from_slice(&(stream as u64).to_le_bytes());
-        self.key[24..].copy_from_slice(b"millpond");
+    /// The same stream of another execution, from its beginning.
+    #[inline]
+    pub(super) fn reset(&mut self, seed: u64, index: u64) {
+        self.seed = seed;
+        self.index = index;
         self.rng = None;
         self.at = WORDS;
+    }
+
+    fn key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&self.seed.to_le_bytes());
+        key[8..16].copy_from_slice(&self.index.to_le_bytes());
+        key[16..24].copy_from_slice(&(self.stream as u64).to_le_bytes());
+        key[24..].copy_from_slice(b"millpond");
+        key
     }
 
     #[cold]
     #[inline(never)]
     fn refill(&mut self) {
-        let key = self.key;
+        let key = self.key();
         let rng = self.rng.get_or_insert_with(|| ChaCha8Rng::from_seed(key));
         let mut bytes = [0; WORDS * 4];
         rng.fill_bytes(&mut bytes);
