@@ -32,7 +32,8 @@ fn every_finding_is_reduced_to_few_preemptions_and_fails_again() {
         let Some(failure) = report(program, noise, 1, true).failure else {
             return Some(format!("{name} with noise {noise} is not found"));
         };
-        if failure.preemptions > if noise == 0 { PREEMPTIONS } else { PREEMPTIONS_IN_NOISE } {
+        let bound = if noise == 0 { PREEMPTIONS } else { PREEMPTIONS_IN_NOISE };
+        if failure.preemptions > bound {
             return Some(format!("{name} with noise {noise}: {} preemptions", failure.preemptions));
         }
         let again = || millpond::replay(&failure.token.to_string(), || (program.run)(false, noise));
