@@ -13,8 +13,10 @@ use crate::Program;
 use crate::timing::Clock;
 #[cfg(feature = "peers")]
 use std::any::Any;
+use std::cell::Cell;
 #[cfg(feature = "peers")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
 use std::time::Duration;
 #[cfg(feature = "peers")]
 use std::time::Instant;
@@ -88,10 +90,10 @@ pub fn all() -> Vec<Tester> {
     all
 }
 
-/// Those whose names contain this text. Ends the process with code 2 if there are none.
+/// Those whose names contain one of these texts, which commas separate. Ends the process with code 2 if there are none.
 pub fn chosen(text: &str) -> Vec<Tester> {
     let mut all = all();
-    all.retain(|tester| tester.name.contains(text));
+    all.retain(|tester| text.split(',').any(|part| tester.name.contains(part)));
     if all.is_empty() {
         eprintln!("no tester is called {text:?}, or none was built (--features peers)");
         std::process::exit(2);
@@ -99,9 +101,23 @@ pub fn chosen(text: &str) -> Vec<Tester> {
     all
 }
 
-/// Panics say nothing from here on: those of a hunt are what it hunts for. Before the first one, since some testers chain to it.
+thread_local! {
+    static IS_HEARD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on panics say nothing but on threads that have called this: those of a hunt are what it hunts for. Before the first hunt,
+/// since some testers chain to what is there.
 pub fn silence() {
-    panic::set_hook(Box::new(|_| {}));
+    static SILENT: Once = Once::new();
+    IS_HEARD.set(true);
+    SILENT.call_once(|| {
+        let tell = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if IS_HEARD.get() {
+                tell(info);
+            }
+        }));
+    });
 }
 
 /// Runs a tester that panics when it finds something, and that tells how many executions it has begun.

@@ -12,6 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Preemptions of a reduced schedule at most.
 const PREEMPTIONS: u64 = 3;
+/// The same among unrelated operations, where there are more schedules with few preemptions than the reduction looks at.
+const PREEMPTIONS_IN_NOISE: u64 = 4;
 /// Executions after which a specimen is missed.
 const LIMIT: u64 = 100_000;
 
@@ -30,7 +32,8 @@ fn every_finding_is_reduced_to_few_preemptions_and_fails_again() {
         let Some(failure) = report(program, noise, 1, true).failure else {
             return Some(format!("{name} with noise {noise} is not found"));
         };
-        if failure.preemptions > PREEMPTIONS {
+        let bound = if noise == 0 { PREEMPTIONS } else { PREEMPTIONS_IN_NOISE };
+        if failure.preemptions > bound {
             return Some(format!("{name} with noise {noise}: {} preemptions", failure.preemptions));
         }
         let again = || millpond::replay(&failure.token.to_string(), || (program.run)(false, noise));
@@ -44,10 +47,13 @@ fn every_finding_is_reduced_to_few_preemptions_and_fails_again() {
 #[test]
 fn three_workers_report_what_one_does() {
     silence();
-    for program in ALL {
-        let [one, three] = [1, 3].map(|jobs| report(program, 0, jobs, false));
-        assert_eq!(one.executions, three.executions, "{}", program.about.name);
-        let [one, three] = [one, three].map(|report| report.failure.expect("it is found").token.to_string());
-        assert_eq!(one, three, "{}", program.about.name);
-    }
+    let told = |jobs| {
+        on_all(1, ALL, |program| {
+            let report = report(program, 0, jobs, false);
+            (program.about.name, report.executions, report.failure.map(|failure| failure.token.to_string()))
+        })
+    };
+    let one = told(1);
+    assert!(one.iter().all(|(.., token)| token.is_some()), "all are found");
+    assert_eq!(one, told(3));
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `--executions N`: of each twin and noise (20,000). `--noise N`: only with so much. `--seconds N`: time of each (60).
-//! `--only TEXT`, `--testers TEXT`, `--seed N`, `--jobs N` as in `hunt`. Ends with 1 if there was an alarm.
+//! `--only TEXT`, `--testers TEXT,TEXT`, `--seed N`, `--jobs N` as in `hunt`. Ends with 1 if there was an alarm.
 
 use millpond_specimens::NOISE;
 use millpond_specimens::options::Options;

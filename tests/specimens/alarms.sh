@@ -1,0 +1,7 @@
+#!/bin/sh
+# No alarm on any twin: ten million executions of each of them by the portfolio, without noise and with it. Takes hours.
+# usage: alarms.sh [EXECUTIONS]
+set -eu
+cd "$(dirname "$0")/../.."
+exec cargo run --release --locked -p millpond-specimens --bin alarms -- \
+    --testers portfolio --executions "${1:-10000000}" --seconds 86400 --jobs "$(nproc)"
