@@ -333,6 +333,7 @@ plants! {
     RejectedWriteLeaks
     IllegalPromiseLeaks
     OutboundNotVolatile
+    QueueNotVolatile
     LinkNotVolatile
     PeerLookedAtOnce
     ReadBufferReleasedTwice
