@@ -204,6 +204,8 @@ listed! {
         IllegalPromiseLeaks,
         /// Whether a channel takes writes is a plain field, which business threads read while the loop closes it (Netty before 4.1.3).
         OutboundNotVolatile,
+        /// A hand-over queue is hooked into its owner's list by a plain store, so that the owner may find it unfinished (Netty 4.1.7).
+        QueueNotVolatile,
         /// A link of a hand-over queue is hooked in by a plain store, so that its reader may find it unfinished (Netty #4830).
         LinkNotVolatile,
         /// A channel gives a message to its peer in the same program after a look whether it is open (Netty 4.0.31).

@@ -338,6 +338,7 @@ plants! {
     RejectedWriteLeaks
     IllegalPromiseLeaks
     OutboundNotVolatile
+    QueueNotVolatile
     LinkNotVolatile
     PeerLookedAtOnce
     ReadBufferReleasedTwice

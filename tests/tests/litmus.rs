@@ -1,11 +1,13 @@
 //! The memory model against an exhaustive oracle and the books, shape by shape.
 
-use millpond::engine::weak::Mode;
+use millpond::engine::weak::{Mode, Use};
 use millpond_tests::litmus::oracle::{self, Model};
 use millpond_tests::litmus::shapes::{self, Shape, Verdict};
 use millpond_tests::litmus::{Outcomes, Program, fuzz, machine};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::panic::Location;
+use std::sync::atomic::Ordering::SeqCst;
 
 /// Executions after which a random search has seen everything: the rarest outcome here has about one in two thousand.
 const SAMPLES: u64 = 400_000;
@@ -57,6 +59,22 @@ fn the_engine_shows_what_the_oracle_allows_and_nothing_else() {
             return Err(format!("{executions} executions gave\n  {found:?}\nthe oracle\n  {expected:?}"));
         }
         Ok(())
+    });
+}
+
+/// What came before everybody changes nothing, and neither does the age of what is kept of it.
+#[test]
+fn a_long_past_changes_nothing() {
+    each(|shape| {
+        let expected = oracle::outcomes(&shape.program, Model::Cpp20);
+        let (found, _) = machine::enumerate_after(&shape.program, |memory| {
+            memory.begin(Mode::Weak);
+            for i in 0..70 {
+                let by = Use { thread: 0, object: i % 3, value: 0, site: Location::caller() };
+                memory.load(by, SeqCst, &mut |_, n| panic!("{n} stores")).expect("nobody else is there");
+            }
+        });
+        if found != expected { Err(format!("{found:?}, and not {expected:?}")) } else { Ok(()) }
     });
 }
 

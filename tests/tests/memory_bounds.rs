@@ -39,10 +39,10 @@ impl Long {
             long.events.push(event);
             long.orders.push(vec![place]);
         }
-        // Runs of one thread make for old values.
-        let mut t = 0;
+        // Runs of one thread make for old values, long ones for very old ones.
+        let (mut t, run) = (0, 2 + below(rng, 60));
         for _ in 0..steps {
-            if below(rng, 3) == 0 {
+            if below(rng, run) == 0 {
                 t = below(rng, threads);
             }
             let place = below(rng, places);
@@ -252,6 +252,20 @@ fn ranges_of_bytes_are_as_single_bytes() {
             }
         }
     }
+}
+
+#[test]
+fn bytes_that_were_published_are_told_from_later_ones() {
+    let mut memory = Memory::new();
+    memory.begin(Mode::Races);
+    let site = Location::caller();
+    let (first, second) = (memory.spawned(0, 1), memory.spawned(0, 2));
+    memory.bytes(first, 0, 0..8, What::Write, site).expect("no race");
+    memory.release(first, HandOver::Object(1));
+    memory.bytes(first, 0, 8..16, What::Write, site).expect("no race");
+    memory.acquire(second, HandOver::Object(1));
+    memory.bytes(second, 0, 0..8, What::Read, site).expect("they were published");
+    memory.bytes(second, 0, 7..9, What::Read, site).expect_err("one of them was not");
 }
 
 #[test]

@@ -78,6 +78,15 @@ fn a_field_that_is_not_volatile_is_found_by_its_orderings() {
     assert_eq!(planted(file, plant, MemoryModel::Weak, 2), Some(FindingKind::DataRace));
 }
 
+/// Netty before 4.1.7: a queue was linked in from inside its constructor.
+#[test]
+fn a_queue_that_is_published_plainly_is_found() {
+    let plant = Plant::QueueNotVolatile(When::Always);
+    let file = "good/thread_dies_while_working.ron";
+    assert_eq!(planted(file, plant, MemoryModel::Interleaving, 1), None);
+    assert_eq!(planted(file, plant, MemoryModel::Races, 8), Some(FindingKind::DataRace));
+}
+
 /// Netty #4830: the link is complete when the index in it says so, but who reads `next` without ordering may not see it.
 #[test]
 fn a_link_that_is_published_plainly_is_found() {

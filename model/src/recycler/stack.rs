@@ -256,8 +256,9 @@ impl<T: Send + 'static, P: Platform> Stack<T, P> {
         let head = self.head.load(Relaxed); // ordered by the monitor
         // SAFETY: the queue isn't published yet: the cell is ours.
         queue.next.with_mut(|next| unsafe { *next = head });
+        let order = if P::planted(Defect::QueueNotVolatile) { Relaxed } else { Release };
         // Release: pairs with the Acquire in `scavenge_some`; the queue is complete (Netty commit 3c5e677964).
-        self.head.store(linked, Release);
+        self.head.store(linked, order);
         drop(monitor);
         let pin = a.config.queue_pins_pool.then(pool);
         a.domain.insert(number, Entry { pool: weak, _pin: pin, target: Target::Queue(queue) });

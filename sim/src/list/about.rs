@@ -247,6 +247,9 @@ fn defect(name: &str) -> &'static str {
         "OutboundNotVolatile" => {
             "whether a channel takes writes is read plainly while the loop closes it; for `memory: Races` or `Weak`"
         }
+        "QueueNotVolatile" => {
+            "a hand-over queue is hooked into its owner's list plainly; for `memory: Races` or `Weak`"
+        }
         "LinkNotVolatile" => "a link of a hand-over queue is hooked in plainly; for `memory: Races` or `Weak`",
         "PeerLookedAtOnce" => "a message is given to a peer that has closed since the look (4.0.31)",
         "ReadBufferReleasedTwice" => "a read loop releases a buffer that nothing was read into twice (#3368)",

@@ -18,6 +18,14 @@ pub fn execute(
     decide: &mut Decide<'_>,
 ) -> Result<Outcome, Box<Race>> {
     memory.begin(mode);
+    execute_on(memory, program, decide)
+}
+
+/// As [`execute`], on a memory whose execution has begun.
+///
+/// # Errors
+/// The race.
+pub fn execute_on(memory: &mut Memory, program: &Program, decide: &mut Decide<'_>) -> Result<Outcome, Box<Race>> {
     let count = program.threads.len();
     let mut plain = [0; 8];
     let mut next = vec![0; count];
@@ -100,13 +108,19 @@ fn step(
 
 /// Every outcome, by every schedule and every choice; and how many executions that were.
 pub fn enumerate(program: &Program, mode: Mode) -> (Outcomes, u64) {
+    enumerate_after(program, |memory| memory.begin(mode))
+}
+
+/// The same; `begin` begins each execution, and may do something first.
+pub fn enumerate_after(program: &Program, begin: impl Fn(&mut Memory)) -> (Outcomes, u64) {
     let mut memory = Memory::new();
     let mut outcomes = Outcomes::default();
     let mut path: Vec<(u32, u32)> = Vec::new();
     let mut executions = 0;
     loop {
         let mut at = 0;
-        let result = execute(&mut memory, mode, program, &mut |n| {
+        begin(&mut memory);
+        let result = execute_on(&mut memory, program, &mut |n| {
             if at == path.len() {
                 path.push((0, n));
             }

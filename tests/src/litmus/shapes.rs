@@ -429,6 +429,17 @@ fn races(s: &mut Shapes) {
         &[&[write(1), f(SC), swap(X, 1, RLX)], &[f(SC), w(Y, 1, RLX), READ]],
         race,
     );
+    // The same where the fences are ordered in S, by modification order and by an old value that was read.
+    of(
+        "fences in S by mo are no synchronisation",
+        &[&[write(1), f(SC), w(Y, 1, RLX)], &[w(Y, 2, RLX), f(SC), READ]],
+        race,
+    );
+    of(
+        "fences in S by fr are no synchronisation",
+        &[&[write(1), f(SC), r(Y, RLX)], &[w(Y, 1, RLX), f(SC), READ]],
+        race,
+    );
     of(
         "a spin lock",
         &[
