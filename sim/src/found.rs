@@ -135,6 +135,8 @@ impl Found {
         } else {
             outcome.switches.iter().map(|s| format!("{}:{}", s.step, s.to)).collect()
         };
+        // One schedule of many has the memory that it had.
+        let told = outcome.deviations.as_ref().map(|_| outcome.memory).filter(|m| *m != MemoryModel::default());
         Self {
             v: 1,
             finding: finding.kind.to_string(),
@@ -143,7 +145,7 @@ impl Found {
             cell: command.cell.clone(),
             seed: outcome.seed,
             strategy: command.strategy.clone(),
-            memory: outcome.deviations.as_ref().map(|_| outcome.memory).or(command.memory),
+            memory: told.or(command.memory),
             digest: format!("{:016x}", outcome.digest),
             steps: outcome.steps,
             built: crate::built().to_string(),

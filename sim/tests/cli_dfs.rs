@@ -151,7 +151,7 @@ fn the_number_of_jobs_does_not_change_the_answer() {
 fn what_names_no_single_execution_is_refused() {
     let folder = Folder::new("refused");
     folder.write("x.ron", HOLDS);
-    refused(folder.run(&["replay", "x.ron", "--seed", "0"]), "a Dfs has many executions with this seed");
+    refused(folder.run(&["replay", "x.ron", "--seed", "0"]), "an enumeration has many executions with this seed");
     folder.write("y.ron", "(name: \"y\")");
     refused(folder.run(&["replay", "y.ron", "--strategy", "dfs:1"]), "a Dfs has many executions with this seed");
     refused(folder.run(&["replay", "y.ron", "--deviate", "12"]), "`12` is neither a switch nor a choice");

@@ -63,7 +63,7 @@ for cfg in $(awk '!/^#/ && NF { print $4 }' "$here/crates.txt" | sort -u); do
             CARGO_TARGET_DIR="$work/target/$cfg" cargo test --release -p "$name" $arguments -- --nocapture --test-threads=1) \
             > "$log" 2>&1 < /dev/null || true
         awk -v crate="$name $version" '
-            /^millpond: .* executions, .* steps, .* s$/ {
+            /millpond: .* executions, .* steps, .* s$/ {
                 for (i = 1; i <= NF; i++) { if ($(i + 1) == "executions,") n += $i; if ($(i + 1) == "s") t += $i }
             }
             /^test result:/ { for (i = 1; i <= NF; i++) { if ($(i + 1) == "passed;") p += $i; if ($(i + 1) == "failed;") f += $i } }

@@ -78,7 +78,7 @@ fn given_up(program: impl Fn()) {
 fn a_lock_that_moves_keeps_its_value() {
     let (first, second) = (OnceLock::from(1), OnceLock::from(2));
     inside(move || {
-        let mut place = vec![first];
+        let mut place = [first];
         assert_eq!(place[0].get(), Some(&1));
         let moved = std::mem::replace(&mut place[0], second);
         assert_eq!((moved.get(), place[0].get()), (Some(&1), Some(&2)));

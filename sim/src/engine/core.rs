@@ -362,7 +362,7 @@ impl Engine {
         let most = if options.strategy.enumerates() { DFS_THREADS } else { u32::MAX };
         let lanes = if options.memory == MemoryModel::Interleaving { u32::MAX } else { MAX_LANES as u32 };
         self.max_threads.set(options.max_threads.min(most).min(lanes));
-        self.asked_threads.set(options.max_threads);
+        self.asked_threads.set(options.max_threads.min(most));
         self.infos.get_mut().clear();
         self.alive.clear();
         self.slots_used.set(0);

@@ -253,9 +253,7 @@ impl Engine {
             let reason = format!("{} threads are alive already", self.alive.len());
             if self.alive.len() < self.asked_threads.get() {
                 // Not a limit that the program was told.
-                self.fail_here(Verdict::Stopped(format!(
-                    "{reason}: more than a memory model or an enumeration can follow"
-                )));
+                self.fail_here(Verdict::Stopped(format!("{reason}: more than the memory model can follow")));
             }
             return Err(SpawnError { name, reason });
         }
