@@ -129,7 +129,8 @@ fn main() {
         ];
         let plain = strategies.into_iter().map(|strategy| (strategy, MemoryModel::Interleaving));
         let surw = Strategy::Surw(Arc::clone(&facts.profile));
-        let others = [(Strategy::Random, MemoryModel::Races), (Strategy::Random, MemoryModel::Weak), (surw, MemoryModel::Weak)];
+        let others =
+            [(Strategy::Random, MemoryModel::Races), (Strategy::Random, MemoryModel::Weak), (surw, MemoryModel::Weak)];
         for (strategy, memory) in plain.chain(others) {
             let memory_name = if memory == MemoryModel::Interleaving { String::new() } else { format!("+{memory:?}") };
             let label = format!("{name} {}{memory_name}", strategy.to_string().split(' ').next().unwrap_or_default());

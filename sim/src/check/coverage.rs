@@ -10,7 +10,7 @@
 //!                                                          log ──> which two places met on an object, in which order
 //! ```
 
-use crate::engine::{Entry, Execution, Options, Record};
+use crate::engine::{Brief, Entry, Execution, Options, Record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::Location;
@@ -40,15 +40,23 @@ pub(super) struct Sampled {
 }
 
 impl Sampled {
-    /// `options` of execution `number`, with what is to be written down of it.
-    pub fn wants(&self, number: u64, choices: u64, options: Options) -> Options {
-        let classes = choices <= LONG || number.is_multiple_of(SAMPLE);
-        let logged = number.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS;
-        Options { classes, record: if logged { Record::Rich } else { options.record }, ..options }
+    /// Says in `options`, those of execution `number`, what is to be written down of it.
+    pub fn wants(&self, number: u64, choices: u64, options: &mut Options) {
+        options.classes = choices <= LONG || number.is_multiple_of(SAMPLE);
+        if number.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS {
+            options.record = Record::Rich;
+        }
+    }
+
+    /// An execution that was made with `options`, of which no log is wanted.
+    pub fn add_brief(&mut self, options: &Options, brief: &Brief) {
+        if options.classes {
+            self.classes.push(brief.class);
+        }
     }
 
     /// An execution that was made with `options`.
-    pub fn add(&mut self, options: &Options, execution: Execution) {
+    pub fn add(&mut self, options: &Options, execution: &Execution) {
         if options.classes {
             self.classes.push(execution.class);
         }

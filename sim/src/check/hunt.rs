@@ -10,10 +10,10 @@
 
 use super::coverage::{Coverage, Sampled};
 use super::failure::{self, Failure};
-use super::plan;
+use super::plan::{self, Planner, Turn};
 use super::report::{Member, Report};
 use super::{Checker, nondeterminism};
-use crate::engine::{Exhaustion, Facts, Options, Search, Strategy, Verdict, execute};
+use crate::engine::{Exhaustion, Options, Record, Search, Strategy, Verdict, execute, execute_briefly};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 /// Numbers in a block: a multiple of the portfolio's period would give each worker the same member.
 const BLOCK: u64 = 61;
 
-/// One execution in so many is made again, to see whether the program is deterministic; number 1 is the first.
+/// One execution in so many is made again, to see whether the program is deterministic; number 1 is the first. Some of them on an OS
+/// thread of their own.
 const AGAIN_EVERY: u64 = 499;
 
 /// What workers have found out, all of them together.
@@ -49,13 +50,14 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     let shared = Mutex::new(Shared::default());
     let late = || checker.wall.is_some_and(|wall| start.elapsed() > wall);
     let work = || {
+        let mut planner = Planner::new(checker, &facts);
         loop {
             let first = next.fetch_add(BLOCK, Ordering::Relaxed);
             let end = checker.executions.min(first.saturating_add(BLOCK));
             if first >= end || first > failed.load(Ordering::Relaxed) || late() {
                 return;
             }
-            block(checker, &facts, program, first..end, &failed, &shared);
+            block(&mut planner, facts.choices, program, first..end, &failed, &shared);
         }
     };
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -98,8 +100,8 @@ fn tell(shared: &Mutex<Shared>, start: Instant) -> String {
 
 /// The executions `numbers`, up to the first that fails.
 fn block(
-    checker: &Checker,
-    facts: &Facts,
+    planner: &mut Planner<'_>,
+    choices: u64,
     program: &(impl Fn() + Send + Sync),
     numbers: std::ops::Range<u64>,
     failed: &AtomicU64,
@@ -107,29 +109,52 @@ fn block(
 ) {
     let mut mine = Shared::default();
     let mut sampled = Sampled::default();
+    let mut turns: BTreeMap<Turn, Member> = BTreeMap::new();
     for number in numbers {
         if number > failed.load(Ordering::Relaxed) {
             break;
         }
-        let (member, options) = plan::of(checker, facts, number);
-        let options = sampled.wants(number, facts.choices, options);
-        let execution = execute(&options, program);
+        let turn = planner.go_to(number);
+        let options = &mut planner.options;
+        sampled.wants(number, choices, options);
+        let steps = if options.record == Record::Rich {
+            let execution = execute(options, program);
+            let steps = matches!(execution.verdict, Verdict::Finished).then_some(execution.steps);
+            sampled.add(options, &execution);
+            steps.ok_or(execution.steps)
+        } else {
+            match execute_briefly(options, program) {
+                Ok(brief) => {
+                    sampled.add_brief(options, &brief);
+                    Ok(brief.steps)
+                }
+                // What a ledger only counts is no failure.
+                Err(told) if matches!(told.verdict, Verdict::Finished) => {
+                    sampled.add(options, &told);
+                    Ok(told.steps)
+                }
+                Err(told) => Err(told.steps),
+            }
+        };
         mine.executions += 1;
-        mine.steps += execution.steps;
-        let fails = !matches!(execution.verdict, Verdict::Finished);
-        let count = mine.members.entry(member).or_default();
+        mine.steps += steps.unwrap_or_else(|steps| steps);
+        let count = turns.entry(turn).or_default();
         count.executions += 1;
-        if fails {
+        if steps.is_err() {
             count.found += 1;
             failed.fetch_min(number, Ordering::Relaxed);
             break;
         }
-        sampled.add(&options, execution);
         if number % AGAIN_EVERY == 1 {
-            let found = nondeterminism::look(&options, program);
+            // A fresh OS thread costs as much as a thousand short executions.
+            let found = match (number / AGAIN_EVERY).is_power_of_two() || number == 1 {
+                true => nondeterminism::look(options, program),
+                false => nondeterminism::look_here(options, program),
+            };
             mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
         }
     }
+    mine.members = turns.into_iter().map(|(turn, member)| (planner.name(turn), member)).collect();
     let mut all = shared.lock().unwrap_or_else(PoisonError::into_inner);
     all.executions += mine.executions;
     all.steps += mine.steps;
@@ -161,7 +186,7 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
             failure = Some(tell_of(checker, &Options { strategy, ..options.clone() }, member.clone(), program));
             break;
         }
-        sampled.add(&options, execution);
+        sampled.add(&options, &execution);
         if !search.advance() || checker.wall.is_some_and(|wall| start.elapsed() > wall) {
             break;
         }
