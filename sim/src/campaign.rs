@@ -4,7 +4,8 @@
 //! speed go to standard error.
 
 use crate::cli::strategy_argument;
-use crate::enumerate::{enumerate, preemptions};
+use crate::engine::MemoryModel;
+use crate::enumerate::{bound, enumerate};
 use crate::explore;
 use crate::found::Found;
 use crate::ledger::FindingKind;
@@ -31,6 +32,8 @@ pub struct RunOptions {
     pub jobs: NonZeroUsize,
     /// Another strategy than the file's.
     pub strategy: Option<Schedule>,
+    /// Another memory than the file's.
+    pub memory: Option<MemoryModel>,
     /// How results are printed.
     pub format: Format,
     /// Whether a person is looking: shows a progress bar and the speed on standard error.
@@ -50,6 +53,7 @@ impl Default for RunOptions {
             seeds: None,
             jobs: NonZeroUsize::MIN,
             strategy: None,
+            memory: None,
             format: Format::Text,
             progress: false,
             files: false,
@@ -81,7 +85,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
     let scenario = &loaded.scenario;
     let seeds = options.seeds.clone().unwrap_or_else(|| scenario.seeds.clone());
     let per_cell = usize::try_from(seeds.end - seeds.start).expect("the number of seeds was checked");
-    let how = How { schedule: options.strategy, ..How::default() };
+    let how = How { schedule: options.strategy, memory: options.memory, ..How::default() };
     let count = loaded.cells.len() * per_cell;
     let mut summaries: Vec<CellSummary> = loaded.cells.iter().map(|_| CellSummary::default()).collect();
     let wall = scenario.budget.wall.map(|w| w.duration());
@@ -104,7 +108,7 @@ pub fn run(loaded: &Loaded, options: &RunOptions, out: &mut dyn Write) -> io::Re
         |index| {
             let (cell, seed) = at(index);
             let (cell, how) = (&loaded.cells[cell], hows[cell].get_or_init(|| how.for_cell(&loaded.cells[cell])));
-            let lean = match preemptions(cell, how) {
+            let lean = match bound(cell, how) {
                 Some(bound) => enumerate(cell, seed, bound, how, || wall.is_some_and(|wall| start.elapsed() > wall)),
                 None => execute(cell, seed, how).0,
             };
@@ -250,7 +254,7 @@ fn keep(
 /// What writing says.
 pub fn trace(loaded: &Loaded, options: &RunOptions, to: &mut dyn Write) -> io::Result<()> {
     let seed = options.seeds.as_ref().unwrap_or(&loaded.scenario.seeds).start;
-    let how = How { schedule: options.strategy, rich: true, ..How::default() };
+    let how = How { schedule: options.strategy, memory: options.memory, rich: true, ..How::default() };
     let (_, execution) = execute(&loaded.cells[0], seed, &how);
     let mut to = io::BufWriter::new(to);
     chrome::write(&execution, &mut to)?;
@@ -262,6 +266,7 @@ pub(crate) fn command(loaded: &Loaded, cell: &Cell, options: &RunOptions) -> Com
         file: printable(&loaded.path),
         cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },
         strategy: options.strategy.map(strategy_argument),
+        memory: options.memory,
         on: options.on,
         rate: options.pace.rate,
     }

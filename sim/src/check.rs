@@ -134,7 +134,8 @@ impl Checker {
         Self { strategy: Some(strategy), ..self }
     }
 
-    /// One memory model for all executions. By default half of them are [`MemoryModel::Weak`] and half [`MemoryModel::Races`].
+    /// One memory model for all executions. By default half of them are [`MemoryModel::Weak`] and half
+    /// interleave, fast; an exhaustive strategy has [`MemoryModel::Races`].
     #[must_use]
     pub fn memory(self, memory: MemoryModel) -> Self {
         Self { memory: Some(memory), ..self }

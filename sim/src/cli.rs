@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::campaign::{Format, RunOptions};
 use crate::conform::command::ConformOptions;
 use crate::deviations::Deviations;
+use crate::engine::MemoryModel;
 use crate::exit::Exit;
 use crate::list::Topic;
 use crate::replay::ReplayOptions;
@@ -81,10 +82,13 @@ pub struct RunArgs {
     /// Executions at the same time [default: the number of cores]; results do not depend on it
     #[arg(long, short, value_name = "J", value_parser = parse_jobs)]
     jobs: Option<NonZeroUsize>,
-    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, pct:DEPTH,
+    /// Choose threads in another way than the file says: Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, Dpor, pct:DEPTH,
     /// delay:DELAYS, dfs:PREEMPTIONS
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
+    /// What loads may return: interleaving, races (the same, and races are findings), weak (C++20) [default: what the file says]
+    #[arg(long, value_name = "M")]
+    memory: Option<MemoryModel>,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -117,6 +121,7 @@ impl RunArgs {
                 On::Std => self.jobs.unwrap_or(NonZeroUsize::MIN),
             },
             strategy: self.strategy,
+            memory: self.memory,
             format: format(self.json, self.no_table),
             progress: std::io::stderr().is_terminal(),
             files: self.platform == On::Sim,
@@ -135,7 +140,14 @@ impl RunArgs {
     pub fn check(&self) -> Result<(), String> {
         let given = |what: &[(&'static str, bool)]| what.iter().find(|(_, given)| *given).map(|(name, _)| *name);
         let (wrong, other) = match self.platform {
-            On::Std => (given(&[("strategy", self.strategy.is_some()), ("trace", self.trace.is_some())]), "std"),
+            On::Std => (
+                given(&[
+                    ("strategy", self.strategy.is_some()),
+                    ("memory", self.memory.is_some()),
+                    ("trace", self.trace.is_some()),
+                ]),
+                "std",
+            ),
             On::Sim => (given(&[("rate", self.rate.is_some()), ("patience", self.patience.is_some())]), "sim"),
         };
         match (wrong, other) {
@@ -175,6 +187,9 @@ pub struct ReplayArgs {
     /// Choose threads in another way than the file says, as the run did
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
+    /// What loads may return, as the run was told
+    #[arg(long, value_name = "M")]
+    memory: Option<MemoryModel>,
     /// One schedule: the default one but for these, as 2@12:3 (thread 2 at its step 12 gives way to thread 3)
     #[arg(long, value_name = "DEVIATIONS")]
     deviate: Option<Deviations>,
@@ -192,6 +207,7 @@ impl ReplayArgs {
         ReplayOptions {
             seed: self.seed.unwrap_or(scenario.seeds.start),
             strategy: self.strategy,
+            memory: self.memory,
             deviations: self.deviate.clone(),
             digest: self.digest,
             format: format(self.json, false),
@@ -318,6 +334,7 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
         "urw" => return Ok(Schedule::Urw),
         "surw" => return Ok(Schedule::Surw),
         "portfolio" => return Ok(Schedule::Portfolio),
+        "dpor" => return Ok(Schedule::Dpor),
         "pct" => return Err("say how deep: pct:3".to_string()),
         "delay" | "delays" => return Err("say how many delays: delay:2".to_string()),
         "dfs" => return Err("say with how many preemptions at most: dfs:1".to_string()),
@@ -339,11 +356,13 @@ pub fn parse_strategy(text: &str) -> Result<Schedule, String> {
         let refusal = || format!("a schedule is preempted at most {} times", limits::PREEMPTIONS);
         return fits.then_some(Schedule::Dfs { preemptions }).ok_or_else(refusal);
     }
-    match nearest(text, ["Random", "RoundRobin", "RunOn", "Pos", "Urw", "Surw", "Portfolio"]) {
+    match nearest(text, ["Random", "RoundRobin", "RunOn", "Pos", "Urw", "Surw", "Portfolio", "Dpor"]) {
         Some(name) => Err(format!("did you mean {name}?")),
-        None => Err("there are Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, pct:DEPTH, delay:DELAYS and \
+        None => {
+            Err("there are Random, RoundRobin, RunOn, Pos, Urw, Surw, Portfolio, Dpor, pct:DEPTH, delay:DELAYS and \
                      dfs:PREEMPTIONS"
-            .to_string()),
+                .to_string())
+        }
     }
 }
 
@@ -360,6 +379,7 @@ pub fn strategy_argument(schedule: Schedule) -> String {
         Schedule::Delays { delays } => format!("delay:{delays}"),
         Schedule::Portfolio => "Portfolio".to_string(),
         Schedule::Dfs { preemptions } => format!("dfs:{preemptions}"),
+        Schedule::Dpor => "Dpor".to_string(),
     }
 }
 

@@ -11,6 +11,7 @@
 //!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
 //!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
 //!      ├─ search     every schedule, one after the other      exhaust    until there is none left
+//!      ├─ dpor       every partial order instead
 //!      ├─ run        threads from start to end; unwinding of what is abandoned       coroutine  how one goes on with another
 //!      ├─ thread     a simulated thread's slot          set      the sets of slots
 //!      ├─ event      events and their digest            random   the five streams
@@ -29,6 +30,7 @@ mod choice;
 mod classes;
 mod core;
 mod coroutine;
+mod dpor;
 mod event;
 mod exhaust;
 mod gate;
@@ -56,6 +58,7 @@ pub mod weak;
 pub use self::access::{Access, Touch};
 pub use self::atomic::SimAtomic;
 pub use self::choice::Choice;
+pub use self::dpor::DPOR_THREADS;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
 pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
@@ -70,6 +73,7 @@ pub use self::set::MAX_THREADS;
 pub use self::shift::Shift;
 pub use self::strategy::DelaySchedules;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
+pub use self::weak::MAX_LANES as MAX_MODELLED_THREADS;
 
 pub(crate) use self::core::Site;
 pub(crate) use self::gate::Gate;
@@ -99,8 +103,8 @@ thread_local! {
 /// # Panics
 /// If called inside an execution, or if `options.max_threads` is 0 or above [`MAX_THREADS`].
 pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
-    if let Strategy::Dfs { preemptions } = options.strategy {
-        return execute_path(options, &mut Path::new(preemptions), main);
+    if matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor) {
+        return execute_path(options, &mut Path::of(&options.strategy), main);
     }
     perform(options, None, main, Engine::finish)
 }
@@ -126,13 +130,13 @@ pub struct Brief {
 /// All that is known, unless every thread ended and the ledger found nothing.
 ///
 /// # Panics
-/// As [`execute`], and with `Strategy::Dfs`.
+/// As [`execute`], and with a strategy that enumerates.
 pub fn execute_briefly(options: &Options, main: impl FnOnce()) -> Result<Brief, Box<Execution>> {
-    assert!(!matches!(options.strategy, Strategy::Dfs { .. }), "an enumeration has a path");
+    assert!(!matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor), "an enumeration has a path");
     perform(options, None, main, |engine| engine.brief().ok_or_else(|| Box::new(engine.finish())))
 }
 
-/// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs`.
+/// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs` or `Dpor`.
 fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Execution {
     perform(options, Some(path), main, Engine::finish)
 }
@@ -284,7 +288,7 @@ impl Engine {
         if !self.stopping.get() {
             self.account(); // the points since the last decision are steps too
         }
-        if matches!(*self.strategy.borrow(), Strategy::Dfs { .. }) {
+        if matches!(*self.strategy.borrow(), Strategy::Dfs { .. } | Strategy::Dpor) {
             self.end_path();
         }
         let verdict = self.verdict.take().unwrap_or(Verdict::Finished);

@@ -1,4 +1,4 @@
-//! All schedules of one cell with one seed: what `schedule: Dfs(preemptions: 1)` asks for.
+//! All schedules of one cell with one seed, or all partial orders: what `schedule: Dfs(preemptions: 1)` or `Dpor` asks for.
 //!
 //! **Invariant: an enumeration is one piece of work.** It is made by one worker from its first schedule to its last, so that the
 //! number of jobs has no say in which schedules are executed; only the wall-clock budget has.
@@ -19,13 +19,34 @@ use std::sync::Arc;
 /// Schedules between two looks at the clock.
 const LOOK_EVERY: u64 = 64;
 
+/// What is enumerated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    /// All schedules with at most so many preemptions.
+    Preemptions(u32),
+    /// All partial orders.
+    PartialOrders,
+}
+
+impl Bound {
+    /// The preemptions, where they are bounded.
+    pub fn preemptions(self) -> Option<u32> {
+        match self {
+            Self::Preemptions(n) => Some(n),
+            Self::PartialOrders => None,
+        }
+    }
+}
+
 /// What an enumeration came to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Enumeration {
     /// The bound.
-    pub preemptions: u32,
+    pub bound: Bound,
     /// Schedules executed.
     pub schedules: u64,
+    /// Partial orders among them, where these are enumerated.
+    pub classes: u64,
     /// Whether there is no other one within the bound.
     pub complete: bool,
     /// Steps of all of them.
@@ -37,22 +58,35 @@ pub struct Enumeration {
 }
 
 /// The bound, if `cell` is to be enumerated.
-pub fn preemptions(cell: &Cell, how: &How) -> Option<u32> {
+pub fn bound(cell: &Cell, how: &How) -> Option<Bound> {
     match how.schedule.unwrap_or(cell.scenario.schedule) {
-        Schedule::Dfs { preemptions } if deviations(&cell.scenario, how).is_none() => Some(preemptions),
+        _ if deviations(&cell.scenario, how).is_some() => None,
+        Schedule::Dfs { preemptions } => Some(Bound::Preemptions(preemptions)),
+        Schedule::Dpor => Some(Bound::PartialOrders),
         _ => None,
     }
 }
 
-/// Executes `cell` with `seed` under all schedules with at most `preemptions` preemptions, until one of them finds something, the
+/// Executes `cell` with `seed` under all schedules within `bound`, until one of them finds something, the
 /// budget of schedules is used up, or `stop` says so. Gives the first execution that found something, else the first
 /// of all, and what all of them came to.
-pub fn enumerate(cell: &Cell, seed: u64, preemptions: u32, how: &How, stop: impl Fn() -> bool) -> Outcome {
+pub fn enumerate(cell: &Cell, seed: u64, bound: Bound, how: &How, stop: impl Fn() -> bool) -> Outcome {
     let (cell, swarm) = &drawn(cell, seed);
     let scenario = Arc::new(cell.scenario.clone());
-    let mut search =
-        Search::new(crate::engine::Options { strategy: Strategy::Dfs { preemptions }, ..options(cell, seed, how) });
-    let mut all = Enumeration { preemptions, ..Enumeration::default() };
+    let (strategy, classes) = match bound {
+        Bound::Preemptions(preemptions) => (Strategy::Dfs { preemptions }, false),
+        Bound::PartialOrders => (Strategy::Dpor, true),
+    };
+    let mut search = Search::new(crate::engine::Options { strategy, classes, ..options(cell, seed, how) });
+    let mut all = Enumeration {
+        bound,
+        schedules: 0,
+        classes: 0,
+        complete: false,
+        steps: 0,
+        distinct: BTreeSet::new(),
+        reached: [0; Reach::ALL.len()],
+    };
     let mut first = None;
     loop {
         let (mut outcome, _) = perform(cell, &scenario, seed, |main| search.execute(main));
@@ -68,6 +102,7 @@ pub fn enumerate(cell: &Cell, seed: u64, preemptions: u32, how: &How, stop: impl
         let spent = search.reached().schedules >= cell.scenario.budget.schedules;
         if ended || !search.advance() || spent || (search.reached().schedules.is_multiple_of(LOOK_EVERY) && stop()) {
             all.schedules = search.reached().schedules;
+            all.classes = search.reached().classes;
             all.complete = search.reached().complete;
             return Outcome { enumeration: Some(all), swarm: swarm.clone(), ..kept };
         }
@@ -78,7 +113,8 @@ pub fn enumerate(cell: &Cell, seed: u64, preemptions: u32, how: &How, stop: impl
 /// The schedule of the search's last execution.
 fn told(cell: &Cell, scenario: &Arc<Scenario>, seed: u64, how: &How, search: &Search) -> Deviations {
     let strategy = Strategy::Deviate(search.deviations().to_vec().into());
-    let options = crate::engine::Options { strategy, record: Record::Rich, ..options(cell, seed, how) };
+    let choices = Some(search.choices().into());
+    let options = crate::engine::Options { strategy, choices, record: Record::Rich, ..options(cell, seed, how) };
     let (_, execution) = perform(cell, scenario, seed, |main| crate::engine::execute(&options, main));
     Deviations::of(&execution)
 }

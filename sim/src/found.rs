@@ -6,7 +6,7 @@
 
 use crate::cli::parse_strategy;
 use crate::deviations::Deviations;
-use crate::engine::{CHECKPOINT_EVERY, Switch};
+use crate::engine::{CHECKPOINT_EVERY, MemoryModel, Switch};
 use crate::outcome::Outcome;
 use crate::replay::{Original, ReplayOptions};
 use crate::run::{Command, How};
@@ -41,13 +41,14 @@ pub struct Finding {
 impl Finding {
     /// The execution it holds.
     pub fn how(&self) -> How {
-        How { schedule: self.schedule, deviations: self.deviations.clone(), ..How::default() }
+        let memory = self.found.memory;
+        How { schedule: self.schedule, memory, deviations: self.deviations.clone(), ..How::default() }
     }
 
     /// What to replay: the file's seed and schedule in place of those in `given`.
     pub fn options(&self, given: ReplayOptions) -> ReplayOptions {
         let deviations = self.deviations.clone();
-        ReplayOptions { seed: self.found.seed, strategy: self.schedule, deviations, ..given }
+        ReplayOptions { seed: self.found.seed, strategy: self.schedule, memory: self.found.memory, deviations, ..given }
     }
 }
 
@@ -99,6 +100,9 @@ pub struct Found {
     pub seed: u64,
     /// `--strategy`, if it was given.
     pub strategy: Option<String>,
+    /// `--memory`, if it was given; the execution's, if it is told by its deviations.
+    #[serde(default)]
+    pub memory: Option<MemoryModel>,
     /// The digest of the whole execution.
     pub digest: String,
     /// Its steps.
@@ -139,6 +143,7 @@ impl Found {
             cell: command.cell.clone(),
             seed: outcome.seed,
             strategy: command.strategy.clone(),
+            memory: outcome.deviations.as_ref().map(|_| outcome.memory).or(command.memory),
             digest: format!("{:016x}", outcome.digest),
             steps: outcome.steps,
             built: crate::built().to_string(),

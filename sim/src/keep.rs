@@ -9,6 +9,7 @@
 //!                                                 the cell's scenario, its one seed, `deviations`
 //! ```
 
+use crate::engine::MemoryModel;
 use crate::found::Found;
 use crate::new::{NewError, write};
 use crate::reduce::{Reduced, reduce};
@@ -89,6 +90,7 @@ pub fn keep(cell: &Cell, seed: u64, how: &How, name: &str, folder: &Path) -> Res
     let scenario = Scenario {
         seeds: seed..seed + 1,
         deviations: reduced.outcome.deviations.clone(),
+        memory: Some(reduced.outcome.memory).filter(|memory| *memory != MemoryModel::default()),
         sweep: Sweep::default(),
         table: Vec::new(),
         ..cell.scenario.clone()

@@ -94,9 +94,9 @@ fn replay(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
     };
     let options = args.options(&loaded.scenario);
     match cell(&loaded, args.cell.as_deref()) {
-        Ok(_) if options.is_many(&loaded.scenario) => {
-            Ok(complain("error: a Dfs has many executions with this seed; name one: `--deviate`, or its finding file"))
-        }
+        Ok(_) if options.is_many(&loaded.scenario) => Ok(complain(
+            "error: an enumeration has many executions with this seed; name one: `--deviate`, or its finding file",
+        )),
         Ok(cell) => {
             replay::replay(&loaded, cell, &options, &Original::with_digest(options.digest), out).map(Exit::from)
         }

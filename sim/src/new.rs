@@ -127,7 +127,7 @@ const TEMPLATE: &str = r#"#![type = "millpond::scenario::Scenario"]
     // faults: [PeerReset(Rate(0.02))],
     // plant: [ForgottenRelease(Rate(0.5))],
 
-    // Random, RoundRobin, RunOn, Pct(depth: 3), or Dfs(preemptions: 1) for every schedule.
+    // Random, RoundRobin, RunOn, Pct(depth: 3), Dfs(preemptions: 1) for every schedule, or Dpor for every partial order.
     schedule: Random,
     seeds: 0..16,
 

@@ -3,8 +3,8 @@
 //! **Invariant: everything here is a function of scenario, seed and binary.** No time of day, no duration of the host.
 
 use crate::deviations::Deviations;
-use crate::engine::Switch;
-use crate::enumerate::Enumeration;
+use crate::engine::{MemoryModel, Switch};
+use crate::enumerate::{Bound, Enumeration};
 use crate::ledger::{Finding, FindingKind, KindLedger};
 use crate::observed::Samples;
 use millpond_model::leak::LeakStats;
@@ -45,6 +45,8 @@ pub struct Outcome {
     pub leaks: Option<LeakStats>,
     /// What the seed drew, in a swarm.
     pub swarm: Option<String>,
+    /// What loads could return.
+    pub memory: MemoryModel,
     /// Which member of the portfolio had its turn, and how.
     pub turn: Option<String>,
     /// If a seed has many executions, or this one was reduced: where its schedule is not the default one.
@@ -92,14 +94,16 @@ pub struct CellSummary {
 }
 
 /// The enumerations of a cell, one for each seed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Enumerated {
     /// The bound.
-    pub preemptions: u32,
+    pub bound: Bound,
     /// Enumerations.
     pub seeds: u64,
     /// Schedules executed.
     pub schedules: u64,
+    /// Partial orders among them, summed over the seeds, where these are enumerated.
+    pub classes: u64,
     /// Enumerations that a finding ended.
     pub found: u64,
     /// Enumerations that a budget ended: of schedules, or of time.
@@ -107,15 +111,19 @@ pub struct Enumerated {
 }
 
 impl Enumerated {
+    fn none(bound: Bound) -> Self {
+        Self { bound, seeds: 0, schedules: 0, classes: 0, found: 0, cut: 0 }
+    }
+
     /// Whether all schedules of all seeds were executed.
     pub fn is_complete(&self) -> bool {
         self.found == 0 && self.cut == 0
     }
 
     fn add(&mut self, one: &Enumeration, found: bool) {
-        self.preemptions = one.preemptions;
         self.seeds += 1;
         self.schedules += one.schedules;
+        self.classes += one.classes;
         self.found += u64::from(found);
         self.cut += u64::from(!found && !one.complete);
     }
@@ -126,7 +134,8 @@ impl CellSummary {
     pub fn add(&mut self, mut outcome: Outcome) {
         let reached = match outcome.enumeration.take() {
             Some(mut one) => {
-                self.enumerated.get_or_insert_default().add(&one, outcome.finding().is_some());
+                let enumerated = self.enumerated.get_or_insert(Enumerated::none(one.bound));
+                enumerated.add(&one, outcome.finding().is_some());
                 self.executions += one.schedules;
                 self.steps += one.steps;
                 self.distinct.append(&mut one.distinct);

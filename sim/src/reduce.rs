@@ -58,6 +58,15 @@ pub fn reduce(cell: &Cell, seed: u64, how: &How) -> Option<Reduced> {
     let (original, execution) = run(how.deviations.clone(), true);
     let wanted = same(&original)?;
     let all = Deviations::of(&execution);
+    // Without its turn in the portfolio it has the same memory.
+    let how = &How { memory: Some(original.memory), ..how.clone() };
+    let run = |deviations: Option<Deviations>, rich: bool| -> (Outcome, Execution) {
+        execute(cell, seed, &How { deviations, rich, ..how.clone() })
+    };
+    if same(&run(Some(all.clone()), false).0) != Some(wanted) {
+        // Not one that a list of deviations repeats.
+        return None;
+    }
     let most = (STEPS / execution.steps.max(1)).clamp(TRIES.0, TRIES.1);
     let shrunk = shrink(&all.entries(), most as u32, |part| {
         same(&run(Some(part.iter().copied().collect()), false).0) == Some(wanted)

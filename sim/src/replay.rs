@@ -6,7 +6,7 @@
 use crate::campaign::Format;
 use crate::cli::strategy_argument;
 use crate::deviations::Deviations;
-use crate::engine::{CHECKPOINT_EVERY, Execution};
+use crate::engine::{CHECKPOINT_EVERY, Execution, MemoryModel};
 use crate::found::{self, Found};
 use crate::outcome::Outcome;
 use crate::report::{self, Verdict, json, story};
@@ -21,6 +21,8 @@ pub struct ReplayOptions {
     pub seed: u64,
     /// Another strategy than the file's.
     pub strategy: Option<Schedule>,
+    /// Another memory than the file's.
+    pub memory: Option<MemoryModel>,
     /// In place of any strategy: that of `RunOn`, but for these switches.
     pub deviations: Option<Deviations>,
     /// The digest that the execution is expected to have.
@@ -32,14 +34,14 @@ pub struct ReplayOptions {
 impl ReplayOptions {
     /// The execution they name.
     pub fn how(&self) -> How {
-        How { schedule: self.strategy, deviations: self.deviations.clone(), ..How::default() }
+        How { schedule: self.strategy, memory: self.memory, deviations: self.deviations.clone(), ..How::default() }
     }
 
     /// Whether they name a whole enumeration rather than one of its executions.
     pub fn is_many(&self, scenario: &Scenario) -> bool {
         let schedule = self.strategy.unwrap_or(scenario.schedule);
         let deviates = self.deviations.is_some() || (scenario.deviations.is_some() && self.strategy.is_none());
-        !deviates && matches!(schedule, Schedule::Dfs { .. })
+        !deviates && matches!(schedule, Schedule::Dfs { .. } | Schedule::Dpor)
     }
 }
 
@@ -83,11 +85,13 @@ pub fn replay(
     out: &mut dyn Write,
 ) -> io::Result<Verdict> {
     let deviations = options.deviations.clone();
-    let how = How { schedule: options.strategy, deviations, rich: true, ..How::default() }.for_cell(cell);
+    let how = How { schedule: options.strategy, memory: options.memory, deviations, rich: true, ..How::default() }
+        .for_cell(cell);
     let command = Command {
         file: printable(&loaded.path),
         cell: if loaded.cells.len() == 1 { String::new() } else { cell.label.clone() },
         strategy: options.strategy.map(strategy_argument),
+        memory: options.memory,
         ..Command::default()
     };
     let (outcome, execution) = execute(cell, options.seed, &how);

@@ -10,6 +10,7 @@ pub mod json;
 pub mod numbers;
 pub mod story;
 
+use crate::enumerate::Bound;
 use crate::exit::Exit;
 use crate::outcome::{CellSummary, Enumerated};
 use crate::scenario::{Cell, Expect, Oracle, Preempt, Scenario};
@@ -77,8 +78,21 @@ fn enumeration(all: &Enumerated) -> String {
     };
     let seeds = if all.seeds == 1 { String::new() } else { format!(" of {} seeds", count(all.seeds)) };
     let schedules = plural(all.schedules, "schedule", "schedules");
-    let bound = plural(all.preemptions.into(), "preemption", "preemptions");
-    format!("{word}{schedules}{seeds} with at most {bound}")
+    match all.bound {
+        Bound::Preemptions(n) => {
+            let bound = plural(n.into(), "preemption", "preemptions");
+            format!("{word}{schedules}{seeds} with at most {bound}")
+        }
+        // Nothing but plain enumeration could tell that these are all.
+        Bound::PartialOrders => {
+            let orders = plural(all.classes, "partial order", "partial orders");
+            let (word, more) = match all {
+                all if all.is_complete() => ("", "; there is no further one, by partial order reduction"),
+                _ => (word, ""),
+            };
+            format!("{word}{schedules}{seeds} of {orders}{more}")
+        }
+    }
 }
 
 /// How a run came out.

@@ -29,8 +29,8 @@ pub struct How {
     pub rich: bool,
     /// PCT's estimate of the number of steps with a choice; measured by a pilot execution when absent.
     pub pct_steps: Option<u64>,
-    /// What a load may return, and whether races are looked for.
-    pub memory: MemoryModel,
+    /// In place of the scenario's memory.
+    pub memory: Option<MemoryModel>,
     /// What a pilot execution told, for the strategies that draw by it; it is made when absent.
     pub facts: Option<Facts>,
     /// Count events, for `facts`.
@@ -68,8 +68,10 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
     let options = options(&cell, seed, &how);
     let (outcome, execution) =
         perform(&cell, &Arc::new(cell.scenario.clone()), seed, |main| engine::execute(&options, main));
-    let turn = plan(&cell, seed, &how).map(|plan| format!("{} ({})", plan.member, plan.strategy));
-    (Outcome { deviations: how.deviations, swarm, turn, ..outcome }, execution)
+    let plan = plan(&cell, seed, &how);
+    let memory = memory(&cell, &how, plan.as_ref());
+    let turn = plan.map(|plan| format!("{} ({})", plan.member, plan.strategy));
+    (Outcome { deviations: how.deviations, swarm, turn, memory, ..outcome }, execution)
 }
 
 /// The cell that `seed` draws, in a swarm, and in words what it drew.
@@ -109,6 +111,7 @@ pub fn perform(
         leaks: seen.leaks,
         swarm: None,
         turn: None,
+        memory: MemoryModel::Interleaving,
         deviations: None,
         enumeration: None,
     };
@@ -119,7 +122,29 @@ pub fn perform(
 fn plan(cell: &Cell, seed: u64, how: &How) -> Option<Plan> {
     let schedule = how.schedule.unwrap_or(cell.scenario.schedule);
     let facts = how.facts.as_ref().filter(|_| schedule == Schedule::Portfolio && how.deviations.is_none())?;
-    Some(engine::plan(engine::interleaved(seed, facts), facts, [MemoryModel::Interleaving; 2]))
+    Some(engine::plan(engine::interleaved(seed, facts), facts, memories(cell, how)))
+}
+
+/// Threads of a scenario that is searched on weak memory if nothing else is asked for: clocks grow with them.
+const WEAK_THREADS: u32 = 24;
+
+/// The memory of every other execution of the portfolio.
+fn memories(cell: &Cell, how: &How) -> [MemoryModel; 2] {
+    let scenario = &cell.scenario;
+    let topology = &scenario.topology;
+    let threads = topology.event_loops.saturating_add(topology.business_threads).saturating_add(topology.executors);
+    match how.memory.or(scenario.memory) {
+        Some(memory) => [memory; 2],
+        None if scenario.preempt == Preempt::AtOperations && threads <= WEAK_THREADS => {
+            [MemoryModel::Interleaving, MemoryModel::Weak]
+        }
+        None => [MemoryModel::Interleaving; 2],
+    }
+}
+
+/// The memory of the execution of `cell` with `seed`.
+fn memory(cell: &Cell, how: &How, plan: Option<&Plan>) -> MemoryModel {
+    plan.map_or_else(|| how.memory.or(cell.scenario.memory).unwrap_or_default(), |plan| plan.memory)
 }
 
 /// What the schedule is instead of any, if it is told by its deviations.
@@ -143,6 +168,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
         Schedule::RunOn => Strategy::RunOn,
         Schedule::Pct { depth } => Strategy::Pct { depth },
         Schedule::Dfs { preemptions } => Strategy::Dfs { preemptions },
+        Schedule::Dpor => Strategy::Dpor,
     };
     let options = Options {
         seed,
@@ -152,7 +178,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
             Preempt::AtTasks => Granularity::Task,
         },
         pct_steps: how.pct_steps.unwrap_or_else(|| Options::default().pct_steps),
-        memory: how.memory,
+        memory: memory(cell, how, plan.as_ref()),
         profile: how.profile,
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },
@@ -268,6 +294,8 @@ pub struct Command {
     pub cell: String,
     /// `--strategy`, if it was given.
     pub strategy: Option<String>,
+    /// `--memory`, if it was given.
+    pub memory: Option<MemoryModel>,
     /// `--platform`.
     pub on: On,
     /// `--rate`.
@@ -283,6 +311,11 @@ impl Command {
         let mut line = format!("{PROGRAM} replay {} --seed {}", quoted(&self.file), outcome.seed);
         if !self.cell.is_empty() {
             line.push_str(&format!(" --cell {}", quoted(&self.cell)));
+        }
+        // One schedule of many has the memory that it had.
+        let told = outcome.deviations.is_some() && outcome.memory != MemoryModel::default();
+        if let Some(memory) = self.memory.or(told.then_some(outcome.memory)) {
+            line.push_str(&format!(" --memory {memory}"));
         }
         match &outcome.deviations {
             // A seed has many of them: this one is told by its switches.

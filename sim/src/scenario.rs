@@ -51,6 +51,7 @@ pub use tokens::{Broken, Token, TokenKind, tokens};
 pub use units::{Size, Span};
 
 use crate::deviations::Deviations;
+use crate::engine::MemoryModel;
 use millpond_model::observe::{self, Defect, Kind};
 use millpond_model::preset::Preset;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,10 @@ pub struct Scenario {
     /// simulation; what is impossible is skipped.
     #[serde(default)]
     pub deviations: Option<Deviations>,
+    /// What a load may return, and whether accesses are checked for races. Absent: every other execution of the portfolio is on weak
+    /// memory where the scenario is small enough for it, and everything else interleaves.
+    #[serde(default)]
+    pub memory: Option<MemoryModel>,
     /// Where a thread may be preempted.
     #[serde(default)]
     pub preempt: Preempt,
@@ -432,6 +437,11 @@ pub enum Schedule {
         /// Switches away from a thread that could have gone on.
         preemptions: u32,
     },
+    /// All partial orders of what the threads do to shared objects, one execution each or a few more: an enumeration for each
+    /// seed (Abdulla et al. 2014). Time moves only when no thread can run; a loop that waits is cut after two rounds in which
+    /// nothing changed. Executions of one partial order may differ in statistics and in how much memory is in use at a time: an
+    /// oracle that looks at these sees one of them.
+    Dpor,
 }
 
 /// Where a thread may be preempted.
@@ -452,7 +462,7 @@ pub struct Budget {
     pub steps: u64,
     /// Wall-clock time of the whole run, looked at between executions only: it never influences what one of them finds.
     pub wall: Option<Span>,
-    /// Schedules of one enumeration (`Dfs`).
+    /// Schedules of one enumeration (`Dfs`, `Dpor`).
     pub schedules: u64,
 }
 

@@ -9,6 +9,7 @@
 //!     of the books)     └── machine  all schedules x all choices, or random ones, on a `Memory` ────┘
 //! ```
 
+pub mod axioms;
 pub mod fuzz;
 pub mod machine;
 pub mod oracle;

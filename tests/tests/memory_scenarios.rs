@@ -35,7 +35,7 @@ fn good(memory: MemoryModel, seeds: u64) -> Vec<String> {
         let cells = scenario::cells(scenario);
         for cell in cells.iter().take(4) {
             for seed in 0..seeds {
-                let (outcome, _) = execute(cell, seed, &How { memory, ..How::default() });
+                let (outcome, _) = execute(cell, seed, &How { memory: Some(memory), ..How::default() });
                 if let Some(finding) = outcome.findings.first() {
                     wrong.push(format!("{} seed {seed}: {}: {}", path.display(), finding.kind, finding.text));
                     break;
@@ -62,7 +62,7 @@ fn good_scenarios_are_good_on_weak_memory() {
 fn planted(file: &str, plant: Plant, memory: MemoryModel, seeds: u64) -> Option<FindingKind> {
     let mut scenario = load(file).scenario;
     scenario.plant = vec![plant];
-    let how = How { memory, schedule: Some(Schedule::Random), ..How::default() };
+    let how = How { memory: Some(memory), schedule: Some(Schedule::Random), ..How::default() };
     scenario::cells(&scenario).iter().find_map(|cell| {
         (0..seeds).find_map(|seed| execute(cell, seed, &how).0.findings.first().map(|finding| finding.kind))
     })

@@ -82,7 +82,8 @@ prop_compose! {
             Just(Schedule::RoundRobin),
             Just(Schedule::RunOn),
             (1..5_u32).prop_map(|depth| Schedule::Pct { depth }),
-            (0..3_u32).prop_map(|preemptions| Schedule::Dfs { preemptions })
+            (0..3_u32).prop_map(|preemptions| Schedule::Dfs { preemptions }),
+            Just(Schedule::Dpor)
         ],
         preempt in prop_oneof![Just(Preempt::AtOperations), Just(Preempt::AtTasks)],
     ) -> Scenario {

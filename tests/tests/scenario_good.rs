@@ -117,6 +117,7 @@ fn texts() -> Vec<String> {
         "Delays(delays: 2)",
         "Portfolio",
         "Dfs(preemptions: 1)",
+        "Dpor",
     ] {
         texts.push(scenario(format!("schedule: {schedule}")));
     }

@@ -10,7 +10,7 @@
 //!                                                          log ──> which two places met on an object, in which order
 //! ```
 
-use crate::engine::{Brief, Entry, Execution, Options, Record};
+use crate::engine::{Entry, Execution, Options, Record, Verdict, execute, execute_briefly};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::Location;
@@ -18,13 +18,13 @@ use std::panic::Location;
 /// An execution with more choices than this is as good as surely a partial order of its own.
 const LONG: u64 = 2000;
 
-/// Of long executions, one in so many tells its class.
-const SAMPLE: u64 = 16;
+/// Of long executions, one in so many tells its class. It has no divisor in common with the portfolio's rotation of 16.
+const SAMPLE: u64 = 17;
 
 /// One execution in so many is logged.
 const LOG_EVERY: u64 = 127;
 
-/// Classes that are kept at most.
+/// Executions from this number on do not tell their classes: what is kept is bounded.
 const CLASSES_MAX: usize = 1 << 22;
 
 /// Most choices of an execution that is logged.
@@ -40,23 +40,41 @@ pub(super) struct Sampled {
 }
 
 impl Sampled {
-    /// Says in `options`, those of execution `number`, what is to be written down of it.
-    pub fn wants(&self, number: u64, choices: u64, options: &mut Options) {
-        options.classes = choices <= LONG || number.is_multiple_of(SAMPLE);
-        if number.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS {
-            options.record = Record::Rich;
-        }
+    /// `options` of execution `number`, with what is to be written down of it.
+    pub fn wants(&self, number: u64, choices: u64, options: Options) -> Options {
+        let classes = number < CLASSES_MAX as u64 && (choices <= LONG || number.is_multiple_of(SAMPLE));
+        let logged = number.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS;
+        Options { classes, record: if logged { Record::Rich } else { options.record }, ..options }
     }
 
-    /// An execution that was made with `options`, of which no log is wanted.
-    pub fn add_brief(&mut self, options: &Options, brief: &Brief) {
-        if options.classes {
-            self.classes.push(brief.class);
+    /// Executes `program`; whether every thread ended. `steps` grows by its steps.
+    pub fn execute(&mut self, options: &Options, program: &impl Fn(), steps: &mut u64) -> bool {
+        if options.record == Record::Rich {
+            let execution = execute(options, program);
+            *steps += execution.steps;
+            let ended = matches!(execution.verdict, Verdict::Finished);
+            if ended {
+                self.add(options, execution);
+            }
+            return ended;
+        }
+        match execute_briefly(options, program) {
+            Ok(brief) => {
+                *steps += brief.steps;
+                if options.classes {
+                    self.classes.push(brief.class);
+                }
+                true
+            }
+            Err(execution) => {
+                *steps += execution.steps;
+                false
+            }
         }
     }
 
     /// An execution that was made with `options`.
-    pub fn add(&mut self, options: &Options, execution: &Execution) {
+    pub fn add(&mut self, options: &Options, execution: Execution) {
         if options.classes {
             self.classes.push(execution.class);
         }
@@ -125,8 +143,7 @@ impl fmt::Display for Seen {
 impl Coverage {
     /// What a worker has seen besides.
     pub(super) fn add(&mut self, sampled: Sampled) {
-        let room = CLASSES_MAX - self.classes.len();
-        self.classes.extend(sampled.classes.into_iter().take(room));
+        self.classes.extend(sampled.classes);
         self.met.extend(sampled.met);
     }
 

@@ -10,7 +10,7 @@
 
 use super::story;
 use crate::engine::{Access, Execution};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 /// See the [module](self).
@@ -27,6 +27,9 @@ impl fmt::Display for Decisive {
         write!(f, "{}\n  before  {}", self.first, self.second)
     }
 }
+
+/// So many operations on an object before another one are compared with it.
+const NEAR: usize = 64;
 
 /// An operation by thread and number among the thread's own that touch something.
 type Name = (u32, u32);
@@ -49,9 +52,12 @@ pub(crate) fn between(fails: &Execution, passes: &Execution) -> Option<Decisive>
     let there: BTreeMap<Name, (usize, Access)> =
         operations(passes).into_iter().enumerate().map(|(at, (name, access, _))| (name, (at, access))).collect();
     let here = operations(fails);
-    let mut by_object: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    let mut by_object: BTreeMap<u32, VecDeque<usize>> = BTreeMap::new();
     for (at, (name, access, index)) in here.iter().enumerate() {
         let earlier = by_object.entry(access.object).or_default();
+        if earlier.len() > NEAR {
+            earlier.pop_front();
+        }
         for before in earlier.iter() {
             let (first, touched, first_index) = here[*before];
             if first.0 == name.0 || !touched.conflicts(*access) {
@@ -63,7 +69,7 @@ pub(crate) fn between(fails: &Execution, passes: &Execution) -> Option<Decisive>
                 return Some(Decisive { first: text(first_index), second: text(*index) });
             }
         }
-        earlier.push(at);
+        earlier.push_back(at);
     }
     None
 }

@@ -11,7 +11,7 @@ use super::decisive::{self, Decisive};
 use super::nondeterminism::{self, Divergence};
 use super::shrink::shrink;
 use super::story;
-use super::token::Token;
+use super::token::{Token, limits};
 use crate::deviations::{Deviations, Entry};
 use crate::engine::{Choice, Execution, Options, Record, Strategy, Verdict, execute, exhaust_with};
 use std::fmt;
@@ -21,7 +21,10 @@ use std::ops::ControlFlow;
 const TURNS: usize = 24;
 
 /// Executions that a reduction may use at most.
-const TRIES: u32 = 20_000;
+const TRIES: u64 = 20_000;
+
+/// Steps that it may take at most, all executions together; of the search for fewer preemptions, with each number of them.
+const STEPS: u64 = 300_000_000;
 
 /// Preemptions of a schedule on a plain memory that is looked for, when the one found needs a weak one: less than these.
 const PLAIN_PREEMPTIONS: u64 = 3;
@@ -54,9 +57,18 @@ pub struct Failure {
 pub(super) fn signature(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Panic { location, .. } => format!("panic at {location}"),
-        Verdict::Finding(finding) => finding.kind.to_string(),
+        Verdict::Finding(finding) => format!("{} {}", finding.kind, places(&finding.text)),
+        Verdict::Stopped(reason) => format!("stopped: {reason}"),
         other => other.name().to_string(),
     }
+}
+
+/// The places in the source that a text names.
+fn places(text: &str) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c == ';' || c == ',');
+    let mut places: Vec<&str> = words.filter(|word| word.contains(".rs:")).collect();
+    places.sort_unstable();
+    places.join(" ")
 }
 
 /// The least failure like that of `options`.
@@ -77,14 +89,22 @@ pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + 
         signature(&execute(&lean, program).verdict) == wanted
     };
     let all = Deviations::of(&original).entries();
-    let shrunk = shrink(&all, TRIES, fails);
+    if !fails(&all) {
+        // Not one that a list of deviations repeats: told as it was found.
+        return told(member, &original, token_of(options, &original), 0, None);
+    }
+    let affordable = |least: u64, most: u64| (STEPS / original.steps.max(1)).clamp(least, most);
+    let (tries, fewer_tries) = (affordable(50, TRIES), affordable(5, FEWER_TRIES));
+    let shrunk = shrink(&all, tries as u32, fails);
     let mut least =
         execute(&Options { record: Record::Rich, classes: false, ..apply(options, &shrunk.entries) }, program);
     let choices = Deviations::of(&least);
     // What needs no weak memory is told without it.
     let plain = !choices.choices().is_empty();
-    let plain = plain.then(|| with_preemptions(options, PLAIN_PREEMPTIONS, &[], &wanted, program)).flatten();
-    let fewer = || with_preemptions(options, least.preemptions.min(4), choices.choices(), &wanted, program);
+    let plain =
+        plain.then(|| with_preemptions(options, (PLAIN_PREEMPTIONS, fewer_tries), &[], &wanted, program)).flatten();
+    let fewer =
+        || with_preemptions(options, (least.preemptions.min(4), fewer_tries), choices.choices(), &wanted, program);
     if let Some(better) = plain.or_else(fewer) {
         least = better;
     }
@@ -137,13 +157,14 @@ fn apply(options: &Options, entries: &[Entry]) -> Options {
 
 fn token_of(options: &Options, execution: &Execution) -> Token {
     let deviations = Deviations::of(execution);
-    Token { seed: options.seed, index: options.index, memory: options.memory, deviations }
+    Token { seed: options.seed, index: options.index, memory: options.memory, limits: limits(options), deviations }
 }
 
-/// A failure of the same kind with less than `end` preemptions and these choices, if there is one among the first such schedules.
+/// A failure of the same kind with less than `end` preemptions and these choices, if there is one among the first `tries` schedules
+/// with each number of them.
 fn with_preemptions(
     options: &Options,
-    end: u64,
+    (end, tries): (u64, u64),
     choices: &[Choice],
     wanted: &str,
     program: &impl Fn(),
@@ -157,7 +178,7 @@ fn with_preemptions(
             ..options.clone()
         };
         let mut found = None;
-        exhaust_with(&options, FEWER_TRIES, program, |_, execution| {
+        exhaust_with(&options, tries, program, |_, execution| {
             if signature(&execution.verdict) == wanted {
                 found = Some(execution);
                 return ControlFlow::Break(());

@@ -10,10 +10,10 @@
 
 use super::coverage::{Coverage, Sampled};
 use super::failure::{self, Failure};
-use super::plan::{self, Planner, Turn};
+use super::plan::{self, Known};
 use super::report::{Member, Report};
 use super::{Checker, nondeterminism};
-use crate::engine::{Exhaustion, Options, Record, Search, Strategy, Verdict, execute, execute_briefly};
+use crate::engine::{Exhaustion, MemoryModel, Options, Record, Search, Strategy, Verdict};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,24 +40,23 @@ struct Shared {
 
 /// All executions of `checker`.
 pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
-    if matches!(checker.strategy, Some(Strategy::Dfs { .. })) {
+    if matches!(checker.strategy, Some(Strategy::Dfs { .. } | Strategy::Dpor)) {
         return enumerate(checker, program);
     }
-    let facts = plan::facts(checker, program);
+    let facts = plan::known(checker, program);
     let start = Instant::now();
     // Relaxed throughout: the counters only hand out numbers; what workers know travels through the mutex.
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let shared = Mutex::new(Shared::default());
     let late = || checker.wall.is_some_and(|wall| start.elapsed() > wall);
     let work = || {
-        let mut planner = Planner::new(checker, &facts);
         loop {
             let first = next.fetch_add(BLOCK, Ordering::Relaxed);
             let end = checker.executions.min(first.saturating_add(BLOCK));
             if first >= end || first > failed.load(Ordering::Relaxed) || late() {
                 return;
             }
-            block(&mut planner, facts.choices, program, first..end, &failed, &shared);
+            block(checker, &facts, program, first..end, &failed, &shared);
         }
     };
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -76,6 +75,12 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     });
     let shared = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     let number = failed.into_inner();
+    // A pilot that failed is told if nothing else does.
+    let pilot = facts.failed.as_ref().filter(|_| number == u64::MAX);
+    if let Some(options) = pilot {
+        let failure = tell_of(checker, options, "a pilot".to_string(), program);
+        return Report::failed(shared.executions.max(1), failure);
+    }
     let failure = (number != u64::MAX).then(|| {
         let (member, options) = plan::of(checker, &facts, number);
         tell_of(checker, &options, member, program)
@@ -100,8 +105,8 @@ fn tell(shared: &Mutex<Shared>, start: Instant) -> String {
 
 /// The executions `numbers`, up to the first that fails.
 fn block(
-    planner: &mut Planner<'_>,
-    choices: u64,
+    checker: &Checker,
+    facts: &Known,
     program: &(impl Fn() + Send + Sync),
     numbers: std::ops::Range<u64>,
     failed: &AtomicU64,
@@ -109,52 +114,30 @@ fn block(
 ) {
     let mut mine = Shared::default();
     let mut sampled = Sampled::default();
-    let mut turns: BTreeMap<Turn, Member> = BTreeMap::new();
     for number in numbers {
         if number > failed.load(Ordering::Relaxed) {
             break;
         }
-        let turn = planner.go_to(number);
-        let options = &mut planner.options;
-        sampled.wants(number, choices, options);
-        let steps = if options.record == Record::Rich {
-            let execution = execute(options, program);
-            let steps = matches!(execution.verdict, Verdict::Finished).then_some(execution.steps);
-            sampled.add(options, &execution);
-            steps.ok_or(execution.steps)
-        } else {
-            match execute_briefly(options, program) {
-                Ok(brief) => {
-                    sampled.add_brief(options, &brief);
-                    Ok(brief.steps)
-                }
-                // What a ledger only counts is no failure.
-                Err(told) if matches!(told.verdict, Verdict::Finished) => {
-                    sampled.add(options, &told);
-                    Ok(told.steps)
-                }
-                Err(told) => Err(told.steps),
-            }
-        };
+        let (member, options) = plan::of(checker, facts, number);
+        let options = sampled.wants(number, facts.most.choices, options);
+        let fails = !sampled.execute(&options, program, &mut mine.steps);
         mine.executions += 1;
-        mine.steps += steps.unwrap_or_else(|steps| steps);
-        let count = turns.entry(turn).or_default();
+        let count = mine.members.entry(member).or_default();
         count.executions += 1;
-        if steps.is_err() {
+        if fails {
             count.found += 1;
             failed.fetch_min(number, Ordering::Relaxed);
             break;
         }
         if number % AGAIN_EVERY == 1 {
             // A fresh OS thread costs as much as a thousand short executions.
-            let found = match (number / AGAIN_EVERY).is_power_of_two() || number == 1 {
-                true => nondeterminism::look(options, program),
-                false => nondeterminism::look_here(options, program),
+            let found = match number == 1 || (number / AGAIN_EVERY).is_power_of_two() {
+                true => nondeterminism::look(&options, program),
+                false => nondeterminism::look_here(&options, program),
             };
             mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
         }
     }
-    mine.members = turns.into_iter().map(|(turn, member)| (planner.name(turn), member)).collect();
     let mut all = shared.lock().unwrap_or_else(PoisonError::into_inner);
     all.executions += mine.executions;
     all.steps += mine.steps;
@@ -173,8 +156,11 @@ fn block(
 
 /// Every schedule that the strategy allows, one after the other.
 fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
-    let (member, options) = plan::of(checker, &plan::facts(checker, program), 0);
-    let options = Options { classes: true, ..options };
+    let strategy = checker.strategy.clone().unwrap_or(Strategy::RunOn);
+    let member = strategy.to_string();
+    // Without a memory that was asked for, every schedule is looked at for races.
+    let memory = checker.memory.unwrap_or(MemoryModel::Races);
+    let options = Options { strategy, memory, record: Record::Bare, classes: true, ..checker.base() };
     let mut search = Search::new(options.clone());
     let (mut sampled, mut steps, mut failure) = (Sampled::default(), 0, None);
     let start = Instant::now();
@@ -183,10 +169,12 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
         steps += execution.steps;
         if !matches!(execution.verdict, Verdict::Finished) {
             let strategy = Strategy::Deviate(search.deviations().to_vec().into());
-            failure = Some(tell_of(checker, &Options { strategy, ..options.clone() }, member.clone(), program));
+            let choices = Some(search.choices().to_vec().into());
+            failure =
+                Some(tell_of(checker, &Options { strategy, choices, ..options.clone() }, member.clone(), program));
             break;
         }
-        sampled.add(&options, &execution);
+        sampled.add(&options, execution);
         if !search.advance() || checker.wall.is_some_and(|wall| start.elapsed() > wall) {
             break;
         }

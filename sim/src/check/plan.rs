@@ -1,80 +1,69 @@
 //! Which execution a number stands for.
 //!
-//! **Invariant: number, seed and facts decide**; no execution depends on what came of another one.
+//! **Invariant: number, seed and what the pilots told decide**; no execution depends on what came of another one.
+//!
+//! ```text
+//!   pilots: random walks, no delay, round robin ──> Known: most choices, most threads, a profile
+//!   plan:   number, Known ──> strategy, memory
+//! ```
 
 use super::Checker;
-use crate::engine::{Facts, Member, MemoryModel, Options, Record, Strategy, execute, plan};
+use crate::engine::{Facts, MAX_MODELLED_THREADS, MemoryModel, Options, Record, Strategy, Verdict, execute, plan};
 use std::sync::Arc;
 
-/// The two that have the executions by turns.
-const MEMORIES: [MemoryModel; 2] = [MemoryModel::Interleaving, MemoryModel::Weak];
-
-/// What a pilot execution tells of the program: the same for all numbers. It may fail: the executions that follow find that.
-pub(super) fn facts(checker: &Checker, program: &impl Fn()) -> Facts {
-    let options = Options { record: Record::Bare, ..checker.base() };
-    Facts::of(&execute(&Facts::pilot(&options), program))
+/// What pilot executions tell of the program: the same for all numbers.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// For the strategies: the most that any of them had.
+    pub most: Facts,
+    /// Threads of the one that had most of them.
+    pub threads: usize,
+    /// The options of the first pilot that failed.
+    pub failed: Option<Options>,
 }
 
-/// Whose turn it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Turn {
-    /// That of the only strategy.
-    Only,
-    /// That of a member of the portfolio; PCT with this depth.
-    Of(Member, u32),
-}
+/// The number of the first pilot; the others have those before.
+const PILOT: u64 = u64::MAX;
 
-/// The executions of a check: the options of one after the other, changed in place.
-pub(super) struct Planner<'a> {
-    checker: &'a Checker,
-    facts: Facts,
-    pub options: Options,
-}
-
-impl<'a> Planner<'a> {
-    /// For one worker: what it knows is shared with no other one.
-    pub fn new(checker: &'a Checker, facts: &Facts) -> Self {
-        let base = checker.base();
-        let strategy = match &checker.strategy {
-            Some(Strategy::Urw(profile)) => Strategy::Urw(Arc::new((**profile).clone())),
-            Some(Strategy::Surw(profile)) => Strategy::Surw(Arc::new((**profile).clone())),
-            Some(strategy) => strategy.clone(),
-            None => Strategy::RunOn,
-        };
-        let options = Options { strategy, record: Record::Bare, pct_steps: facts.choices, ..base };
-        Self { checker, facts: facts.copied(), options }
-    }
-
-    /// The options become those of execution `number`.
-    pub fn go_to(&mut self, number: u64) -> Turn {
-        self.options.index = number;
-        self.options.record = Record::Bare;
-        self.options.memory = self.checker.memory.unwrap_or(MEMORIES[(number % 2) as usize]);
-        if self.checker.strategy.is_some() {
-            return Turn::Only;
+/// Executes `program` a few times. Strategies differ in how long threads live side by side, and each bound wants the most.
+pub(super) fn known(checker: &Checker, program: &impl Fn()) -> Known {
+    let base = Options { record: Record::Bare, ..Facts::pilot(&checker.base()) };
+    let strategies =
+        [Strategy::Random, Strategy::Random, Strategy::Random, Strategy::Delays(Arc::default()), Strategy::RoundRobin];
+    let mut known = Known { most: Facts { choices: 1, profile: Arc::default() }, threads: 0, failed: None };
+    for (number, strategy) in strategies.into_iter().enumerate() {
+        let options = Options { strategy, index: PILOT - number as u64, ..base.clone() };
+        let execution = execute(&options, program);
+        known.threads = known.threads.max(execution.threads.len());
+        let facts = Facts::of(&execution);
+        let longer = facts.choices >= known.most.choices;
+        if matches!(options.strategy, Strategy::Random) && (number == 0 || longer) {
+            known.most.profile = facts.profile;
         }
-        let planned = plan(number, &self.facts, MEMORIES);
-        self.options.memory = self.checker.memory.unwrap_or(planned.memory);
-        self.options.strategy = planned.strategy;
-        match self.options.strategy {
-            Strategy::Pct { depth } => Turn::Of(planned.member, depth),
-            _ => Turn::Of(planned.member, 0),
+        known.most.choices = known.most.choices.max(facts.choices);
+        if known.failed.is_none() && !matches!(execution.verdict, Verdict::Finished) {
+            known.failed = Some(options);
         }
     }
-
-    /// What a turn is called in reports.
-    pub fn name(&self, turn: Turn) -> String {
-        match turn {
-            Turn::Only => self.options.strategy.to_string(),
-            Turn::Of(Member::Pct, depth) => Strategy::Pct { depth }.to_string(),
-            Turn::Of(member, _) => member.to_string(),
-        }
-    }
+    known
 }
 
 /// The options of execution `number`, and the name of the strategy.
-pub(super) fn of(checker: &Checker, facts: &Facts, number: u64) -> (String, Options) {
-    let mut planner = Planner::new(checker, facts);
-    let turn = planner.go_to(number);
-    (planner.name(turn), planner.options)
+pub(super) fn of(checker: &Checker, known: &Known, number: u64) -> (String, Options) {
+    let facts = &known.most;
+    let base = Options { index: number, record: Record::Bare, pct_steps: facts.choices, ..checker.base() };
+    let planned = plan(number, facts, [MemoryModel::Interleaving, MemoryModel::Weak]);
+    // Clocks have a bounded number of lanes: more threads interleave.
+    let few = known.threads <= MAX_MODELLED_THREADS;
+    let memory = checker.memory.unwrap_or(if few { planned.memory } else { MemoryModel::Interleaving });
+    match &checker.strategy {
+        Some(strategy) => (strategy.to_string(), Options { strategy: strategy.clone(), memory, ..base }),
+        None => {
+            let name = match &planned.strategy {
+                Strategy::Pct { depth } => format!("pct:{depth}"),
+                _ => planned.member.to_string(),
+            };
+            (name, Options { memory, ..planned.apply(facts, &base) })
+        }
+    }
 }

@@ -11,8 +11,9 @@
 //!   └ version of this format
 //! ```
 
+use super::Checker;
 use crate::deviations::Deviations;
-use crate::engine::{MemoryModel, Options};
+use crate::engine::{MAX_THREADS, MemoryModel, Options};
 use std::fmt;
 use std::str::FromStr;
 
@@ -25,8 +26,21 @@ pub struct Token {
     pub index: u64,
     /// The memory model.
     pub memory: MemoryModel,
+    /// Steps, threads and bytes of stack, where they are not those of [`Checker::new`].
+    pub limits: [Option<u64>; 3],
     /// The schedule.
     pub deviations: Deviations,
+}
+
+/// What the limits are called.
+const LIMITS: [&str; 3] = ["steps", "threads", "stack"];
+
+/// The limits of `options` that differ from the usual ones.
+pub(super) fn limits(options: &Options) -> [Option<u64>; 3] {
+    let values = |o: &Options| [o.max_steps, u64::from(o.max_threads), o.stack_bytes as u64];
+    let usual = values(&Checker::new().base());
+    let mine = values(options);
+    std::array::from_fn(|i| (mine[i] != usual[i]).then_some(mine[i]))
 }
 
 /// The version that is written and read.
@@ -35,7 +49,16 @@ const VERSION: &str = "1";
 impl Token {
     /// The options of its execution.
     pub(super) fn options(&self, base: Options) -> Options {
-        let options = Options { seed: self.seed, index: self.index, memory: self.memory, ..base };
+        let [steps, threads, stack] = self.limits;
+        let options = Options {
+            seed: self.seed,
+            index: self.index,
+            memory: self.memory,
+            max_steps: steps.unwrap_or(base.max_steps),
+            max_threads: threads.map_or(base.max_threads, |n| n as u32),
+            stack_bytes: stack.map_or(base.stack_bytes, |n| n as usize),
+            ..base
+        };
         self.deviations.applied(options)
     }
 }
@@ -43,6 +66,11 @@ impl Token {
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{VERSION}/{}/{}/{}", self.seed, self.index, self.memory)?;
+        let limits = LIMITS.iter().zip(self.limits).filter_map(|(name, limit)| Some(format!("{name}={}", limit?)));
+        let limits: Vec<String> = limits.collect();
+        if !limits.is_empty() {
+            write!(f, "/{}", limits.join(","))?;
+        }
         if !self.deviations.is_empty() {
             write!(f, " {}", self.deviations)?;
         }
@@ -65,14 +93,26 @@ impl FromStr for Token {
         let wrong = |why: String| NotAToken { text: text.to_string(), why };
         let (head, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
         let parts: Vec<&str> = head.split('/').collect();
-        let [version, seed, index, memory] = parts[..] else {
-            return Err(wrong(format!("`{head}` has not four parts")));
+        let (version, seed, index, memory, rest_of_head) = match parts[..] {
+            [version, seed, index, memory] => (version, seed, index, memory, ""),
+            [version, seed, index, memory, limits] => (version, seed, index, memory, limits),
+            _ => return Err(wrong(format!("`{head}` has not four parts"))),
         };
         if version != VERSION {
             return Err(wrong(format!("`{version}` is a version that this Millpond doesn't read")));
         }
         let number = |word: &str| word.parse().map_err(|_| wrong(format!("`{word}` is not a number")));
+        let mut limits = [None; 3];
+        for word in rest_of_head.split(',').filter(|word| !word.is_empty()) {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            let at = LIMITS.iter().position(|limit| *limit == name);
+            limits[at.ok_or_else(|| wrong(format!("`{word}` is no limit")))?] = Some(number(value)?);
+        }
+        if limits[1].is_some_and(|n| !(1..=u64::from(MAX_THREADS)).contains(&n)) {
+            return Err(wrong(format!("`{rest_of_head}` is more than {MAX_THREADS} threads, or none")));
+        }
         Ok(Self {
+            limits,
             seed: number(seed)?,
             index: number(index)?,
             memory: memory.parse().map_err(|why: String| wrong(why))?,
@@ -87,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_token_is_read_as_it_was_written() {
-        for text in ["1/7/131/weak 0@3:2,2@12:3,1#4=2", "1/0/0/interleaving"] {
+        for text in ["1/7/131/weak 0@3:2,2@12:3,1#4=2", "1/0/0/interleaving", "1/0/0/races/steps=1000,threads=8 1@2:3"]
+        {
             assert_eq!(text.parse::<Token>().unwrap().to_string(), text);
         }
     }

@@ -96,6 +96,14 @@ pub(super) struct Engine {
     pub quiet: Cell<bool>,
     /// Whether events are not hashed.
     pub bare: Cell<bool>,
+    /// Whether anyone wants to know what each operation touches.
+    pub watched: Cell<bool>,
+    /// Whether the lock that is taken next is one that was waited for.
+    pub taking: Cell<bool>,
+    /// Whether the strategy is `Dfs` or `Dpor`.
+    pub enumerates: Cell<bool>,
+    /// Whether time waits for those that spin: it moves when nobody can run, and where a list says so.
+    pub patient: Cell<bool>,
     pub classes: Classes,
     pub modelled: Modelled,
     // Scheduling.
@@ -159,6 +167,8 @@ pub(super) struct Engine {
     pub stack_bytes: Cell<usize>,
     pub page_bytes: usize,
     pub max_threads: Cell<u32>,
+    /// The limit that the options say.
+    pub asked_threads: Cell<u32>,
     pub leaked_stacks: Cell<u64>,
     /// Whether a simulated thread runs now, rather than the scheduler.
     pub inside: Cell<bool>,
@@ -236,6 +246,10 @@ impl Engine {
             events: Events::new(),
             quiet: Cell::new(false),
             bare: Cell::new(false),
+            watched: Cell::new(false),
+            taking: Cell::new(false),
+            enumerates: Cell::new(false),
+            patient: Cell::new(false),
             classes: Classes::default(),
             modelled: Modelled::new(),
             current: Cell::new(0),
@@ -280,6 +294,7 @@ impl Engine {
             stack_bytes: Cell::new(0),
             page_bytes: super::overflow::page_bytes(),
             max_threads: Cell::new(0),
+            asked_threads: Cell::new(0),
             leaked_stacks: Cell::new(0),
             inside: Cell::new(false),
             how: Cell::new(Resume::Run),
@@ -326,7 +341,11 @@ impl Engine {
         }
         self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
-        self.quiet.set(options.record == Record::Bare && !options.classes);
+        let reduces = options.strategy == Strategy::Dpor;
+        self.quiet.set(options.record == Record::Bare && !options.classes && !reduces);
+        self.watched.set(options.classes || reduces);
+        self.taking.set(false);
+        self.enumerates.set(options.strategy.enumerates());
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
         self.modelled.begin(options.memory);
@@ -336,9 +355,10 @@ impl Engine {
         self.given_choices.get_mut().clone_from(&options.choices);
         self.taken.get_mut().clear();
         self.begin_schedule(options);
-        let most = if matches!(options.strategy, Strategy::Dfs { .. }) { DFS_THREADS } else { u32::MAX };
+        let most = if options.strategy.enumerates() { DFS_THREADS } else { u32::MAX };
         let lanes = if options.memory == MemoryModel::Interleaving { u32::MAX } else { MAX_LANES as u32 };
         self.max_threads.set(options.max_threads.min(most).min(lanes));
+        self.asked_threads.set(options.max_threads);
         self.infos.get_mut().clear();
         self.alive.clear();
         self.slots_used.set(0);
@@ -492,8 +512,8 @@ impl Engine {
         if self.quiet.get() {
             return;
         }
-        if self.classes.is_on() && !self.stopping.get() {
-            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), 0);
+        if self.watched.get() {
+            self.watch(op, object, order, extra);
         }
         if self.bare.get() {
             return;
@@ -501,6 +521,18 @@ impl Engine {
         if self.events.push(self.thread_id.get(), what) {
             self.cold_event(what, site);
         }
+    }
+
+    /// Tells what an operation touches.
+    #[inline(never)]
+    fn watch(&self, op: Op, object: u32, order: u8, extra: u32) {
+        if self.stopping.get() {
+            return;
+        }
+        if self.classes.is_on() {
+            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), op.seen(extra));
+        }
+        self.reduced_event(op, object, order);
     }
 
     #[cold]
@@ -519,6 +551,9 @@ impl Engine {
     /// An access to a plain cell: for rich logs only.
     #[inline(always)]
     pub fn cell_access(&self, op: Op, object: u32, site: Site) {
+        if self.watched.get() {
+            self.reduced_event(op, object, 0);
+        }
         if self.events.is_rich() && !self.stopping.get() {
             let what = What { op, object, class: 0, order: 0, extra: 0 };
             self.events.log_only(self.thread_id.get(), self.step(), what, site);
@@ -538,6 +573,7 @@ impl Engine {
     pub fn draw<R>(&self, stream: Stream, f: impl FnOnce(&mut Generator) -> R) -> R {
         if self.inside.get() {
             self.check_stack();
+            self.reduced_draw(stream);
         }
         f(&mut self.streams[stream as usize].borrow_mut())
     }

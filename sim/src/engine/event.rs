@@ -147,6 +147,13 @@ pub enum Op {
 }
 
 impl Op {
+    /// What an atomic operation's last word tells of the memory model: how many newer stores there were than the one that was read.
+    #[inline(always)]
+    pub(super) fn seen(self, extra: u32) -> u64 {
+        let atomic = self as u8 <= Self::And as u8;
+        u64::from(atomic) * u64::from(extra >> 8 & 0xff)
+    }
+
     /// What the operation of `thread`, done to the object of its event, did to it.
     pub(crate) fn access(self, object: u32, thread: u32) -> Access {
         match self {

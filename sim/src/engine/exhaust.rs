@@ -9,10 +9,12 @@
 //!   exhaust_with:  ... until the caller breaks
 //! ```
 
+use super::choice::Choice;
 use super::execute_path;
 use super::options::{Options, Strategy, Switch};
 use super::outcome::{Execution, Verdict};
 use super::search::Path;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -21,7 +23,12 @@ use std::ops::ControlFlow;
 pub struct Exhaustion {
     /// Schedules executed.
     pub schedules: u64,
-    /// Whether there is no other one within the bound.
+    /// Those of them that `Strategy::Dpor` found on the way to be of a partial order that was executed already. The others are of
+    /// different ones.
+    pub redundant: u64,
+    /// Different partial orders of the others, if `Options::classes` is set.
+    pub classes: u64,
+    /// Whether there is no other one: within the bound of `Strategy::Dfs`, or no other partial order under `Strategy::Dpor`.
     pub complete: bool,
     /// Decisions of the execution that had most of them: times at which another thread could have been chosen.
     pub most_decisions: u64,
@@ -47,6 +54,9 @@ impl fmt::Debug for Failure {
 
 /// An enumeration of schedules, one at a time.
 ///
+/// Under `Strategy::Dpor` it is one of partial orders. It is not complete then if an execution was cut off by `Options::max_steps` or a
+/// livelock, was refused memory or a thread, or was not deterministic.
+///
 /// ```
 /// use millpond::engine::{Options, Search, Strategy};
 ///
@@ -65,6 +75,8 @@ pub struct Search {
     options: Options,
     path: Path,
     reached: Exhaustion,
+    classes: BTreeSet<u64>,
+    choices: Vec<Choice>,
     executed: bool,
 }
 
@@ -72,12 +84,23 @@ impl Search {
     /// Before the first schedule.
     ///
     /// # Panics
-    /// If the strategy is not `Strategy::Dfs`.
+    /// If the strategy is neither `Strategy::Dfs` nor `Strategy::Dpor`.
     pub fn new(options: Options) -> Self {
-        let Strategy::Dfs { preemptions } = options.strategy else {
-            panic!("an enumeration of schedules needs `Strategy::Dfs`, not {:?}", options.strategy)
-        };
-        Self { options, path: Path::new(preemptions), reached: Exhaustion::default(), executed: false }
+        let known = matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor);
+        assert!(
+            known,
+            "an enumeration of schedules needs `Strategy::Dfs` or `Strategy::Dpor`, not {:?}",
+            options.strategy
+        );
+        let path = Path::of(&options.strategy);
+        let (reached, classes, choices) = Default::default();
+        Self { options, path, reached, classes, choices, executed: false }
+    }
+
+    /// As [`Search::new`] with `Strategy::Dpor`, but with each order of the same steps: what the reduction is compared with.
+    pub fn unreduced(options: Options) -> Self {
+        let options = Options { strategy: Strategy::Dpor, ..options };
+        Self { path: Path::reduced(false), ..Self::new(options) }
     }
 
     /// Executes `main` with the schedule whose turn it is, as [`execute`](super::execute()) does; the same one again until
@@ -90,6 +113,11 @@ impl Search {
         let execution = execute_path(&self.options, &mut self.path, main);
         self.reached.schedules += u64::from(!self.executed);
         self.executed = true;
+        self.choices.clone_from(&execution.choices_taken);
+        self.choices.sort_unstable();
+        if self.options.classes && !self.is_redundant() && self.classes.insert(execution.class) {
+            self.reached.classes += 1;
+        }
         self.reached.most_steps = self.reached.most_steps.max(execution.steps);
         self.reached.most_decisions = self.reached.most_decisions.max(self.path.decisions());
         execution
@@ -101,13 +129,26 @@ impl Search {
     /// If the schedule whose turn it is was not executed.
     pub fn advance(&mut self) -> bool {
         assert!(std::mem::replace(&mut self.executed, false), "what comes next is known after an execution");
-        self.reached.complete = !self.path.advance();
-        !self.reached.complete
+        let more = self.path.advance();
+        self.reached.complete = !more && !self.path.is_cut();
+        self.reached.redundant = self.path.redundant();
+        more
     }
 
     /// How far it came.
     pub fn reached(&self) -> Exhaustion {
         self.reached
+    }
+
+    /// Whether the last execution turned out, on the way, to be of a partial order that was executed already. It went on to its end as
+    /// it liked.
+    pub fn is_redundant(&self) -> bool {
+        self.path.is_redundant()
+    }
+
+    /// What the last execution chose besides: for `Options::choices`.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
     }
 
     /// Where the schedule of the last execution is not that of `Strategy::RunOn`: for `Strategy::Deviate`.
@@ -116,7 +157,7 @@ impl Search {
     }
 }
 
-/// Executes `program` under every schedule that `options.strategy`, a [`Strategy::Dfs`], allows; at most `limit` of them.
+/// Executes `program` under every schedule that `options.strategy`, a [`Strategy::Dfs`] or [`Strategy::Dpor`], allows; at most `limit` of them.
 ///
 /// It starts anew for each: what it leaves behind outside of the execution must not change what it does.
 ///

@@ -11,9 +11,7 @@
 use super::access::Access;
 use super::core::{Engine, Site, running};
 use super::event::Op;
-use super::options::Strategy;
 use super::outcome::{Verdict, Wait};
-use super::random::Stream;
 use super::tag::Tag;
 use super::thread::NONE;
 use super::weak::{HandOver, What};
@@ -127,14 +125,7 @@ impl<'a> Gate<'a> {
     /// Whether a wait at a condition variable ends for no reason. It may in one execution of eight, in one wait of four. A strategy
     /// that enumerates says what is complete without that.
     pub fn wakes_for_no_reason(self) -> bool {
-        let engine = self.engine;
-        if matches!(*engine.strategy.borrow(), Strategy::Dfs { .. }) {
-            return false;
-        }
-        let may = engine.spurious.get().unwrap_or_else(|| engine.draw(Stream::Faults, |g| g.below(8)) == 0);
-        engine.spurious.set(Some(may));
-        // A schedule that is repeated says itself which waits did.
-        (may || engine.given_choices.borrow().is_some()) && engine.choose_rarely(4)
+        self.engine.choose_against_reason()
     }
 
     /// Virtual time, for the program. A thread that has read it several times and sees that it has not moved lets others run first: it
@@ -158,6 +149,18 @@ impl<'a> Gate<'a> {
     #[inline]
     pub fn new_object(self) -> u32 {
         self.engine.new_object()
+    }
+
+    /// The lock that the running thread is about to take is one that it would have waited for.
+    #[inline(always)]
+    pub fn takes_lock(self) {
+        self.engine.takes_lock();
+    }
+
+    /// The running thread changes `object` with no event.
+    #[inline]
+    pub fn changes(self, object: u32) {
+        self.engine.reduced_change(object);
     }
 
     /// Makes all threads of the list runnable: the strategy decides who comes first.
@@ -247,6 +250,7 @@ impl<'a> Gate<'a> {
     /// Whether a thread has ended.
     pub fn is_finished(self, thread: u32, site: Site) -> bool {
         self.engine.point(Access::NONE, site);
+        self.engine.reduced_look(thread);
         self.engine.infos.borrow()[thread as usize].slot == NONE
     }
 

@@ -7,6 +7,7 @@ use super::profile::Profile;
 use super::set::MAX_THREADS;
 use super::shift::Shift;
 use millpond_model::observe::{Defect, Fault};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -126,6 +127,18 @@ pub enum Strategy {
         /// Switches away from a thread that could have gone on.
         preemptions: u32,
     },
+    /// Every partial order of conflicting operations, one execution each or a few more: see [`exhaust`](super::exhaust()) and
+    /// [`Search`](super::Search). Time moves only when nobody can run, and loops that wait are cut: see the description of
+    /// `engine::dpor`. An execution by itself is given the first schedule: that of `RunOn`, but that yields let others go first.
+    /// At most [`DPOR_THREADS`](super::DPOR_THREADS) threads may be started.
+    Dpor,
+}
+
+impl Strategy {
+    /// Whether it is one of many executions that makes it: see [`Search`](super::Search).
+    pub fn enumerates(&self) -> bool {
+        matches!(self, Self::Dfs { .. } | Self::Dpor)
+    }
 }
 
 impl fmt::Display for Strategy {
@@ -149,6 +162,7 @@ impl fmt::Display for Strategy {
             Self::Shifted(list) => write!(f, "RunOn but for {} shifts", list.len()),
             Self::Deviate(list) => write!(f, "RunOn but for {} switches", list.len()),
             Self::Dfs { preemptions } => write!(f, "dfs:{preemptions}"),
+            Self::Dpor => f.write_str("Dpor"),
         }
     }
 }
@@ -174,7 +188,7 @@ pub enum Record {
 }
 
 /// What a load may return, and whether accesses are checked for races.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub enum MemoryModel {
     /// Every load returns the newest store: sequential consistency, whatever the orderings say. Races are not looked for.
     #[default]
@@ -223,6 +237,9 @@ pub struct Switch {
 impl Switch {
     /// Not a thread: the strategy let time move to the next timer.
     pub const TIME: u32 = u32::MAX;
+
+    /// At the beginning of a list, not a switch: time waits for threads that spin, as under `Strategy::Dpor`.
+    pub const PATIENT: Self = Self { step: 0, to: Self::TIME };
 }
 
 /// A defect to plant.

@@ -429,6 +429,9 @@ impl Engine {
 
     /// Whether what was asked for at `when` happens on this occasion.
     fn takes(&self, when: When, chances: &mut Chances) -> bool {
+        if when != When::Always {
+            self.reduced_occasion();
+        }
         chances.strike(when, self.now.get(), |threshold| self.draw(Stream::Faults, |g| g.chance(threshold)))
     }
 

@@ -92,12 +92,6 @@ impl Facts {
         Self { choices: pilot.choices.max(1), profile }
     }
 
-    /// A copy that shares nothing, for a worker of its own.
-    #[must_use]
-    pub fn copied(&self) -> Self {
-        Self { choices: self.choices, profile: Arc::new(Profile::clone(&self.profile)) }
-    }
-
     /// The options of the pilot execution of what `options` are for.
     pub fn pilot(options: &Options) -> Options {
         Options { strategy: Strategy::Random, index: u64::MAX, profile: true, keep_switches: false, ..options.clone() }

@@ -238,9 +238,15 @@ impl Engine {
         if self.stopping.get() {
             return Err(SpawnError { name, reason: "the execution is being abandoned".to_string() });
         }
-        if self.alive.len() >= self.max_threads.get() {
+        if self.alive.len() >= self.max_threads.get() || self.reduced_full() {
             self.event(Op::SpawnFailed, 0, 0, 0, 0, site);
             let reason = format!("{} threads are alive already", self.alive.len());
+            if self.alive.len() < self.asked_threads.get() {
+                // Not a limit that the program was told.
+                self.fail_here(Verdict::Stopped(format!(
+                    "{reason}: more than a memory model or an enumeration can follow"
+                )));
+            }
             return Err(SpawnError { name, reason });
         }
         let slot = match self.take_slot() {

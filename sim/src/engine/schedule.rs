@@ -104,7 +104,7 @@ impl Engine {
             }
         }
         self.yields();
-        if self.yielded.is_empty() {
+        if self.yielded.is_empty() && !self.patient.get() {
             return self.set_changed(); // it is alone
         }
         let next = self.pick_other(true);
@@ -116,7 +116,9 @@ impl Engine {
         if self.spun.len() < self.runnable.len() {
             return true;
         }
-        if self.fire_timers() || self.move_clock() {
+        if self.patient.get() {
+            self.stay_patient();
+        } else if self.fire_timers() || self.move_clock() {
             return true;
         }
         if self.spins.get() >= LIVELOCK_YIELDS {
@@ -136,7 +138,7 @@ impl Engine {
     }
 
     /// If somebody waits for a time by reading the clock: it moves, each time by as much as has passed, so that each time comes soon.
-    fn move_clock(&self) -> bool {
+    pub fn move_clock(&self) -> bool {
         let now = self.now.get();
         if !self.clock_watched.replace(false) || now > MOST_TIME {
             return false;
@@ -241,6 +243,7 @@ impl Engine {
     pub fn wake(&self, slot: u32) {
         self.make_runnable(slot);
         if !self.stopping.get() {
+            self.reduced_wake(slot);
             self.account();
             self.set_changed();
         }
@@ -264,6 +267,7 @@ impl Engine {
         let Some(time) = first else { return false };
         assert!(time >= self.now.get(), "time went backwards");
         self.now.set(time);
+        self.reduced_time();
         self.event(Op::Time, 0, 0, 0, time.as_nanos() as u32, self.here().site.get());
         loop {
             let due = self.timers.borrow().first_key_value().filter(|(key, _)| key.0 <= time).map(|(_, slot)| *slot);
@@ -273,6 +277,7 @@ impl Engine {
     }
 
     pub fn deadlock(&self) {
+        self.reduced_stuck();
         let waiting = self
             .alive
             .minus(&self.runnable)

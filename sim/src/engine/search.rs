@@ -19,10 +19,13 @@
 //! PLDI 2008): a thread that yields is set aside until another has taken a step. If it yields again it is set aside until
 //! each thread that could have run since the yield before, and did not, has taken one.
 //!
+//! What is chosen besides ([`Engine::choose`]) is a decision, too: it costs nothing, and each alternative is tried.
+//!
 //! Points that are passed cost nothing: the path holds one entry for a whole run of them, told from the numbers of the steps.
 
 use super::core::{Engine, NEVER};
-use super::options::Switch;
+use super::dpor::Reduction;
+use super::options::{Strategy, Switch};
 use super::outcome::Verdict;
 use super::thread::NONE;
 
@@ -40,9 +43,20 @@ struct Decision {
     /// Those of them not tried yet at `last`.
     untried: u64,
     /// The slot that runs from `last` on. `NONE`: the running thread goes on.
+    /// Or the alternative.
     taken: u32,
-    /// Whether the running thread could go on.
-    at_point: bool,
+    what: Choosing,
+}
+
+/// What a decision was about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Choosing {
+    /// Whether the running thread goes on.
+    Points,
+    /// Who goes on in its place.
+    Forced,
+    /// Which alternative. `others` is how many there are, `untried` how many are left.
+    Value,
 }
 
 /// What a thread that yielded waits for: slots, each a bit.
@@ -56,6 +70,8 @@ struct Fairness {
 
 /// Where the enumeration is.
 pub(super) struct Path {
+    /// Under `Strategy::Dpor`: all of it.
+    reduction: Option<Box<Reduction>>,
     preemptions: u32,
     decisions: Vec<Decision>,
     // The running execution:
@@ -75,6 +91,7 @@ pub(super) struct Path {
 impl Path {
     pub fn new(preemptions: u32) -> Self {
         Self {
+            reduction: None,
             preemptions,
             decisions: Vec::new(),
             given: 0,
@@ -86,8 +103,33 @@ impl Path {
         }
     }
 
+    /// What `strategy` begins with.
+    pub fn of(strategy: &Strategy) -> Self {
+        match strategy {
+            Strategy::Dfs { preemptions } => Self::new(*preemptions),
+            Strategy::Dpor => Self::reduced(true),
+            _ => Self::new(0),
+        }
+    }
+
+    /// Under `Strategy::Dpor`. If it does not reduce, each order of steps is another execution.
+    pub fn reduced(reduces: bool) -> Self {
+        Self { reduction: Some(Box::new(Reduction::new(reduces))), ..Self::new(0) }
+    }
+
+    pub fn reduction(&self) -> &Reduction {
+        self.reduction.as_ref().unwrap_or_else(|| unreachable!("the strategy is another"))
+    }
+
+    pub fn reduction_mut(&mut self) -> &mut Reduction {
+        self.reduction.as_mut().unwrap_or_else(|| unreachable!("the strategy is another"))
+    }
+
     /// Gets ready to follow the path, for the first time or again.
     pub fn begin(&mut self) {
+        if let Some(reduction) = &mut self.reduction {
+            reduction.begin();
+        }
         self.decisions.truncate(self.given);
         self.at = 0;
         self.used = 0;
@@ -98,7 +140,16 @@ impl Path {
 
     /// Goes to the next schedule: the last decision that has an alternative is taken otherwise. False if none has.
     pub fn advance(&mut self) -> bool {
+        if let Some(reduction) = &mut self.reduction {
+            return reduction.advance();
+        }
         while let Some(decision) = self.decisions.last_mut() {
+            if decision.what == Choosing::Value && decision.untried != 0 {
+                decision.taken += 1;
+                decision.untried -= 1;
+                self.given = self.decisions.len();
+                return true;
+            }
             if decision.untried != 0 {
                 decision.taken = decision.untried.trailing_zeros();
                 decision.untried &= decision.untried - 1;
@@ -130,7 +181,7 @@ impl Path {
 
     /// Points that may be passed before the next decision, at `step`.
     fn until_decision(&mut self, step: u64) -> u64 {
-        self.next().filter(|d| d.at_point).map_or(NEVER, |d| d.last.saturating_sub(step + 1))
+        self.next().filter(|d| d.what == Choosing::Points).map_or(NEVER, |d| d.last.saturating_sub(step + 1))
     }
 
     /// A run of points begins at `first`. At each of them `others` could run, too.
@@ -143,13 +194,13 @@ impl Path {
     /// The run of points ended with the step `last`.
     fn close(&mut self, last: u64) {
         if let Some((first, others)) = self.open.take().filter(|(first, _)| *first <= last) {
-            self.decisions.push(Decision { first, last, others, untried: others, taken: NONE, at_point: true });
+            self.decisions.push(Decision { first, last, others, untried: others, taken: NONE, what: Choosing::Points });
         }
     }
 
     /// The slot that takes over at the point `step`, if the path says so.
     fn preempted_at(&mut self, step: u64) -> Option<u32> {
-        let slot = self.next().filter(|d| d.at_point && d.last == step)?.taken;
+        let slot = self.next().filter(|d| d.what == Choosing::Points && d.last == step)?.taken;
         self.at += 1;
         self.used += 1;
         Some(slot)
@@ -163,15 +214,35 @@ impl Path {
         }
         if !self.is_new() {
             let decision = self.next()?;
-            let same = !decision.at_point && decision.last == step && decision.others == others;
+            let same = decision.what == Choosing::Forced && decision.last == step && decision.others == others;
             let slot = same.then_some(decision.taken);
             self.at += 1;
             return slot;
         }
         let untried = others & !(1 << default);
-        let decision = Decision { first: step, last: step, others, untried, taken: default, at_point: false };
+        let decision = Decision { first: step, last: step, others, untried, taken: default, what: Choosing::Forced };
         self.decisions.push(decision);
         Some(default)
+    }
+
+    /// One of `n` alternatives, at `step`. `None`: the path says something else.
+    fn value_at(&mut self, step: u64, n: u32) -> Option<u32> {
+        let others = u64::from(n);
+        if self.is_new() {
+            let (untried, what) = (others - 1, Choosing::Value);
+            self.decisions.push(Decision { first: step, last: step, others, untried, taken: 0, what });
+            return Some(0);
+        }
+        let decision = self.next()?;
+        let same = decision.what == Choosing::Value && decision.last == step && decision.others == others;
+        let value = same.then_some(decision.taken);
+        self.at += 1;
+        value
+    }
+
+    /// The schedule is not `RunOn`'s here.
+    pub fn deviates(&mut self, switch: Switch) {
+        self.deviations.push(switch);
     }
 
     /// `slot` takes a step: nobody waits for it any more.
@@ -204,13 +275,38 @@ impl Path {
         slots & !(0..self.fairness.len()).filter(waits).fold(0, |set, slot| set | 1 << slot)
     }
 
+    /// Time waited, where with `RunOn` it would not.
+    pub fn deviates_patiently(&mut self) {
+        if self.deviations.first() != Some(&Switch::PATIENT) {
+            self.deviations.insert(0, Switch::PATIENT);
+        }
+    }
+
     /// Where the schedule of the last execution differs from `RunOn`'s.
     pub fn deviations(&self) -> &[Switch] {
         &self.deviations
     }
 
+    /// Whether the enumeration left something out.
+    pub fn is_cut(&self) -> bool {
+        self.reduction.as_ref().is_some_and(|reduction| reduction.cut)
+    }
+
+    /// Whether the last execution was of no use.
+    pub fn is_redundant(&self) -> bool {
+        self.reduction.as_ref().is_some_and(|reduction| reduction.is_redundant())
+    }
+
+    /// Executions that were of no use.
+    pub fn redundant(&self) -> u64 {
+        self.reduction.as_ref().map_or(0, |reduction| reduction.redundant)
+    }
+
     /// Decisions of the last execution.
     pub fn decisions(&self) -> u64 {
+        if let Some(reduction) = &self.reduction {
+            return reduction.decisions();
+        }
         self.decisions.iter().map(|d| d.last - d.first + 1).sum()
     }
 }
@@ -274,15 +370,40 @@ impl Engine {
         self.path.borrow_mut().yields(self.current.get(), self.runnable.low());
     }
 
-    /// *Dfs*: a thread begins.
+    /// *Dfs*, *Dpor*: a thread begins.
     pub fn starts_on_path(&self, slot: u32) {
-        self.path.borrow_mut().starts(slot);
+        let mut path = self.path.borrow_mut();
+        path.starts(slot);
+        if let Some(reduction) = path.reduction.as_mut().filter(|_| self.reduces()) {
+            reduction.starts(self.threads[slot as usize].id.get());
+        }
     }
 
-    /// *Dfs*: the execution has ended.
+    /// *Dfs*: one of `n` alternatives. `None`: the program is not deterministic.
+    pub fn value_on_path(&self, n: u32) -> Option<u32> {
+        self.account();
+        let mut path = self.path.borrow_mut();
+        let step = self.steps.get();
+        path.close(step);
+        let value = path.value_at(step, n);
+        drop(path);
+        self.set_changed();
+        value
+    }
+
+    /// *Dfs*, *Dpor*: the execution has ended.
     pub fn end_path(&self) {
         let mut path = self.path.borrow_mut();
         let step = self.steps.get();
+        if let Some(reduction) = &mut path.reduction {
+            let mut verdict = self.verdict.borrow_mut();
+            let ended = matches!(*verdict, None | Some(Verdict::Finished | Verdict::Deadlock { .. }));
+            reduction.cut |= matches!(*verdict, Some(Verdict::StepBudget { .. } | Verdict::Livelock { .. }));
+            if !reduction.end(!ended || !self.runnable.is_empty()) {
+                *verdict = Some(Verdict::Diverged { step });
+            }
+            return;
+        }
         path.close(step);
         if path.next().is_some() {
             *self.verdict.borrow_mut() = Some(Verdict::Diverged { step });

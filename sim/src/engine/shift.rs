@@ -28,6 +28,11 @@ pub struct Shift {
     pub to: u32,
 }
 
+impl Shift {
+    /// At the beginning of a list, no switch: time waits for threads that spin, as under `Strategy::Dpor`.
+    pub const PATIENT: Self = Self { thread: 0, at: 0, to: Switch::TIME };
+}
+
 /// The entries of `list`, which is sorted, for step `at` of `thread`.
 fn due(list: &[Shift], thread: u32, at: u64) -> &[Shift] {
     let from = list.partition_point(|s| (s.thread, s.at) < (thread, at));
@@ -56,7 +61,7 @@ impl Engine {
             let slot = self.infos.borrow().get(shift.to as usize).map_or(NONE, |info| info.slot);
             // A thread that only a timer can wake becomes runnable if time has to move now.
             while self.runnable.is_empty() && self.fire_timers() {}
-            if slot != NONE && self.runnable.contains(slot) && !self.yielded.contains(slot) {
+            if slot != NONE && self.runnable.contains(slot) {
                 next = Some(slot);
             }
         }

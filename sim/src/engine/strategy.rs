@@ -7,7 +7,7 @@
 //!   random   the uniform walk                     pct     random priorities, depth - 1 changes
 //!   pos      priorities of events                 delays  a deterministic scheduler, delayed here and there
 //!   urw      uniform over interleavings           surw    uniform over the orders of a drawn subset of events
-//!   replay   what was recorded                    (Dfs is in `search`)
+//!   replay   what was recorded                    (Dfs is in `search`, Dpor in `dpor`)
 //! ```
 //!
 //! A strategy that is asked at each step hands out a budget of 0.
@@ -45,7 +45,7 @@ impl Engine {
             Strategy::Delays(list) => self.set_delays(list),
             Strategy::DelayBounded { delays } => self.draw_delays(*delays, options.pct_steps),
             Strategy::Surw(profile) => self.draw_subset(profile),
-            Strategy::Dfs { .. } => self.path.borrow_mut().begin(),
+            Strategy::Dfs { .. } | Strategy::Dpor => self.path.borrow_mut().begin(),
             _ => {}
         }
         let watched = options.profile || self.rich.get() || self.counting.get();
@@ -55,12 +55,13 @@ impl Engine {
         if *self.strategy.borrow() != options.strategy {
             self.strategy.borrow_mut().clone_from(&options.strategy);
         }
+        self.begin_patience();
     }
 
     pub fn time_by_choice(&self) {
         self.note_shift(Switch::TIME);
         self.switched(Switch::TIME);
-        self.fire_timers();
+        let _ = self.fire_timers() || (self.patient.get() && self.move_clock());
     }
 
     /// Threads in the race.
@@ -99,7 +100,7 @@ impl Engine {
             Strategy::Pct { depth } => self.first_priority(*depth, &self.threads[slot as usize]),
             Strategy::Urw(profile) => self.takes_share(slot, parent, profile),
             Strategy::Surw(profile) => self.takes_interest(slot, parent, profile),
-            Strategy::Dfs { .. } => self.starts_on_path(slot),
+            Strategy::Dfs { .. } | Strategy::Dpor => self.starts_on_path(slot),
             _ => {}
         }
     }
@@ -127,6 +128,7 @@ impl Engine {
             Strategy::Replay(list) | Strategy::Deviate(list) => self.until_switch(list),
             Strategy::Shifted(list) => self.until_shift(list, slot),
             Strategy::Dfs { .. } => self.until_decision(slot),
+            Strategy::Dpor => self.reduced_budget(),
         };
         self.set_budget(budget);
     }
@@ -198,6 +200,7 @@ impl Engine {
                 self.set_budget(budget);
                 next
             }
+            Strategy::Dpor => self.reduced_point(),
         };
         self.profiled(next)
     }
@@ -250,8 +253,9 @@ impl Engine {
             Strategy::Delays(_) | Strategy::DelayBounded { .. } => self.next_in_turn(),
             Strategy::Replay(_) => chosen.or_else(|| self.runnable.contains(current).then_some(current)),
             Strategy::Shifted(_) => chosen.or_else(|| self.by_default(yielding)),
-            Strategy::Deviate(_) => chosen.filter(|s| !self.yielded.contains(*s)).or_else(|| self.by_default(yielding)),
+            Strategy::Deviate(_) => chosen.or_else(|| self.by_default(yielding)),
             Strategy::Dfs { .. } => self.forced_by_path(self.by_default(yielding)),
+            Strategy::Dpor => self.reduced_other(|| self.by_default(yielding), yielding),
         };
         if let Some(slot) = next.filter(|slot| self.rich.get() && self.by_default(yielding) != Some(*slot)) {
             self.note_shift(self.threads[slot as usize].id.get());

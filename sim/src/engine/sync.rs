@@ -148,6 +148,7 @@ impl<T> Lock<T> for SimMutex<T> {
             }
             engine.block(wait, Access::rmw(self.tag.object()), site);
         }
+        engine.takes_lock();
         self.take(site)
     }
 

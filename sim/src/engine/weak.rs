@@ -313,6 +313,11 @@ impl Memory {
         wide!(self, state => state.compare_exchange(by, exchange, orders, is_weak, choose))
     }
 
+    /// The values of an atomic's stores that are kept, the newest first; empty if nothing is known of it.
+    pub fn history(&mut self, object: u32) -> Vec<u64> {
+        wide!(self, state => state.history(object))
+    }
+
     /// Thread `t` makes an atomic, or has it for itself and writes it as plain memory: it has one store from now on, which
     /// whoever uses it must come after.
     ///

@@ -55,6 +55,7 @@ fn strategy(name: &str) -> &'static str {
         "RoundRobin" => "in turn",
         "RunOn" => "the running thread until it waits, then the one that came first",
         "Dfs" => "every schedule with at most so many preemptions: `Dfs(preemptions: 1)`, `--strategy dfs:1`",
+        "Dpor" => "every partial order of what threads do to shared objects, once or a few times",
         "Pos" => "random priorities of operations; what conflicts with one that was done draws anew: `--strategy pos`",
         "Urw" => "uniformly among all interleavings, by a pilot execution's counts: `--strategy urw`",
         "Surw" => "uniformly among all orders of the operations on one shared object, or on all: `--strategy surw`",

@@ -4,6 +4,7 @@
 //! a `summary`.
 
 use super::Verdict;
+use crate::enumerate::Bound;
 use crate::exit::Exit;
 use crate::observed::Sample;
 use crate::outcome::{CellSummary, Outcome};
@@ -47,8 +48,11 @@ pub fn execution(cell: &Cell, outcome: &Outcome, command: &Command) -> Value {
     }
     if let Some(all) = &outcome.enumeration {
         line["enumeration"] = json!({
-            "preemptions": all.preemptions, "schedules": all.schedules, "complete": all.complete, "steps": all.steps,
+            "preemptions": all.bound.preemptions(), "schedules": all.schedules, "complete": all.complete, "steps": all.steps,
         });
+        if all.bound == Bound::PartialOrders {
+            line["enumeration"]["partial_orders"] = json!(all.classes);
+        }
     }
     if outcome.finding().is_some() {
         let (key, again) = match command.on {
@@ -87,8 +91,11 @@ pub fn cell(cell: &Cell, summary: &CellSummary, on: On) -> Value {
     }
     if let Some(all) = &summary.enumerated {
         line["enumeration"] = json!({
-            "preemptions": all.preemptions, "seeds": all.seeds, "schedules": all.schedules, "complete": all.is_complete(),
+            "preemptions": all.bound.preemptions(), "seeds": all.seeds, "schedules": all.schedules, "complete": all.is_complete(),
         });
+        if all.bound == Bound::PartialOrders {
+            line["enumeration"]["partial_orders"] = json!(all.classes);
+        }
     }
     line
 }

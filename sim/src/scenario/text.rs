@@ -26,7 +26,7 @@ pub fn text_of(scenario: &Scenario) -> String {
     }
     fields!(
         name, expect, topology, pool, allocator, socket, pipeline, workload, faults, swarm, plant, mended_in, schedule,
-        deviations, preempt, seeds, budget, oracles, sweep, table
+        deviations, memory, preempt, seeds, budget, oracles, sweep, table
     );
     out.push_str(")\n");
     out

@@ -243,12 +243,15 @@ macro_rules! common {
             /// The value for which `f` gave none.
             #[inline]
             #[track_caller]
-            pub fn fetch_update(
+            pub fn fetch_update<F>(
                 &self,
                 set_order: Ordering,
                 fetch_order: Ordering,
-                mut f: impl FnMut($value) -> Option<$value>,
-            ) -> Result<$value, $value> {
+                mut f: F,
+            ) -> Result<$value, $value>
+            where
+                F: FnMut($value) -> Option<$value>,
+            {
                 let mut old = self.load(fetch_order);
                 while let Some(new) = f(old) {
                     match self.compare_exchange_weak(old, new, set_order, fetch_order) {

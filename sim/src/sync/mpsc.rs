@@ -206,7 +206,7 @@ impl<T> Channel<T> {
 
     /// Nobody can tell when: while there are senders, it doesn't matter how many.
     fn one_more_sender(&self, site: Site) {
-        self.gate(site);
+        self.gate(site).changes(self.object());
         self.senders.set(self.senders.get() + 1);
     }
 
@@ -217,6 +217,7 @@ impl<T> Channel<T> {
             gate.event(Op::Close, self.object(), 0, site);
             gate.wake_all(&self.receiving);
         }
+        gate.changes(self.object());
         gate.releases(self.object());
         self.senders.set(self.senders.get() - 1);
     }

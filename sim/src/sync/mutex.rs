@@ -64,6 +64,7 @@ impl RawMutex {
             }
             gate.wait_in(&self.waiters, wait, self.access(), site);
         }
+        gate.takes_lock();
         self.taken(gate, site);
     }
 

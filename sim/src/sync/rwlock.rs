@@ -96,6 +96,7 @@ impl RawLock {
             }
             gate.wait_in(&self.waiters, wait, self.access(write), site);
         }
+        gate.takes_lock();
         self.taken(gate, write, site);
     }
 

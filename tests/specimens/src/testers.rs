@@ -10,6 +10,8 @@ pub mod shuttle;
 
 use crate::Program;
 #[cfg(feature = "peers")]
+use crate::timing::Clock;
+#[cfg(feature = "peers")]
 use std::any::Any;
 #[cfg(feature = "peers")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,7 +57,7 @@ pub struct Outcome {
     pub failure: Option<String>,
     /// Whether it ended because there was nothing left to execute.
     pub is_complete: bool,
-    /// How long it took, with everything that the tester does besides executing.
+    /// The processor's time for it, with everything that the tester does besides executing.
     pub time: Duration,
 }
 
@@ -105,11 +107,11 @@ pub fn silence() {
 /// Runs a tester that panics when it finds something, and that tells how many executions it has begun.
 #[cfg(feature = "peers")]
 fn outcome(hunt: Hunt, begun: impl Fn() -> u64, run: impl FnOnce()) -> Outcome {
-    let start = Instant::now();
+    let (start, used) = (Instant::now(), Clock::Thread.now());
     let result = catch_unwind(AssertUnwindSafe(run));
-    let time = start.elapsed();
+    let (took, time) = (start.elapsed(), Clock::Thread.now() - used);
     let executions = begun();
-    let is_complete = result.is_ok() && executions < hunt.executions && time < hunt.time;
+    let is_complete = result.is_ok() && executions < hunt.executions && took < hunt.time;
     Outcome { executions, failure: result.err().map(|payload| message(&*payload)), is_complete, time }
 }
 

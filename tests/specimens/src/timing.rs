@@ -12,7 +12,34 @@
 use crate::{Load, points};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// What tells the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clock {
+    /// The time of the processors that this process had, all threads together: what others do on the machine isn't in it.
+    Processor,
+    /// That of this thread alone: where threads wait for each other asleep, they don't get any.
+    Thread,
+    /// The time of the wall.
+    Wall,
+}
+
+impl Clock {
+    /// The time now.
+    pub fn now(self) -> Duration {
+        let clock = match self {
+            Self::Processor => libc::CLOCK_PROCESS_CPUTIME_ID,
+            Self::Thread => libc::CLOCK_THREAD_CPUTIME_ID,
+            Self::Wall => libc::CLOCK_MONOTONIC,
+        };
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: it writes a time to where the pointer points.
+        let result = unsafe { libc::clock_gettime(clock, &mut time) };
+        assert_eq!(result, 0, "the clock goes");
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+}
 
 /// What a slice measured.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +74,7 @@ const WARM: u64 = 32;
 ///
 /// # Panics
 /// If the tester executes fewer than it was asked to.
-pub fn slice(load: Load, executions: u64, run: &Run) -> Slice {
+pub fn slice(load: Load, executions: u64, clock: Clock, run: &Run) -> Slice {
     let calls = AtomicU64::new(0);
     let marks = Arc::new(Mutex::new(Vec::new()));
     let mark = marks.clone();
@@ -55,7 +82,7 @@ pub fn slice(load: Load, executions: u64, run: &Run) -> Slice {
         // Relaxed: one thread counts.
         let call = calls.fetch_add(1, Relaxed);
         if call == WARM || call == WARM + executions {
-            mark.lock().expect("no panic").push((Instant::now(), points()));
+            mark.lock().expect("no panic").push((clock.now(), points()));
         }
         (load.run)();
     };
@@ -69,7 +96,7 @@ pub fn slice(load: Load, executions: u64, run: &Run) -> Slice {
 pub fn executions_for(load: Load, time: Duration, run: &Run) -> u64 {
     let mut executions = 4;
     loop {
-        let slice = slice(load, executions, run);
+        let slice = slice(load, executions, Clock::Processor, run);
         if slice.time >= time / 4 || executions > 1 << 30 {
             let per_nano = executions as f64 / slice.time.as_nanos().max(1) as f64;
             return ((per_nano * time.as_nanos() as f64) as u64).max(2);

@@ -3,11 +3,48 @@
 //! **Invariant: *Replay* ends with `Diverged` where the list can't be followed; *Deviate* never does.**
 
 use super::super::core::{Engine, NEVER};
-use super::super::options::Switch;
+use super::super::options::{Strategy, Switch};
 use super::super::outcome::Verdict;
+use super::super::shift::Shift;
 use super::super::thread::NONE;
 
 impl Engine {
+    /// Whether time waits for threads that spin: under *Dpor*, and in the repetition of an execution of it.
+    pub(super) fn begin_patience(&self) {
+        let mut strategy = self.strategy.borrow_mut();
+        self.patient.set(*strategy == Strategy::Dpor);
+        if let Strategy::Replay(list) | Strategy::Deviate(list) = &mut *strategy
+            && list.first() == Some(&Switch::PATIENT)
+        {
+            self.patient.set(true);
+            *list = list[1..].into();
+        }
+        if let Strategy::Shifted(list) = &mut *strategy
+            && list.first() == Some(&Shift::PATIENT)
+        {
+            self.patient.set(true);
+            *list = list[1..].into();
+        }
+    }
+
+    /// All threads spin, and time does not move: the list of switches says so, if that makes a difference.
+    pub fn stay_patient(&self) {
+        if self.timers.borrow().is_empty() && !self.clock_watched.get() {
+            return;
+        }
+        let mut shifts = self.shifts.borrow_mut();
+        if self.rich.get() && shifts.first() != Some(&Shift::PATIENT) {
+            shifts.insert(0, Shift::PATIENT);
+        }
+        let mut switches = self.switches.borrow_mut();
+        if self.keep_switches.get() && switches.first() != Some(&Switch::PATIENT) {
+            switches.insert(0, Switch::PATIENT);
+        }
+        if self.reduces() {
+            self.path.borrow_mut().deviates_patiently();
+        }
+    }
+
     pub(super) fn until_switch(&self, list: &[Switch]) -> u64 {
         list.get(self.replayed.get()).map_or(NEVER, |s| s.step.saturating_sub(self.steps.get() + 1))
     }

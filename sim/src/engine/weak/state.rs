@@ -216,9 +216,18 @@ impl<const W: usize> State<W> {
         Ok(())
     }
 
+    pub fn history(&mut self, object: u32) -> Vec<u64> {
+        let Some(at) = self.words.find(object) else { return Vec::new() };
+        let word = self.words.at(at);
+        (0..word.len as usize).map(|position| word.store(position).value).collect()
+    }
+
     /// What is known of the object is void: it is somebody's alone now, and nobody can tell how it came to that.
     pub fn forget(&mut self, object: u32) {
-        self.words.remove(object);
+        if let Some(at) = self.words.find(object) {
+            self.words.at(at).newest_event = 0; // no fence looks at it again
+            self.words.remove(object);
+        }
         self.cells.remove(object);
         self.buffers.remove(object);
     }

@@ -11,7 +11,7 @@
 use super::super::core::{Engine, Site};
 use super::super::options::MemoryModel;
 use super::super::outcome::Verdict;
-use super::{HandOver, Memory, Mode, Pick, Race, RaceKind, Use, What};
+use super::{HandOver, MAX_LANES, Memory, Mode, Pick, Race, RaceKind, Use, What};
 use crate::ledger::{Finding, FindingKind};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,8 +25,8 @@ const SPURIOUS: u32 = 8;
 pub(in super::super) struct Modelled {
     is_on: Cell<bool>,
     memory: RefCell<Option<Box<Memory>>>,
-    /// Each slot's lane.
-    lanes: RefCell<Vec<u8>>,
+    /// Each slot's lane; there are no more slots than lanes.
+    lanes: [Cell<u8>; MAX_LANES],
     /// Blocks of memory by address: size and number. Addresses are only looked up, so that they decide nothing.
     blocks: RefCell<BTreeMap<usize, (usize, u32)>>,
     next_block: Cell<u32>,
@@ -49,7 +49,7 @@ impl Modelled {
         Self {
             is_on: Cell::new(false),
             memory: RefCell::new(None),
-            lanes: RefCell::new(Vec::new()),
+            lanes: [const { Cell::new(0) }; MAX_LANES],
             blocks: RefCell::new(BTreeMap::new()),
             next_block: Cell::new(0),
         }
@@ -60,9 +60,7 @@ impl Modelled {
         self.is_on.set(model != MemoryModel::Interleaving);
         self.blocks.get_mut().clear();
         self.next_block.set(0);
-        let lanes = self.lanes.get_mut();
-        lanes.clear();
-        lanes.push(0);
+        self.lanes[0].set(0);
         let mode = match model {
             MemoryModel::Interleaving => return,
             MemoryModel::Races => Mode::Races,
@@ -89,7 +87,7 @@ impl Engine {
             self.check_stack();
         }
         let mut memory = self.modelled.memory.borrow_mut();
-        let lane = self.modelled.lanes.borrow()[self.current.get() as usize] as usize;
+        let lane = self.modelled.lanes[self.current.get() as usize % MAX_LANES].get() as usize;
         memory.as_mut().map(|memory| f(memory, lane))
     }
 
@@ -118,7 +116,7 @@ impl Engine {
 
     fn pick(&self, what: Pick, n: u32) -> u32 {
         match what {
-            Pick::Read | Pick::Place => self.choose(n),
+            Pick::Read | Pick::Place => self.choose_old(n),
             Pick::Fail => u32::from(self.choose_rarely(SPURIOUS)),
         }
     }
@@ -289,11 +287,7 @@ impl Engine {
     pub fn modelled_spawn(&self, child: u32, number: u32) {
         if self.is_modelled() {
             let lane = self.memory(|memory, lane| memory.spawned(lane, number)).unwrap_or(0);
-            let (mut lanes, child) = (self.modelled.lanes.borrow_mut(), child as usize);
-            if child >= lanes.len() {
-                lanes.resize(child + 1, 0);
-            }
-            lanes[child] = lane as u8;
+            self.modelled.lanes[child as usize].set(lane as u8);
         }
     }
 }

@@ -4,14 +4,18 @@
 //! cargo bench -p millpond-specimens --features peers --bench scheduler
 //! ```
 //!
-//! `--turns N` (15), `--millis N` of a slice (40), `--only TEXT` of a section's name (`steps`, `executions`, `workers`, `loom`).
+//! One thread's work is measured by the processor's time, so that what else the machine does is not in it; two workers against one
+//! by the wall's, for which the machine must be idle.
+//!
+//! `--turns N` (15), `--millis N` of a slice (40), `--only TEXT` of a section's name (`steps`, `executions`, `workers`, `loom`),
+//! `--program TEXT` and `--strategy TEXT` of the name of a program and of our strategy, for a look at one row.
 
 mod ours;
 mod peers;
 
 use millpond_specimens::options::Options;
 use millpond_specimens::testers::silence;
-use millpond_specimens::timing::{Pair, Run, executions_for, pair, slice};
+use millpond_specimens::timing::{Clock, Pair, Run, executions_for, pair, slice};
 use millpond_specimens::{Load, under_loom, under_millpond, under_shuttle};
 use std::thread;
 use std::time::Duration;
@@ -20,6 +24,14 @@ use std::time::Duration;
 struct Plan {
     turns: usize,
     time: Duration,
+    program: String,
+    strategy: String,
+}
+
+impl Plan {
+    fn wants(&self, program: &str, strategy: &str) -> bool {
+        program.contains(&self.program) && strategy.contains(&self.strategy)
+    }
 }
 
 /// What has to hold of a row.
@@ -50,10 +62,12 @@ impl Bar {
 }
 
 fn main() {
-    let options = Options::of_bench(&["turns", "millis", "only"]);
+    let options = Options::of_bench(&["turns", "millis", "only", "program", "strategy"]);
     silence();
     let turns = usize::try_from(options.number("turns", 15)).expect("few turns");
-    let plan = Plan { turns, time: Duration::from_millis(options.number("millis", 40)) };
+    let time = Duration::from_millis(options.number("millis", 40));
+    let [program, strategy] = ["program", "strategy"].map(|name| options.text(name).to_string());
+    let plan = Plan { turns, time, program, strategy };
     let section = |name: &str, table: fn(&Plan)| {
         if name.contains(options.text("only")) {
             table(&plan);
@@ -78,7 +92,7 @@ fn measure(plan: &Plan, name: &str, ours: &Run, theirs: &Run, is_by_point: bool)
     let (a, b) = (load(under_millpond::loads::ALL, name), load(under_shuttle::loads::ALL, name));
     let (a_times, b_times) = (executions_for(a, plan.time, ours), executions_for(b, plan.time, theirs));
     let nanos = |load, times, run| {
-        let slice = slice(load, times, run);
+        let slice = slice(load, times, Clock::Processor, run);
         if is_by_point { slice.nanos_per_point() } else { slice.nanos_per_execution() }
     };
     pair(plan.turns, || nanos(a, a_times, ours), || nanos(b, b_times, theirs))
@@ -95,6 +109,9 @@ fn steps(plan: &Plan) {
         _ => NO_BAR,
     };
     let row = |name: &str, ours: &ours::Row, theirs: &peers::Row, bar: Bar| {
+        if !plan.wants(name, ours.name) {
+            return;
+        }
         let pair = measure(plan, name, &*ours.run, &*theirs.run, true);
         let (a, b) = (ours.name, theirs.name);
         let cells = bar.cells(&pair);
@@ -126,8 +143,9 @@ fn executions(plan: &Plan) {
             (ours::random_weak(), peers::random(), NO_BAR),
         ];
         for (ours, theirs, bar) in sides {
-            if name == "empty" && theirs.name == "PCT 3" {
-                // It refuses a program without threads.
+            // Its PCT refuses a program without threads.
+            let is_refused = name == "empty" && theirs.name == "PCT 3";
+            if is_refused || !plan.wants(name, ours.name) {
                 continue;
             }
             let pair = measure(plan, name, &*ours.run, &*theirs.run, false);
@@ -142,19 +160,31 @@ fn executions(plan: &Plan) {
 /// Two workers against one, each with its own engine, in executions of both together.
 fn workers(plan: &Plan) {
     println!("## Two workers against one\n");
-    println!("| program | ours | asked | | shuttle |\n|---|---|---|---|---|");
+    println!(
+        "By the wall, and by the time that their threads had of the processors, which is the same on an idle machine if they don't"
+    );
+    println!("sleep for each other.\n");
+    println!(
+        "| program | ours | asked | | ours, processor | shuttle | shuttle, processor |\n|---|---|---|---|---|---|---|"
+    );
     for name in ["W1", "W2", "W3", "W5", "empty", "2 x 1", "3 x 10"] {
-        let ours = scaling(plan, load(under_millpond::loads::ALL, name), || ours::random().run);
-        let theirs = scaling(plan, load(under_shuttle::loads::ALL, name), || peers::random().run);
-        println!("| {name} | {} | {} {} |", spread(&ours), at_least(1.9).cells(&ours), spread(&theirs));
+        if !plan.wants(name, "random") {
+            continue;
+        }
+        let ours = |clock| scaling(plan, load(under_millpond::loads::ALL, name), clock, || ours::random().run);
+        let theirs = |clock| scaling(plan, load(under_shuttle::loads::ALL, name), clock, || peers::random().run);
+        let wall = ours(Clock::Wall);
+        let others = [ours(Clock::Thread), theirs(Clock::Wall), theirs(Clock::Thread)];
+        let [a, b, c] = others.map(|pair| spread(&pair));
+        println!("| {name} | {} | {} {a} | {b} | {c} |", spread(&wall), at_least(1.9).cells(&wall));
     }
     println!();
 }
 
 /// One worker's rate, that of two, and the ratio.
-fn scaling(plan: &Plan, load: Load, run: impl Fn() -> Box<Run> + Sync) -> Pair {
+fn scaling(plan: &Plan, load: Load, clock: Clock, run: impl Fn() -> Box<Run> + Sync) -> Pair {
     let times = executions_for(load, plan.time, &*run());
-    let rate = || times as f64 / slice(load, times, &*run()).time.as_secs_f64();
+    let rate = || times as f64 / slice(load, times, clock, &*run()).time.as_secs_f64();
     let both = || {
         thread::scope(|scope| {
             let workers = [scope.spawn(rate), scope.spawn(rate)];
@@ -178,7 +208,7 @@ fn loom(plan: &Plan) {
         let ours = load(under_millpond::loads::ALL, name);
         let run = ours::random_weak().run;
         let times = executions_for(ours, plan.time, &*run);
-        let nanos = slice(ours, times, &*run).nanos_per_execution();
+        let nanos = slice(ours, times, Clock::Processor, &*run).nanos_per_execution();
         let (rate, our_rate) = (all.executions as f64 / all.time.as_secs_f64(), 1e9 / nanos);
         let end = |outcome: &peers::Loom| if outcome.is_complete { "" } else { ", not done in 5 s" };
         println!(

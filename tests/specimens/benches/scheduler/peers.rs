@@ -3,7 +3,7 @@
 use loom::model::Builder;
 use millpond_specimens::Load;
 use millpond_specimens::testers::shuttle::config;
-use millpond_specimens::timing::Run;
+use millpond_specimens::timing::{Clock, Run};
 use shuttle::Runner;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler, UrwRandomScheduler};
 use std::sync::Arc;
@@ -43,6 +43,7 @@ pub fn urw() -> Row {
 pub struct Loom {
     pub executions: u64,
     pub is_complete: bool,
+    /// Of the processor.
     pub time: Duration,
 }
 
@@ -53,12 +54,12 @@ pub fn loom(load: Load, bound: Option<usize>, time: Duration) -> Loom {
     builder.preemption_bound = bound;
     builder.max_duration = Some(time);
     builder.checkpoint_interval = 16;
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), Clock::Processor.now());
     builder.check(move || {
         // Relaxed: one thread counts.
         count.fetch_add(1, Relaxed);
         (load.run)();
     });
-    let took = start.elapsed();
-    Loom { executions: begun.load(Relaxed), is_complete: took < time, time: took }
+    let (took, used) = (start.elapsed(), Clock::Processor.now() - processor);
+    Loom { executions: begun.load(Relaxed), is_complete: took < time, time: used }
 }

@@ -6,7 +6,7 @@
 //!
 //! `--only TEXT`: specimens whose name contains it. `--testers TEXT`: testers likewise. `--seeds N` (31). `--limit N`: executions of
 //! one hunt (100,000); what two hunts miss is not looked for again. `--seconds N`: time of one hunt (5). `--jobs N`: specimens hunted
-//! at once (1). `--times 1`: the median time in microseconds too.
+//! at once (1). `--times 1`: the median of the processor's time in microseconds too.
 
 use millpond_specimens::options::Options;
 use millpond_specimens::testers::{Hunt, Outcome, Tester, chosen, silence};

@@ -1,12 +1,12 @@
 //! Millpond: the portfolio, and each strategy by itself, on sequentially consistent memory with a look at races and on weak memory.
 
 use super::{Hunt, Outcome, Tester};
+use crate::timing::Clock;
 use crate::under_millpond::programs::ALL;
 use millpond::engine::{Facts, MemoryModel, Options, Profile, Strategy, execute};
 use millpond::{Checker, Report};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What the counting strategies count with.
 pub type Counts = Arc<Profile>;
@@ -45,9 +45,9 @@ pub(super) fn all() -> Vec<Tester> {
 
 fn tester(name: String, run: impl Fn(Hunt) -> Report + Send + Sync + 'static) -> Tester {
     let hunt = move |hunt| {
-        let start = Instant::now();
+        let start = Clock::Thread.now();
         let report = run(hunt);
-        let time = start.elapsed();
+        let time = Clock::Thread.now() - start;
         let failure = (!report.is_clean()).then(|| report.to_string());
         Outcome { executions: report.executions, failure, is_complete: report.complete, time }
     };
