@@ -25,7 +25,8 @@
 //! to run before it was *taken* is the race (the lock's holder is told apart from `try_lock`, which does not wait). And a park comes after
 //! the unpark whose token it consumes, unless there was a token already. What waits for a thread's end is never in a race with it.
 //!
-//! An attempt that sets a timer, or comes after something else in its step, is left standing, as the read that it is: where nobody can run the timer has to be there.
+//! An attempt that sets a timer, or comes after something else in its step, is left standing, as the read that it is: where nobody
+//! can run the timer has to be there.
 //!
 //! **Wakes.** If a step ends with a block and had touched something (a condition variable), what its thread does next comes after the
 //! step that woke it. Time moves only when nobody can run: all steps before come before all after, in every execution. If
@@ -39,12 +40,17 @@
 //! **Failures.** A panic keeps other threads from going on: each of them is tried in place of the step that failed. Of executions that
 //! fail in the same way, with the same operations before the failure, one is seen, whatever others did meanwhile.
 //!
+//! **An operation that writes no event down**, but had said at its scheduling point what it was about to touch, has read that: a
+//! `Once` that is done already, say. What changes an object without an event says so ([`Engine::reduced_change`]).
+//!
 //! **What else depends on the order** counts as an object: plain cells, streams of random numbers, occasions of a fault
 //! that are counted, what the ledger watches, the end of a thread. **What does not**: numbers of threads and of objects, statistics
 //! (`Platform::Counter`), how much memory is used at most, and anything outside of the simulated world. A program, or an oracle, that
 //! looks at one of these sees one order out of each class.
 //!
-//! Values that are chosen ([`Engine::choose`]) are tried one after the other before the step is left.
+//! What a step chooses besides ([`Engine::choose`]: stale loads) is tried one after the other before the step is left. Where a
+//! sequentially consistent fence comes among the others counts, too. That this is all that a weak memory needs is not proved but
+//! compared with plain enumeration, over random programs (`tests/engine_dpor.rs`).
 
 mod order;
 mod tree;
@@ -61,7 +67,7 @@ use super::random::Stream;
 /// Most threads that an execution may start under [`Strategy::Dpor`], main included.
 pub const DPOR_THREADS: u32 = 64;
 
-/// A chosen value.
+/// An alternative that was chosen.
 #[derive(Clone, Copy)]
 struct Value {
     step: u32,
@@ -108,7 +114,7 @@ pub(super) struct Reduction {
     // The running execution:
     /// Steps begun.
     at: usize,
-    /// Values given.
+    /// Alternatives given.
     valued: usize,
     /// Whether it is of no use any more.
     spent: bool,
@@ -414,7 +420,7 @@ impl Reduction {
         false
     }
 
-    /// Whether there is another value for the step to go on with.
+    /// Whether there is another alternative for the step to go on with.
     fn next_value(&mut self, step: u32) -> bool {
         while let Some(value) = self.values.last_mut().filter(|v| v.step == step) {
             value.taken += 1;
@@ -426,7 +432,7 @@ impl Reduction {
         false
     }
 
-    /// One of `n` values for the step that runs. `None`: the program is not deterministic.
+    /// One of `n` alternatives for the step that runs. `None`: the program is not deterministic.
     fn value(&mut self, n: u32) -> Option<u32> {
         if self.spent {
             return Some(0);
@@ -629,7 +635,7 @@ impl Engine {
         }
     }
 
-    /// *Dpor*: one of `n` values. `None`: the program is not deterministic.
+    /// *Dpor*: one of `n` alternatives. `None`: the program is not deterministic.
     pub fn reduced_value(&self, n: u32) -> Option<u32> {
         self.path.borrow_mut().reduction_mut().value(n)
     }

@@ -157,7 +157,8 @@ impl Search {
     }
 }
 
-/// Executes `program` under every schedule that `options.strategy`, a [`Strategy::Dfs`] or [`Strategy::Dpor`], allows; at most `limit` of them.
+/// Executes `program` under every schedule that `options.strategy`, a [`Strategy::Dfs`] or [`Strategy::Dpor`], allows; at most `limit`
+/// of them.
 ///
 /// It starts anew for each: what it leaves behind outside of the execution must not change what it does.
 ///
