@@ -1,4 +1,18 @@
 //! Millpond: a deterministic simulation testbed for reference-counted, pooled buffers.
+//!
+//! # Speed of tests
+//!
+//! A check is a tight loop of the engine's and of the program's own code: an unoptimised build of them is many times slower. So optimise
+//! dependencies in tests, the engine among them, and if checks are still slow the program too, which has the engine's shortest paths
+//! inlined; debug assertions and overflow checks stay on:
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//!
+//! [profile.dev]
+//! opt-level = 1
+//! ```
 
 pub mod alloc;
 pub mod campaign;

@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 /// Numbers in a block: a multiple of the portfolio's period would give each worker the same member.
 const BLOCK: u64 = 61;
 
-/// One execution in so many is made again, to see whether the program is deterministic; number 1 is the first.
+/// One execution in so many is made again, to see whether the program is deterministic; number 1 is the first. Some of them on an OS
+/// thread of their own.
 const AGAIN_EVERY: u64 = 499;
 
 /// What workers have found out, all of them together.
@@ -129,7 +130,11 @@ fn block(
             break;
         }
         if number % AGAIN_EVERY == 1 {
-            let found = nondeterminism::look(&options, program);
+            // A fresh OS thread costs as much as a thousand short executions.
+            let found = match number == 1 || (number / AGAIN_EVERY).is_power_of_two() {
+                true => nondeterminism::look(&options, program),
+                false => nondeterminism::look_here(&options, program),
+            };
             mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
         }
     }

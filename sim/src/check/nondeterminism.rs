@@ -44,6 +44,12 @@ pub(super) fn look(options: &Options, program: &(impl Fn() + Send + Sync)) -> Op
     compare(&once, &elsewhere(&rich, program))
 }
 
+/// As [`look`], on this OS thread: for less, and seeing less.
+pub(super) fn look_here(options: &Options, program: &(impl Fn() + Send + Sync)) -> Option<Divergence> {
+    let rich = Options { record: Record::Rich, ..options.clone() };
+    compare(&execute(&rich, program), &execute(&rich, program))
+}
+
 /// Executes `program` on an OS thread of its own.
 pub(super) fn elsewhere(options: &Options, program: &(impl Fn() + Send + Sync)) -> Execution {
     thread::scope(|scope| match scope.spawn(|| execute(options, program)).join() {

@@ -15,7 +15,7 @@ use super::access::Access;
 use super::blocks::Blocks;
 use super::choice::Choice;
 use super::classes::Classes;
-use super::coroutine::{Ended, Resume};
+use super::coroutine::{Resume, Scheduler};
 use super::event::{Events, Op, What};
 use super::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
@@ -174,10 +174,7 @@ pub(super) struct Engine {
     pub inside: Cell<bool>,
     /// What for a thread was last resumed.
     pub how: Cell<Resume>,
-    /// How the running thread ended, on the way to the scheduler.
-    pub arrived: Cell<Option<Ended>>,
-    /// How to go on with the scheduler.
-    pub scheduler: Cell<*mut u8>,
+    pub scheduler: Scheduler,
     // The end.
     pub verdict: RefCell<Option<Verdict>>,
     pub stopping: Cell<bool>,
@@ -301,8 +298,7 @@ impl Engine {
             leaked_stacks: Cell::new(0),
             inside: Cell::new(false),
             how: Cell::new(Resume::Run),
-            arrived: Cell::new(None),
-            scheduler: Cell::new(std::ptr::null_mut()),
+            scheduler: Scheduler::default(),
             verdict: RefCell::new(None),
             stopping: Cell::new(false),
             in_flight: Cell::new(0),

@@ -16,9 +16,9 @@ mod direct;
 mod portable;
 
 #[cfg(all(target_arch = "x86_64", unix, not(feature = "portable-switch")))]
-pub(super) use self::direct::Stackful;
+pub(super) use self::direct::{Scheduler, Stackful};
 #[cfg(not(all(target_arch = "x86_64", unix, not(feature = "portable-switch"))))]
-pub(super) use self::portable::Stackful;
+pub(super) use self::portable::{Scheduler, Stackful};
 
 /// What a coroutine is resumed with.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,20 @@ use corosensei::stack::{DefaultStack, Stack};
 use std::arch::asm;
 use std::cell::Cell;
 
+/// The scheduler, while threads run.
+pub(in super::super) struct Scheduler {
+    /// How the running thread ended, on the way to the scheduler.
+    told: Cell<Option<Ended>>,
+    /// How to go on with it.
+    context: Cell<*mut u8>,
+}
+
+impl Default for Scheduler {
+    fn default() -> Self {
+        Self { told: Cell::new(None), context: Cell::new(std::ptr::null_mut()) }
+    }
+}
+
 /// A stack, for one coroutine after the other.
 pub(in super::super) struct Stackful {
     stack: DefaultStack,
@@ -65,10 +79,10 @@ unsafe extern "sysv64" fn start<F: FnOnce() -> Ended>(_: *mut u8, begin: *mut u8
     let body = unsafe { begin.add(16).cast::<F>().read() };
     let how = body();
     let Some(engine) = running() else { std::process::abort() };
-    engine.arrived.set(Some(how));
+    engine.scheduler.told.set(Some(how));
     let lost = Cell::new(std::ptr::null_mut());
     // SAFETY: the scheduler is suspended in `resume`. Nobody comes back here: the slot is vacated.
-    unsafe { switch(&lost, engine.scheduler.get()) };
+    unsafe { switch(&lost, engine.scheduler.context.get()) };
     std::process::abort();
 }
 
@@ -108,23 +122,23 @@ impl Engine {
         self.how.set(how);
         self.inside.set(true);
         // SAFETY: the thread is alive, so it is suspended in `pass` or has not begun: its context is of this time.
-        unsafe { switch(&self.scheduler, self.threads[slot as usize].context.get()) };
+        unsafe { switch(&self.scheduler.context, self.threads[slot as usize].context.get()) };
         self.inside.set(false);
-        self.arrived.take()
+        self.scheduler.told.take()
     }
 
     /// The running thread `me` gives the OS thread to the thread in slot `to`, or to the scheduler. Returns when it is resumed.
     #[inline(always)]
     pub fn pass(&self, me: &Thread, to: Option<u32>) {
-        let context = to.map_or(self.scheduler.get(), |slot| self.threads[slot as usize].context.get());
+        let context = to.map_or(self.scheduler.context.get(), |slot| self.threads[slot as usize].context.get());
         // SAFETY: as above; the scheduler waits in `resume`.
         unsafe { switch(&me.context, context) };
     }
 
     /// The running thread has run into its guard page: where to go on, and with which stack, so that the scheduler is told.
     pub fn after_overflow(&self) -> (usize, usize) {
-        self.arrived.set(Some(Ended::Overflow));
-        let scheduler = self.scheduler.get().cast::<usize>();
+        self.scheduler.told.set(Some(Ended::Overflow));
+        let scheduler = self.scheduler.context.get().cast::<usize>();
         // SAFETY: the scheduler is suspended in `resume`: its stack pointer points at the address to continue at.
         let address = unsafe { scheduler.read() };
         (address, scheduler as usize + size_of::<usize>())

@@ -8,6 +8,10 @@ use super::{Ended, Resume};
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+/// The scheduler, while threads run: corosensei knows all of it.
+#[derive(Clone, Copy, Default)]
+pub(in super::super) struct Scheduler;
+
 /// A stack, for one coroutine after the other.
 pub(in super::super) struct Stackful {
     /// Between two coroutines.
@@ -52,6 +56,7 @@ impl Engine {
         let mut coroutine = self.threads[slot as usize].coroutine.borrow_mut();
         let stackful = coroutine.as_mut().and_then(|c| c.coroutine.as_mut());
         let coroutine = stackful.unwrap_or_else(|| unreachable!("the slot is taken"));
+        let Scheduler = self.scheduler;
         self.how.set(how);
         self.inside.set(true);
         let result = coroutine.resume(());
