@@ -95,7 +95,8 @@ pub fn enumerate(cell: &Cell, seed: u64, bound: Bound, how: &How, stop: impl Fn(
         for (sum, n) in all.reached.iter_mut().zip(outcome.reached) {
             *sum += n;
         }
-        let ended = outcome.finding().is_some();
+        // What a redundant one found another one finds, too, unless it is how it went on.
+        let ended = outcome.finding().is_some() && !search.is_redundant();
         outcome.deviations =
             Some(if ended { told(cell, &scenario, seed, how, &search) } else { Deviations::default() });
         let kept = if ended { outcome } else { first.take().unwrap_or(outcome) };

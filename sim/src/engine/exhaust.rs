@@ -170,7 +170,9 @@ impl Search {
 pub fn exhaust(options: &Options, limit: u64, program: impl FnMut()) -> Result<Exhaustion, Box<Failure>> {
     let mut failure = None;
     let reached = exhaust_with(options, limit, program, |search, execution| {
-        if matches!(execution.verdict, Verdict::Finished) {
+        // What a redundant one found another one finds, too, unless it is how it went on.
+        let passes = search.is_redundant() && !matches!(execution.verdict, Verdict::Diverged { .. });
+        if passes || matches!(execution.verdict, Verdict::Finished) {
             return ControlFlow::Continue(());
         }
         let (index, deviations) = (search.reached().schedules - 1, search.deviations().to_vec());

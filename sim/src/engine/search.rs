@@ -398,7 +398,8 @@ impl Engine {
         if let Some(reduction) = &mut path.reduction {
             let mut verdict = self.verdict.borrow_mut();
             let ended = matches!(*verdict, None | Some(Verdict::Finished | Verdict::Deadlock { .. }));
-            reduction.cut |= matches!(*verdict, Some(Verdict::StepBudget { .. } | Verdict::Livelock { .. }));
+            let is_cut = matches!(*verdict, Some(Verdict::StepBudget { .. } | Verdict::Livelock { .. }));
+            reduction.cut |= is_cut && !reduction.is_redundant();
             if !reduction.end(!ended || !self.runnable.is_empty()) {
                 *verdict = Some(Verdict::Diverged { step });
             }

@@ -217,7 +217,7 @@ impl Order {
         }
         let (before, step) = (self.heads[object as usize], self.events.len() as u32 - 1);
         let again = self.touches.get(before as usize).filter(|t| t.step == step);
-        if again.is_some_and(|t| t.how == how || t.how == How::Wrote || how == How::Read) {
+        if again.is_some_and(|t| t.how == how || t.how == How::Wrote || (how == How::Read && t.how != How::Looked)) {
             return;
         }
         self.heads[object as usize] = self.touches.len() as u32;
