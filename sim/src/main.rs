@@ -132,9 +132,9 @@ fn shrink(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
         },
     };
     match cell(&loaded, label.as_deref()) {
-        Ok(_) if options.is_many(&loaded.scenario) => {
-            Ok(complain("error: an enumeration has many executions with this seed; name one: `--deviate`, or its finding file"))
-        }
+        Ok(_) if options.is_many(&loaded.scenario) => Ok(complain(
+            "error: an enumeration has many executions with this seed; name one: `--deviate`, or its finding file",
+        )),
         Ok(cell) => keep::shrink(&loaded, cell, options.seed, &options.how(), out).map(Exit::from),
         Err(message) => Ok(complain(&message)),
     }

@@ -125,21 +125,10 @@ fn plan(cell: &Cell, seed: u64, how: &How) -> Option<Plan> {
     Some(engine::plan(engine::interleaved(seed, facts), facts, memories(cell, how)))
 }
 
-/// Threads of a scenario that is searched on weak memory if nothing else is asked for: clocks grow with them.
-const WEAK_THREADS: u32 = 24;
-
-/// The memory of every other execution of the portfolio.
+/// The memory of every other execution of the portfolio. On weak memory a number that one thread writes and another one reads, such as a
+/// statistic, may be old, and oracles read such numbers: it has to be asked for.
 fn memories(cell: &Cell, how: &How) -> [MemoryModel; 2] {
-    let scenario = &cell.scenario;
-    let topology = &scenario.topology;
-    let threads = topology.event_loops.saturating_add(topology.business_threads).saturating_add(topology.executors);
-    match how.memory.or(scenario.memory) {
-        Some(memory) => [memory; 2],
-        None if scenario.preempt == Preempt::AtOperations && threads <= WEAK_THREADS => {
-            [MemoryModel::Interleaving, MemoryModel::Weak]
-        }
-        None => [MemoryModel::Interleaving; 2],
-    }
+    [how.memory.or(cell.scenario.memory).unwrap_or_default(); 2]
 }
 
 /// The memory of the execution of `cell` with `seed`.

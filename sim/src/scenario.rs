@@ -104,8 +104,7 @@ pub struct Scenario {
     /// simulation; what is impossible is skipped.
     #[serde(default)]
     pub deviations: Option<Deviations>,
-    /// What a load may return, and whether accesses are checked for races. Absent: every other execution of the portfolio is on weak
-    /// memory where the scenario is small enough for it, and everything else interleaves.
+    /// What a load may return, and whether accesses are checked for races. Absent: `Interleaving`.
     #[serde(default)]
     pub memory: Option<MemoryModel>,
     /// Where a thread may be preempted.

@@ -153,7 +153,10 @@ fn what_names_no_single_execution_is_refused() {
     folder.write("x.ron", HOLDS);
     refused(folder.run(&["replay", "x.ron", "--seed", "0"]), "an enumeration has many executions with this seed");
     folder.write("y.ron", "(name: \"y\")");
-    refused(folder.run(&["replay", "y.ron", "--strategy", "dfs:1"]), "an enumeration has many executions with this seed");
+    refused(
+        folder.run(&["replay", "y.ron", "--strategy", "dfs:1"]),
+        "an enumeration has many executions with this seed",
+    );
     refused(folder.run(&["replay", "y.ron", "--deviate", "12"]), "`12` is neither a switch nor a choice");
     refused(folder.run(&["run", "y.ron", "--strategy", "dfs"]), "say with how many preemptions at most: dfs:1");
     refused(folder.run(&["run", "y.ron", "--strategy", "dfs:65"]), "a schedule is preempted at most 64 times");

@@ -26,7 +26,7 @@ fn only_the_name_is_required() {
     assert_eq!((s.socket.send_window, s.socket.partial_write), (Size::KiB(64), 0.0));
     let names: Vec<_> = s.workload.iter().map(Step::name).collect();
     assert_eq!(names, ["steady", "drain", "close", "shutdown"]);
-    assert_eq!((s.schedule, s.preempt, s.seeds), (Schedule::Random, Preempt::AtOperations, 0..16));
+    assert_eq!((s.schedule, s.preempt, s.seeds), (Schedule::Portfolio, Preempt::AtOperations, 0..16));
     assert_eq!((s.oracles, s.sweep), (vec![Oracle::Safety], Sweep::Single));
     assert!(s.faults.is_empty() && s.plant.is_empty() && s.table.is_empty());
 }

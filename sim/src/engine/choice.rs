@@ -42,8 +42,8 @@ impl Engine {
         self.decide(2, |engine| u32::from(engine.draw(Stream::Memory, |g| g.below(odds)) == 0)) == 1
     }
 
-    /// Whether a wait ends for no reason. It may in one execution of eight, in one wait of four; in none that is enumerated, which would have
-    /// no end. The choice has its number in each of them, so that a schedule that was written down finds it.
+    /// Whether a wait ends for no reason. It may in one execution of eight, in one wait of four; in none that is enumerated, which
+    /// would have no end. The choice has its number in each of them, so that a schedule that was written down finds it.
     pub fn choose_against_reason(&self) -> bool {
         let draw = |engine: &Self| {
             if engine.enumerates.get() {

@@ -1,26 +1,23 @@
 //! `std::sync::Arc` and `Weak`, simulated.
 //!
-//! **Invariant: memory is freed when the counts say so, and the counts are touched by the execution only in which the `Arc` was
-//! made**; or by the host's atomic operations, if that was outside. An `Arc` that outlives its execution is leaked: nobody
-//! can tell any more who else holds it.
+//! **Invariant: memory is freed when the counts say so, and they are touched only by the execution in which the `Arc` was made**,
+//! or by the host's atomic operations, if that was outside. One that outlives its execution is leaked.
 //!
 //! ```text
 //!   Inner { strong, weak, data }       the algorithms and orderings are those of std (alloc/src/sync.rs):
 //!      all strong ones hold one weak together; `weak` is locked (MAX) while `get_mut` looks
 //! ```
 //!
-//! Counting is a scheduling point, unless nobody else can hold the `Arc`. What stable Rust can't do for a type of ours is to turn
-//! `Arc<T>` into `Arc<dyn Trait>` by itself: use `Arc::from(Box<dyn Trait>)`, or [`unsize!`](crate::unsize).
+//! Counting is a scheduling point, unless nobody else can hold it. `Arc<dyn T>`: `Arc::from(Box<dyn T>)` or [`unsize!`](crate::unsize).
 
 use super::AtEnd;
 use crate::engine::{Access, Gate, Op, SimAtomic, Site};
 use millpond_model::platform::AtomicOps;
 use std::alloc::{Layout, dealloc, handle_alloc_error};
-use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
-use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{self, Acquire, Relaxed, Release};
@@ -102,9 +99,6 @@ pub struct Arc<T: ?Sized> {
 unsafe impl<T: ?Sized + Sync + Send> Send for Arc<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Sync + Send> Sync for Arc<T> {}
-impl<T: RefUnwindSafe + ?Sized> UnwindSafe for Arc<T> {}
-impl<T: RefUnwindSafe + ?Sized> RefUnwindSafe for Arc<T> {}
-impl<T: ?Sized> Unpin for Arc<T> {}
 
 /// See [`std::sync::Weak`].
 pub struct Weak<T: ?Sized> {
@@ -702,17 +696,5 @@ impl<T: ?Sized> Clone for Weak<T> {
             weak.more(Location::caller());
         }
         Self { inner: self.inner }
-    }
-}
-
-impl<T> Default for Weak<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T: ?Sized> fmt::Debug for Weak<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(Weak)")
     }
 }
