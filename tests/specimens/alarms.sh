@@ -3,5 +3,5 @@
 # usage: alarms.sh [EXECUTIONS]
 set -eu
 cd "$(dirname "$0")/../.."
-exec cargo run --release --locked -p millpond-specimens --bin alarms -- \
+exec cargo run --release --locked -p millpond-specimens --example alarms -- \
     --testers portfolio --executions "${1:-10000000}" --seconds 86400 --jobs "$(nproc)"

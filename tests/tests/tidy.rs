@@ -270,3 +270,11 @@ fn the_gallery_names_every_scenario_and_no_other() {
     assert_eq!(gallery("[a](a.ron)", &there), ["b/c.ron exists and is not named"]);
     assert_eq!(gallery("[a](a.ron) [c](b/c.ron) [d](d.ron)", &there), ["d.ron is named and does not exist"]);
 }
+
+/// `cargo run` says which program only if there is one: what else can be run is an example.
+#[test]
+fn the_workspace_has_one_program() {
+    let all: Vec<String> = ["model", "sim", "tests"].iter().flat_map(|folder| files(folder, ".rs")).collect();
+    let is_program = |path: &&String| path.ends_with("src/main.rs") || path.contains("src/bin/");
+    assert_eq!(all.iter().filter(is_program).collect::<Vec<_>>(), ["sim/src/main.rs"]);
+}

@@ -1,7 +1,7 @@
 //! False alarms: every repaired twin, with and without noise, under every tester that was built, as Markdown.
 //!
 //! ```text
-//! cargo run --release -p millpond-specimens --bin alarms -- --testers portfolio --executions 10000000 --seconds 3600
+//! cargo run --release -p millpond-specimens --example alarms -- --testers portfolio --executions 10000000 --seconds 3600
 //! ```
 //!
 //! `--executions N`: of each twin and noise (20,000). `--noise N`: only with so much. `--seconds N`: time of each (60).

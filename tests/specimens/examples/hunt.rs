@@ -1,7 +1,7 @@
 //! Executions to the first finding: every specimen, every tester, the median over seeds, as Markdown.
 //!
 //! ```text
-//! cargo run --release -p millpond-specimens --features peers --bin hunt -- --noise 30
+//! cargo run --release -p millpond-specimens --features peers --example hunt -- --noise 30
 //! ```
 //!
 //! `--only TEXT`: specimens whose name contains it. `--testers TEXT,TEXT`: testers likewise. `--seeds N` (31). `--limit N`: executions of
