@@ -223,7 +223,7 @@ impl Checker {
 
     /// The failure of the one execution that `token` stands for.
     fn again(&self, token: &Token, program: &(impl Fn() + Send + Sync)) -> Option<Failure> {
-        failure::repeat(&Options { ..token.options(self.base()) }, token, program)
+        failure::repeat(&token.options(self.base()), token, program)
     }
 
     fn repeat_regressions(&self, program: &(impl Fn() + Send + Sync)) -> Option<Report> {

@@ -64,7 +64,7 @@ pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
-pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, Plan, interleaved, plan};
+pub use self::portfolio::{DELAY_SCHEDULES, Facts, Member, PCT_DEPTHS, Plan, interleaved, memory_of, plan};
 pub use self::profile::Profile;
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
@@ -141,6 +141,14 @@ fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Exec
     perform(options, Some(path), main, Engine::finish)
 }
 
+/// This OS thread's engine, and what it needs.
+#[cold]
+fn first() -> Box<Engine> {
+    panics::install();
+    overflow::install();
+    Box::new(Engine::new())
+}
+
 /// Runs `main`, and tells what `tell` says of it.
 #[inline]
 fn perform<R>(
@@ -149,10 +157,8 @@ fn perform<R>(
     main: impl FnOnce(),
     tell: impl FnOnce(&Engine) -> R,
 ) -> R {
-    panics::install();
-    overflow::install();
     // If the engine itself panics there are threads alive on its stacks: it is leaked then.
-    let mut engine = ManuallyDrop::new(KEPT.take().unwrap_or_else(|| Box::new(Engine::new())));
+    let mut engine = ManuallyDrop::new(KEPT.take().unwrap_or_else(first));
     if let Some(path) = &mut path {
         std::mem::swap(engine.path.get_mut(), path);
     }

@@ -51,8 +51,8 @@ pub struct Thread {
 }
 
 impl Thread {
-    fn new(gate: Gate<'_>, number: u32) -> Self {
-        Self { number, stamp: gate.stamp(), name: OnceLock::new() }
+    fn new(number: u32, stamp: u32) -> Self {
+        Self { number, stamp, name: OnceLock::new() }
     }
 
     /// See [`std::thread::Thread::id`].
@@ -93,7 +93,7 @@ impl fmt::Debug for Thread {
 #[track_caller]
 pub fn current() -> Thread {
     let gate = gate();
-    Thread::new(gate, gate.thread())
+    Thread::new(gate.thread(), gate.stamp())
 }
 
 /// See [`std::thread::park`]. As `std` allows, in some executions it returns for no reason.

@@ -93,6 +93,14 @@ fn a_correct_program_is_clean_and_the_report_says_how_much_was_seen() {
     assert_eq!(report.members.iter().map(|m| m.executions).sum::<u64>(), 3000);
 }
 
+/// The first 16,384 executions, and those later ones whose number is a multiple of 17.
+#[test]
+fn of_many_executions_the_later_ones_are_sampled() {
+    let report = Checker::new().executions(20_000).run(act_at_once);
+    let told = (0..20_000).filter(|number| *number < 1 << 14 || number % 17 == 0).count();
+    assert_eq!((report.executions, report.coverage.seen().executions), (20_000, told as u64));
+}
+
 #[test]
 fn the_report_is_the_same_for_any_number_of_jobs() {
     for program in [check_then_act as fn(), act_at_once, lock_order] {

@@ -6,8 +6,9 @@
 //! new one is about `f1 / n`: I. J. Good, *The population frequencies of species and the estimation of population parameters* (1953).
 //!
 //! ```text
-//!   long executions: one in SAMPLE tells its class        one in LOG_EVERY, LOGS at most: its log
-//!                                                          log ──> which two places met on an object, in which order
+//!   execution   0 .. FIRST      short ones, and one long one in SAMPLE, tell their class; one in LOG_EVERY its log
+//!               FIRST ..        one in SAMPLE tells its class; one in LATER_LOG_EVERY its log
+//!   log ──> which two places met on an object, in which order
 //! ```
 
 use crate::engine::{Entry, Execution, Options, Record, Verdict, execute, execute_briefly};
@@ -18,14 +19,20 @@ use std::panic::Location;
 /// An execution with more choices than this is as good as surely a partial order of its own.
 const LONG: u64 = 2000;
 
-/// Of long executions, one in so many tells its class. It has no divisor in common with the portfolio's rotation of 16.
+/// Executions from this number on tell less: what they have to tell is known by then as well as it will be.
+const FIRST: u64 = 1 << 14;
+
+/// Of later and of long executions, one in so many tells its class. It has no divisor in common with the portfolio's rotation of 16.
 const SAMPLE: u64 = 17;
 
 /// One execution in so many is logged.
 const LOG_EVERY: u64 = 127;
 
+/// Of later executions one in so many is.
+const LATER_LOG_EVERY: u64 = 17 * LOG_EVERY;
+
 /// Executions from this number on do not tell their classes: what is kept is bounded.
-const CLASSES_MAX: usize = 1 << 22;
+const CLASSES_MAX: u64 = 1 << 26;
 
 /// Most choices of an execution that is logged.
 const LOG_STEPS: u64 = 20_000;
@@ -40,11 +47,15 @@ pub(super) struct Sampled {
 }
 
 impl Sampled {
-    /// `options` of execution `number`, with what is to be written down of it.
-    pub fn wants(&self, number: u64, choices: u64, options: Options) -> Options {
-        let classes = number < CLASSES_MAX as u64 && (choices <= LONG || number.is_multiple_of(SAMPLE));
-        let logged = number.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS;
-        Options { classes, record: if logged { Record::Rich } else { options.record }, ..options }
+    /// Says in `options`, those of execution `number`, what is to be written down of it.
+    pub fn wants(&self, number: u64, options: &mut Options) {
+        let (choices, is_early) = (options.pct_steps, number < FIRST);
+        let all = is_early && choices <= LONG;
+        options.classes = number < CLASSES_MAX && (all || number.is_multiple_of(SAMPLE));
+        let every = if is_early { LOG_EVERY } else { LATER_LOG_EVERY };
+        if number.is_multiple_of(every) && choices <= LOG_STEPS {
+            options.record = Record::Rich;
+        }
     }
 
     /// Executes `program`; whether every thread ended. `steps` grows by its steps.

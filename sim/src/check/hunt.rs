@@ -4,17 +4,16 @@
 //! in ascending blocks, and stop at the smallest failure that is known.
 //!
 //! ```text
-//!   next block: 0, 64, 128, ...     worker: each number of the block below `failed`
+//!   next block: 0, 61, 122, ...     worker: each number of the block below `failed`
 //!   failed:     smallest number of a failure so far, or none
 //! ```
 
 use super::coverage::{Coverage, Sampled};
 use super::failure::{self, Failure};
-use super::plan::{self, Known};
-use super::report::{Member, Report};
+use super::plan::{self, Plans, Turn};
+use super::report::{MemberCount, Report};
 use super::{Checker, nondeterminism};
 use crate::engine::{Exhaustion, MemoryModel, Options, Record, Search, Strategy, Verdict};
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -31,7 +30,7 @@ const AGAIN_EVERY: u64 = 499;
 /// What workers have found out, all of them together.
 #[derive(Default)]
 struct Shared {
-    members: BTreeMap<String, Member>,
+    members: [u64; Turn::COUNT],
     coverage: Coverage,
     diverged: Option<(u64, nondeterminism::Divergence)>,
     executions: u64,
@@ -49,14 +48,16 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let shared = Mutex::new(Shared::default());
     let late = || checker.wall.is_some_and(|wall| start.elapsed() > wall);
+    let plans = Plans::new(checker, &facts);
     let work = || {
+        let mut plans = Plans::new(checker, &facts);
         loop {
             let first = next.fetch_add(BLOCK, Ordering::Relaxed);
             let end = checker.executions.min(first.saturating_add(BLOCK));
             if first >= end || first > failed.load(Ordering::Relaxed) || late() {
                 return;
             }
-            block(checker, &facts, program, first..end, &failed, &shared);
+            block(&mut plans, program, first..end, &failed, &shared);
         }
     };
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -82,10 +83,14 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
         return Report::failed(shared.executions.max(1), failure);
     }
     let failure = (number != u64::MAX).then(|| {
-        let (member, options) = plan::of(checker, &facts, number);
-        tell_of(checker, &options, member, program)
+        let mut plans = plans.clone();
+        let (turn, options) = plans.of(number);
+        let options = options.clone();
+        tell_of(checker, &options, plans.name(turn), program)
     });
-    Report::new(failure, number, shared.diverged, shared.members, shared.coverage, (shared.executions, shared.steps))
+    let members = Turn::all().zip(shared.members).filter(|(_, n)| *n > 0);
+    let members = members.map(|(turn, executions)| MemberCount { name: plans.name(turn), executions }).collect();
+    Report::new(failure, number, shared.diverged, members, shared.coverage, (shared.executions, shared.steps))
 }
 
 /// The failure of `options`: the least one like it, if that is asked for.
@@ -105,8 +110,7 @@ fn tell(shared: &Mutex<Shared>, start: Instant) -> String {
 
 /// The executions `numbers`, up to the first that fails.
 fn block(
-    checker: &Checker,
-    facts: &Known,
+    plans: &mut Plans<'_>,
     program: &(impl Fn() + Send + Sync),
     numbers: std::ops::Range<u64>,
     failed: &AtomicU64,
@@ -118,22 +122,20 @@ fn block(
         if number > failed.load(Ordering::Relaxed) {
             break;
         }
-        let (member, options) = plan::of(checker, facts, number);
-        let options = sampled.wants(number, facts.most.choices, options);
-        let fails = !sampled.execute(&options, program, &mut mine.steps);
+        let (turn, options) = plans.of(number);
+        sampled.wants(number, options);
+        let fails = !sampled.execute(options, program, &mut mine.steps);
         mine.executions += 1;
-        let count = mine.members.entry(member).or_default();
-        count.executions += 1;
+        mine.members[turn.index()] += 1;
         if fails {
-            count.found += 1;
             failed.fetch_min(number, Ordering::Relaxed);
             break;
         }
         if number % AGAIN_EVERY == 1 {
             // A fresh OS thread costs as much as a thousand short executions.
             let found = match number == 1 || (number / AGAIN_EVERY).is_power_of_two() {
-                true => nondeterminism::look(&options, program),
-                false => nondeterminism::look_here(&options, program),
+                true => nondeterminism::look(options, program),
+                false => nondeterminism::look_here(options, program),
             };
             mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
         }
@@ -141,10 +143,8 @@ fn block(
     let mut all = shared.lock().unwrap_or_else(PoisonError::into_inner);
     all.executions += mine.executions;
     all.steps += mine.steps;
-    for (name, member) in mine.members {
-        let sum = all.members.entry(name).or_default();
-        sum.executions += member.executions;
-        sum.found += member.found;
+    for (sum, n) in all.members.iter_mut().zip(mine.members) {
+        *sum += n;
     }
     all.coverage.add(sampled);
     if let Some((number, divergence)) = mine.diverged
@@ -182,8 +182,7 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
     let Exhaustion { schedules, complete, .. } = search.reached();
     let mut coverage = Coverage::default();
     coverage.add(sampled);
-    let count = Member { executions: schedules, found: u64::from(failure.is_some()) };
-    let members = BTreeMap::from([(member, count)]);
+    let members = vec![MemberCount { name: member, executions: schedules }];
     let number = if failure.is_some() { schedules - 1 } else { u64::MAX };
     Report { complete, ..Report::new(failure, number, None, members, coverage, (schedules, steps)) }
 }

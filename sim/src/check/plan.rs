@@ -4,11 +4,14 @@
 //!
 //! ```text
 //!   pilots: random walks, no delay, round robin ──> Known: most choices, most threads, a profile
-//!   plan:   number, Known ──> strategy, memory
+//!   Plans:  number, Known ──> strategy, memory
 //! ```
 
 use super::Checker;
-use crate::engine::{Facts, MAX_MODELLED_THREADS, MemoryModel, Options, Record, Strategy, Verdict, execute, plan};
+use crate::engine::{
+    Facts, MAX_MODELLED_THREADS, Member, MemoryModel, Options, PCT_DEPTHS, Profile, Record, Strategy, Verdict, execute,
+    memory_of, plan,
+};
 use std::sync::Arc;
 
 /// What pilot executions tell of the program: the same for all numbers.
@@ -48,22 +51,95 @@ pub(super) fn known(checker: &Checker, program: &impl Fn()) -> Known {
     known
 }
 
-/// The options of execution `number`, and the name of the strategy.
-pub(super) fn of(checker: &Checker, known: &Known, number: u64) -> (String, Options) {
-    let facts = &known.most;
-    let base = Options { index: number, record: Record::Bare, pct_steps: facts.choices, ..checker.base() };
-    let planned = plan(number, facts, [MemoryModel::Interleaving, MemoryModel::Weak]);
-    // Clocks have a bounded number of lanes: more threads interleave.
-    let few = known.threads <= MAX_MODELLED_THREADS;
-    let memory = checker.memory.unwrap_or(if few { planned.memory } else { MemoryModel::Interleaving });
-    match &checker.strategy {
-        Some(strategy) => (strategy.to_string(), Options { strategy: strategy.clone(), memory, ..base }),
-        None => {
-            let name = match &planned.strategy {
-                Strategy::Pct { depth } => format!("pct:{depth}"),
-                _ => planned.member.to_string(),
-            };
-            (name, Options { memory, ..planned.apply(facts, &base) })
+/// Who an execution counts for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    /// The one strategy that was asked for.
+    Asked,
+    /// A member of the portfolio.
+    Of(Member),
+    /// PCT, of this depth.
+    Pct(u32),
+}
+
+impl Turn {
+    /// Number of turns.
+    pub const COUNT: usize = 1 + Member::ALL.len() + (*PCT_DEPTHS.end() + 1) as usize;
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let members = Member::ALL.into_iter().map(Self::Of);
+        [Self::Asked].into_iter().chain(members).chain((0..=*PCT_DEPTHS.end()).map(Self::Pct))
+    }
+
+    /// Where it comes in [`Turn::all`].
+    #[inline]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Asked => 0,
+            Self::Of(member) => 1 + member as usize,
+            Self::Pct(depth) => 1 + Member::ALL.len() + depth as usize,
+        }
+    }
+}
+
+/// The executions of a check. What they have in common is made once: to clone it would take as long as a short execution.
+#[derive(Clone)]
+pub(super) struct Plans<'a> {
+    asked: Option<&'a Strategy>,
+    facts: Facts,
+    /// The memory of every execution, unless they take turns.
+    memory: Option<MemoryModel>,
+    options: Options,
+}
+
+impl<'a> Plans<'a> {
+    /// Those of `checker`. A worker has its own, so that workers share no counter.
+    pub fn new(checker: &'a Checker, known: &Known) -> Self {
+        let facts = Facts { choices: known.most.choices, profile: Arc::new(Profile::clone(&known.most.profile)) };
+        // Clocks have a bounded number of lanes: more threads interleave.
+        let few = known.threads <= MAX_MODELLED_THREADS;
+        let memory = checker.memory.or((!few).then_some(MemoryModel::Interleaving));
+        let options = Options {
+            record: Record::Bare,
+            pct_steps: facts.choices,
+            strategy: checker.strategy.clone().unwrap_or(Strategy::Random),
+            ..checker.base()
+        };
+        Self { asked: checker.strategy.as_ref(), facts, memory, options }
+    }
+
+    /// Execution `number`, and who it counts for. All options are set that another execution may have changed.
+    pub fn of(&mut self, number: u64) -> (Turn, &mut Options) {
+        let memories = self.memory.map_or([MemoryModel::Interleaving, MemoryModel::Weak], |memory| [memory; 2]);
+        let options = &mut self.options;
+        let turn = match self.asked {
+            Some(_) => {
+                options.memory = memory_of(number, &self.facts, memories);
+                Turn::Asked
+            }
+            None => {
+                let planned = plan(number, &self.facts, memories);
+                options.memory = planned.memory;
+                options.strategy = planned.strategy;
+                match options.strategy {
+                    Strategy::Pct { depth } => Turn::Pct(depth),
+                    _ => Turn::Of(planned.member),
+                }
+            }
+        };
+        options.index = number;
+        options.record = Record::Bare;
+        options.classes = false;
+        (turn, options)
+    }
+
+    /// The name of the strategy of all executions with this turn.
+    pub fn name(&self, turn: Turn) -> String {
+        match turn {
+            Turn::Asked => self.asked.map(Strategy::to_string).unwrap_or_default(),
+            Turn::Of(member) => member.to_string(),
+            Turn::Pct(depth) => format!("pct:{depth}"),
         }
     }
 }

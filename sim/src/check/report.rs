@@ -5,18 +5,10 @@
 use super::coverage::Coverage;
 use super::failure::Failure;
 use super::nondeterminism::Divergence;
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// Places that met in one order only, at most so many of them.
 const ONE_WAY_MAX: usize = 8;
-
-/// What became of the executions of one strategy.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) struct Member {
-    pub executions: u64,
-    pub found: u64,
-}
 
 /// How many executions a strategy had.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,27 +43,26 @@ impl Report {
         failure: Option<Failure>,
         number: u64,
         diverged: Option<(u64, Divergence)>,
-        members: BTreeMap<String, Member>,
+        members: Vec<MemberCount>,
         coverage: Coverage,
         (executions, steps): (u64, u64),
     ) -> Self {
         // What workers did beyond the failure depends on their number.
         let failed = failure.is_some();
-        let count = |(name, member): (String, Member)| MemberCount { name, executions: member.executions };
         Self {
             executions: if failed { number + 1 } else { executions },
             steps: if failed { 0 } else { steps },
             complete: false,
             failure,
             diverged: diverged.filter(|(at, _)| !failed || *at < number),
-            members: if failed { Vec::new() } else { members.into_iter().map(count).collect() },
+            members: if failed { Vec::new() } else { members },
             coverage: if failed { Coverage::default() } else { coverage },
         }
     }
 
     /// Of a failure that was known before.
     pub(super) fn failed(executions: u64, failure: Failure) -> Self {
-        Self::new(Some(failure), executions - 1, None, BTreeMap::new(), Coverage::default(), (executions, 0))
+        Self::new(Some(failure), executions - 1, None, Vec::new(), Coverage::default(), (executions, 0))
     }
 
     /// Whether nothing failed and the program is deterministic as far as it was looked at.

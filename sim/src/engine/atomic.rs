@@ -9,6 +9,7 @@
 use super::access::Access;
 use super::core::{Engine, Site};
 use super::event::{Op, ordering_code};
+use super::gate::Gate;
 use super::sync::Known;
 use super::tag::Tag;
 use millpond_model::platform::{Arith, AtomicOps, Word};
@@ -43,16 +44,21 @@ impl<V: Word> SimAtomic<V> {
 
     /// A scheduling point, then the operation: `f` gives the new value.
     #[inline(always)]
-    pub(crate) fn update(&self, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
-        let engine = self.tag.0.entered(site);
-        engine.point(Access::rmw(self.tag.0.object()), site);
-        self.apply(op, order, site, f)
+    fn update(&self, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
+        self.update_in(Gate::new(self.tag.0.entered(site)), op, order, site, f)
+    }
+
+    /// As [`SimAtomic::update`], for who has found out already that the word is the running execution's. So are all that end so.
+    #[inline(always)]
+    pub(crate) fn update_in(&self, gate: Gate<'_>, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
+        gate.point(Access::rmw(self.tag.0.object()), site);
+        self.apply_in(gate, op, order, site, f)
     }
 
     /// The operation without its scheduling point.
     #[inline(always)]
-    pub(crate) fn apply(&self, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
-        let engine = self.tag.0.entered(site);
+    pub(crate) fn apply_in(&self, gate: Gate<'_>, op: Op, order: Ordering, site: Site, f: impl Fn(V) -> V) -> V {
+        let engine = gate.engine;
         if engine.is_modelled() {
             return self.modelled_update(engine, op, order, site, f);
         }
@@ -80,12 +86,25 @@ impl<V: Word> SimAtomic<V> {
 
     #[inline(always)]
     fn exchange(&self, current: V, new: V, orders: (Ordering, Ordering), is_weak: bool, site: Site) -> Result<V, V> {
+        self.exchange_in(Gate::new(self.tag.0.entered(site)), (current, new), orders, is_weak, site)
+    }
+
+    /// A compare-and-exchange: from the first value to the second, with the first ordering if it succeeds.
+    #[inline(always)]
+    pub(crate) fn exchange_in(
+        &self,
+        gate: Gate<'_>,
+        (current, new): (V, V),
+        orders: (Ordering, Ordering),
+        is_weak: bool,
+        site: Site,
+    ) -> Result<V, V> {
         let (success, failure) = orders;
         assert!(
             !matches!(failure, Ordering::Release | Ordering::AcqRel),
             "there is no such thing as a release failure"
         );
-        let (engine, object) = (self.tag.0.entered(site), self.tag.0.object());
+        let (engine, object) = (gate.engine, self.tag.0.object());
         engine.point(Access::rmw(object), site);
         let found = self.value.get();
         let (found, succeeds, is_newest, behind) = if engine.is_modelled() {
@@ -106,6 +125,34 @@ impl<V: Word> SimAtomic<V> {
             engine.event(Op::CompareExchangeFailed, object, found.class(), ordering_code(failure), extra, site);
             Err(found)
         }
+    }
+
+    /// A load.
+    #[inline(always)]
+    pub(crate) fn load_in(&self, gate: Gate<'_>, order: Ordering, site: Site) -> V {
+        assert!(!matches!(order, Ordering::Release | Ordering::AcqRel), "there is no such thing as a release load");
+        let (engine, object) = (gate.engine, self.tag.0.object());
+        engine.point(Access::load(object), site);
+        let (mut value, mut behind) = (self.value.get(), 0);
+        if engine.is_modelled() {
+            let (bits, stores) = engine.modelled_load(object, value.bits(), order, site);
+            (value, behind) = (V::of_bits(bits), stores);
+        }
+        engine.event(Op::Load, object, value.class(), ordering_code(order), stale(behind), site);
+        value
+    }
+
+    /// A store.
+    #[inline(always)]
+    pub(crate) fn store_in(&self, gate: Gate<'_>, value: V, order: Ordering, site: Site) {
+        assert!(!matches!(order, Ordering::Acquire | Ordering::AcqRel), "there is no such thing as an acquire store");
+        let (engine, object) = (gate.engine, self.tag.0.object());
+        engine.point(Access::store(object), site);
+        let (old, new) = (self.value.get().bits(), value.bits());
+        if !engine.is_modelled() || engine.modelled_store(object, old, new, order, site) {
+            self.value.set(value);
+        }
+        engine.event(Op::Store, object, value.class(), ordering_code(order), 0, site);
     }
 
     /// A word of the running execution, or, outside of all, one that is used there only.
@@ -148,31 +195,15 @@ impl<V: Word> AtomicOps<V> for SimAtomic<V> {
     #[inline(always)]
     #[track_caller]
     fn load(&self, order: Ordering) -> V {
-        assert!(!matches!(order, Ordering::Release | Ordering::AcqRel), "there is no such thing as a release load");
         let site = Location::caller();
-        let (engine, object) = (self.tag.0.entered(site), self.tag.0.object());
-        engine.point(Access::load(object), site);
-        let (mut value, mut behind) = (self.value.get(), 0);
-        if engine.is_modelled() {
-            let (bits, stores) = engine.modelled_load(object, value.bits(), order, site);
-            (value, behind) = (V::of_bits(bits), stores);
-        }
-        engine.event(Op::Load, object, value.class(), ordering_code(order), stale(behind), site);
-        value
+        self.load_in(Gate::new(self.tag.0.entered(site)), order, site)
     }
 
     #[inline(always)]
     #[track_caller]
     fn store(&self, value: V, order: Ordering) {
-        assert!(!matches!(order, Ordering::Acquire | Ordering::AcqRel), "there is no such thing as an acquire store");
         let site = Location::caller();
-        let (engine, object) = (self.tag.0.entered(site), self.tag.0.object());
-        engine.point(Access::store(object), site);
-        let (old, new) = (self.value.get().bits(), value.bits());
-        if !engine.is_modelled() || engine.modelled_store(object, old, new, order, site) {
-            self.value.set(value);
-        }
-        engine.event(Op::Store, object, value.class(), ordering_code(order), 0, site);
+        self.store_in(Gate::new(self.tag.0.entered(site)), value, order, site);
     }
 
     #[inline(always)]

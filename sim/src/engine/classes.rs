@@ -7,8 +7,8 @@
 //! ```text
 //!   name of a thread:  hash(its parent's name, how many the parent had started)
 //!
-//!   object:  write ── reads (a sum: they commute) ── write ── ...      history = hash(history, reads, the write)
-//!   class = sum over the objects of hash(history, reads)
+//!   object:  write ── reads (a sum: they commute) ── write ── ...      history = hash(history + reads, the write)
+//!   class = sum over the objects of hash(history + reads)
 //! ```
 //!
 //! An operation is (name of its thread, its number in the thread): what it does, and to which object, follows from what its thread
@@ -42,14 +42,35 @@ struct Actor {
     children: u64,
 }
 
+/// The object with this number.
+#[inline(always)]
+fn of(objects: &mut Vec<Object>, number: u32) -> &mut Object {
+    let index = number as usize;
+    if index >= objects.len() {
+        grow(objects, index);
+    }
+    &mut objects[index]
+}
+
+#[cold]
+#[inline(never)]
+fn grow(objects: &mut Vec<Object>, index: usize) {
+    objects.resize(index + 1, Object::default());
+}
+
 /// The running execution's class, as far as it has come.
 #[derive(Default)]
 pub(super) struct Classes {
     on: Cell<bool>,
-    actors: RefCell<Vec<Actor>>,
-    objects: RefCell<Vec<Object>>,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    actors: Vec<Actor>,
+    objects: Vec<Object>,
     /// Tokens and ends of threads.
-    threads: RefCell<Vec<Object>>,
+    threads: Vec<Object>,
 }
 
 impl Classes {
@@ -57,9 +78,10 @@ impl Classes {
     pub fn begin(&self, on: bool) {
         self.on.set(on);
         if on {
-            self.actors.borrow_mut().clear();
-            self.objects.borrow_mut().clear();
-            self.threads.borrow_mut().clear();
+            let mut state = self.state.borrow_mut();
+            state.actors.clear();
+            state.objects.clear();
+            state.threads.clear();
         }
     }
 
@@ -78,7 +100,7 @@ impl Classes {
     }
 
     fn enrols(&self, id: u32, parent: Option<u32>) {
-        let mut actors = self.actors.borrow_mut();
+        let actors = &mut self.state.borrow_mut().actors;
         assert_eq!(actors.len(), id as usize, "threads are numbered in order");
         let name = match parent {
             Some(parent) => {
@@ -98,22 +120,18 @@ impl Classes {
         if access.touch == Touch::Other {
             return;
         }
-        let mut actors = self.actors.borrow_mut();
-        let Some(actor) = actors.get_mut(id as usize) else { return };
+        let state = &mut *self.state.borrow_mut();
+        let Some(actor) = state.actors.get_mut(id as usize) else { return };
         actor.operations += 1;
         let operation = mix(actor.name, actor.operations.wrapping_add(seen << 32));
-        let thread = access.thread_number();
-        let mut objects = if thread.is_some() { self.threads.borrow_mut() } else { self.objects.borrow_mut() };
-        let index = thread.unwrap_or(access.object) as usize;
-        if index >= objects.len() {
-            objects.resize(index + 1, Object::default());
-        }
-        let object = &mut objects[index];
+        let object = match access.thread_number() {
+            Some(thread) => of(&mut state.threads, thread),
+            None => of(&mut state.objects, access.object),
+        };
         if access.touch == Touch::Load {
             object.reads = object.reads.wrapping_add(mix(object.history, operation));
         } else {
-            object.history = mix(mix(object.history, object.reads), operation);
-            object.reads = 0;
+            *object = Object { history: mix(object.history.wrapping_add(object.reads), operation), reads: 0 };
         }
     }
 
@@ -126,9 +144,10 @@ impl Classes {
     fn sum(&self) -> u64 {
         let sum = |objects: &[Object]| {
             let touched = objects.iter().filter(|o| o.history != 0 || o.reads != 0);
-            let each = touched.map(|o| mix(o.history, o.reads));
+            let each = touched.map(|o| mix(o.history.wrapping_add(o.reads), 0));
             each.fold(0_u64, u64::wrapping_add)
         };
-        sum(&self.objects.borrow()).wrapping_add(sum(&self.threads.borrow()))
+        let state = self.state.borrow();
+        sum(&state.objects).wrapping_add(sum(&state.threads))
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! A strategy hands out a budget: the points that the running thread may pass before it wants to be asked again.
 
-use super::access::Access;
+use super::access::{Access, Touch};
 use super::blocks::Blocks;
 use super::choice::Choice;
 use super::classes::Classes;
@@ -98,6 +98,8 @@ pub(super) struct Engine {
     pub bare: Cell<bool>,
     /// Whether anyone wants to know what each operation touches.
     pub watched: Cell<bool>,
+    /// Whether the strategy is `Dpor`, which does.
+    pub reducing: Cell<bool>,
     /// Whether the lock that is taken next is one that was waited for.
     pub taking: Cell<bool>,
     /// Whether the strategy is `Dfs` or `Dpor`.
@@ -247,6 +249,7 @@ impl Engine {
             quiet: Cell::new(false),
             bare: Cell::new(false),
             watched: Cell::new(false),
+            reducing: Cell::new(false),
             taking: Cell::new(false),
             enumerates: Cell::new(false),
             patient: Cell::new(false),
@@ -341,9 +344,10 @@ impl Engine {
         }
         self.stamp.set(next_stamp());
         self.events.begin(options.record == Record::Rich);
-        let reduces = options.strategy == Strategy::Dpor;
+        let reduces = matches!(options.strategy, Strategy::Dpor);
         self.quiet.set(options.record == Record::Bare && !options.classes && !reduces);
         self.watched.set(options.classes || reduces);
+        self.reducing.set(reduces);
         self.taking.set(false);
         self.enumerates.set(options.strategy.enumerates());
         self.bare.set(options.record == Record::Bare);
@@ -374,7 +378,10 @@ impl Engine {
         }
         self.timer_sequence.set(0);
         self.next_object.set(0);
-        self.owed.get_mut().clear();
+        // To clear an empty map takes as long as ten of these.
+        if !self.owed.get_mut().is_empty() {
+            self.owed.get_mut().clear();
+        }
         self.clock_watched.set(false);
         self.spurious.set(None);
         self.statics.clear();
@@ -513,7 +520,10 @@ impl Engine {
             return;
         }
         if self.watched.get() {
-            self.watch(op, object, order, extra);
+            let access = op.access(object, self.thread_id.get());
+            if access.touch != Touch::Other || self.reducing.get() {
+                self.watch(what, access);
+            }
         }
         if self.bare.get() {
             return;
@@ -525,14 +535,16 @@ impl Engine {
 
     /// Tells what an operation touches.
     #[inline(never)]
-    fn watch(&self, op: Op, object: u32, order: u8, extra: u32) {
+    fn watch(&self, what: What, access: Access) {
         if self.stopping.get() {
             return;
         }
         if self.classes.is_on() {
-            self.classes.touches(self.thread_id.get(), op.access(object, self.thread_id.get()), op.seen(extra));
+            self.classes.touches(self.thread_id.get(), access, what.op.seen(what.extra));
         }
-        self.reduced_event(op, object, order);
+        if self.reducing.get() {
+            self.reduced_event(what.op, what.object, what.order);
+        }
     }
 
     #[cold]
@@ -551,7 +563,7 @@ impl Engine {
     /// An access to a plain cell: for rich logs only.
     #[inline(always)]
     pub fn cell_access(&self, op: Op, object: u32, site: Site) {
-        if self.watched.get() {
+        if self.reducing.get() {
             self.reduced_event(op, object, 0);
         }
         if self.events.is_rich() && !self.stopping.get() {

@@ -60,7 +60,7 @@ use self::tree::{Choice, Sleepers};
 use super::access::{Access, Touch};
 use super::core::{Engine, NEVER};
 use super::event::Op;
-use super::options::{Strategy, Switch};
+use super::options::Switch;
 use super::outcome::Verdict;
 use super::random::Stream;
 
@@ -550,8 +550,9 @@ impl Engine {
     }
 
     /// Whether the strategy is *Dpor*, and the execution goes on.
+    #[inline(always)]
     pub fn reduces(&self) -> bool {
-        !self.stopping.get() && matches!(*self.strategy.borrow(), Strategy::Dpor)
+        self.reducing.get() && !self.stopping.get()
     }
 
     /// The next lock that the running thread takes is one that it would have waited for.

@@ -155,6 +155,7 @@ impl Op {
     }
 
     /// What the operation of `thread`, done to the object of its event, did to it.
+    #[inline(always)]
     pub(crate) fn access(self, object: u32, thread: u32) -> Access {
         match self {
             Self::Load | Self::CompareExchangeFailed | Self::TryLockFailed => Access::load(object),

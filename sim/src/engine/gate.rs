@@ -27,7 +27,7 @@ const PATIENCE: u32 = 3;
 /// The running engine.
 #[derive(Clone, Copy)]
 pub(crate) struct Gate<'a> {
-    engine: &'a Engine,
+    pub(super) engine: &'a Engine,
 }
 
 #[allow(dead_code, reason = "the second half of the facade uses the rest")]

@@ -6,7 +6,7 @@
 //! ```text
 //!   index:  0 .. D - 1        the schedules with no, one and two delays (all of them, if there are no more than 1,024)
 //!           D ..              a rotation of 16:  SURW 2, POS 3, Random 4, PCT 7  (costs a step: about 50, 30, 20, 10 ns)
-//!                             PCT's depth goes from 2 to 6
+//!                             PCT's depth goes through PCT_DEPTHS
 //!   few seeds:  0, 4, 8, ... are the schedules with delays, the others the rotation
 //!   memory: the two models that were asked for by turns
 //! ```
@@ -18,6 +18,7 @@ use super::outcome::Execution;
 use super::profile::Profile;
 use super::strategy::at_most_two;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Most executions that are spent on schedules with delays.
@@ -60,14 +61,20 @@ impl fmt::Display for Member {
     }
 }
 
+/// Executions in which each member has its turns.
+const ROUND: u64 = 16;
+
 /// The order in which the members have their turn.
-const ROTATION: [Member; 16] = {
+const ROTATION: [Member; ROUND as usize] = {
     use Member::{Pct as C, Pos as O, Random as R, Surw as S};
     [S, C, O, R, C, R, C, O, S, C, R, C, O, C, R, C]
 };
 
 /// Choices beyond these are not delayed at.
 const MOST_CHOICES: u64 = 1 << 31;
+
+/// PCT's depths, by turns.
+pub const PCT_DEPTHS: RangeInclusive<u32> = 2..=6;
 
 /// How often PCT has its turn in a rotation.
 const PCT_TURNS: u64 = 7;
@@ -119,26 +126,34 @@ impl Plan {
 
 /// How execution `index` of a campaign is made, half of whose executions have either memory.
 pub fn plan(index: u64, facts: &Facts, memories: [MemoryModel; 2]) -> Plan {
-    let memory = |odd: bool| memories[usize::from(odd)];
+    let memory = memory_of(index, facts, memories);
     let choices = facts.choices.min(MOST_CHOICES);
-    let all = delay_schedules(choices);
-    let delays = all.min(DELAY_SCHEDULES);
+    let delays = delay_schedules(choices).min(DELAY_SCHEDULES);
     if index < delays {
         let strategy = Strategy::Delays(delay_schedule(index, choices).into());
-        return Plan { member: Member::Delays, strategy, memory: memory(index % 2 == 1) };
+        return Plan { member: Member::Delays, strategy, memory };
     }
-    let (round, turn) = ((index - delays) / 16, (index - delays) % 16);
+    let (round, turn) = ((index - delays) / ROUND, (index - delays) % ROUND);
     let member = ROTATION[turn as usize];
     let strategy = match member {
         Member::Surw => Strategy::Surw(Arc::clone(&facts.profile)),
         Member::Pos => Strategy::Pos,
         Member::Pct => {
             let earlier = ROTATION[..turn as usize].iter().filter(|m| **m == Member::Pct).count() as u64;
-            Strategy::Pct { depth: 2 + ((round * PCT_TURNS + earlier) % 5) as u32 }
+            let depths = PCT_DEPTHS.end() - PCT_DEPTHS.start() + 1;
+            Strategy::Pct { depth: PCT_DEPTHS.start() + ((round * PCT_TURNS + earlier) % u64::from(depths)) as u32 }
         }
         Member::Random | Member::Delays => Strategy::Random,
     };
-    Plan { member, strategy, memory: memory((round + turn) % 2 == 1) }
+    Plan { member, strategy, memory }
+}
+
+/// The memory of execution `index`: that of its [`plan`].
+pub fn memory_of(index: u64, facts: &Facts, memories: [MemoryModel; 2]) -> MemoryModel {
+    let delays = delay_schedules(facts.choices.min(MOST_CHOICES)).min(DELAY_SCHEDULES);
+    // Each member has either memory in every other round.
+    let turn = index.checked_sub(delays).map_or(index, |after| after / ROUND + after % ROUND);
+    memories[(turn % 2) as usize]
 }
 
 /// The execution of a campaign that is made in place of number `seed`, where few seeds are run: every fourth is one of the schedules with

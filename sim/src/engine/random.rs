@@ -11,8 +11,9 @@
 //! The key holds everything, so that a new execution costs one refill of the generator and execution 7,311,204 of a
 //! campaign needs none of its predecessors.
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Core;
+use rand_chacha::rand_core::block::Generator as _;
 
 /// What the numbers are for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -46,8 +47,9 @@ pub struct Generator {
     seed: u64,
     index: u64,
     stream: Stream,
-    /// Absent before the first draw: most streams of most executions have none.
-    rng: Option<ChaCha8Rng>,
+    /// Absent before the first draw: most streams of most executions have none. Without the buffer that `ChaCha8Rng` has around it:
+    /// a short execution would copy it twice.
+    blocks: Option<ChaCha8Core>,
     words: [u32; WORDS],
     /// The next word; `WORDS`: there is none left.
     at: usize,
@@ -56,7 +58,7 @@ pub struct Generator {
 impl Generator {
     /// The stream from its beginning.
     pub fn new(seed: u64, index: u64, stream: Stream) -> Self {
-        Self { seed, index, stream, rng: None, words: [0; WORDS], at: WORDS }
+        Self { seed, index, stream, blocks: None, words: [0; WORDS], at: WORDS }
     }
 
     /// The same stream of another execution, from its beginning.
@@ -64,7 +66,7 @@ impl Generator {
     pub(super) fn reset(&mut self, seed: u64, index: u64) {
         self.seed = seed;
         self.index = index;
-        self.rng = None;
+        self.blocks = None;
         self.at = WORDS;
     }
 
@@ -81,12 +83,7 @@ impl Generator {
     #[inline(never)]
     fn refill(&mut self) {
         let key = self.key();
-        let rng = self.rng.get_or_insert_with(|| ChaCha8Rng::from_seed(key));
-        let mut bytes = [0; WORDS * 4];
-        rng.fill_bytes(&mut bytes);
-        for (word, bytes) in self.words.iter_mut().zip(bytes.as_chunks().0) {
-            *word = u32::from_le_bytes(*bytes);
-        }
+        self.blocks.get_or_insert_with(|| ChaCha8Core::from_seed(key)).generate(&mut self.words);
         self.at = 0;
     }
 

@@ -99,16 +99,21 @@ impl Set {
     }
 
     /// The `n`th slot (from 0) that is neither in `without` nor `except`.
-    #[inline]
+    #[inline(always)]
     pub fn nth(&self, n: u32, without: &Self, except: u32) -> Option<u32> {
         if self.used.get() > 1 {
-            return self.minus(without).filter(|slot| *slot != except).nth(n as usize);
+            return self.nth_of_many(n, without, except);
         }
         let mut word = self.words[0].get() & !without.words[0].get();
         if except < 64 {
             word &= !(1 << except);
         }
         Some(nth_bit(word, n)).filter(|bit| *bit < 64)
+    }
+
+    #[inline(never)]
+    fn nth_of_many(&self, n: u32, without: &Self, except: u32) -> Option<u32> {
+        self.minus(without).filter(|slot| *slot != except).nth(n as usize)
     }
 
     /// The next slot after `slot`, going round, that is not in `without`; `slot` itself comes last.

@@ -47,7 +47,9 @@ impl Statics {
 
     /// Forgets them all, in order of creation.
     pub fn clear(&mut self) {
-        self.found.get_mut().clear();
-        self.instances.get_mut().clear();
+        if !self.instances.get_mut().is_empty() {
+            self.found.get_mut().clear();
+            self.instances.get_mut().clear();
+        }
     }
 }

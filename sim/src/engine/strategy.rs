@@ -49,12 +49,16 @@ impl Engine {
             _ => {}
         }
         let watched = options.profile || self.rich.get() || self.counting.get();
-        let walking = options.strategy == Strategy::Random && options.granularity == Granularity::Operation && !watched;
+        let walks = matches!(options.strategy, Strategy::Random);
+        let walking = walks && options.granularity == Granularity::Operation && !watched;
         self.walking.set(walking);
-        // A clone costs more than to see that there is no need of one.
-        if *self.strategy.borrow() != options.strategy {
-            self.strategy.borrow_mut().clone_from(&options.strategy);
+        // A clone costs more than to see that there is no need of one, and a comparison more than to see that there is nothing to compare.
+        let mut strategy = self.strategy.borrow_mut();
+        let both_walk = matches!((&*strategy, &options.strategy), (Strategy::Random, Strategy::Random));
+        if !both_walk && *strategy != options.strategy {
+            strategy.clone_from(&options.strategy);
         }
+        drop(strategy);
         self.begin_patience();
     }
 

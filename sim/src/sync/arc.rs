@@ -256,7 +256,7 @@ impl Count {
     fn less(&self, site: Site) -> bool {
         match self.home() {
             Home::Execution(gate) => {
-                let last = self.0.apply(Op::Sub, Release, site, |count| count - 1) == 1;
+                let last = self.0.apply_in(gate, Op::Sub, Release, site, |count| count - 1) == 1;
                 if last {
                     gate.acquires_word(self.0.tag().object());
                 }
@@ -277,7 +277,7 @@ impl Count {
     #[inline]
     fn more(&self, site: Site) {
         let before = match self.home() {
-            Home::Execution(_) => self.0.update(Op::Add, Relaxed, site, |count| count + 1),
+            Home::Execution(gate) => self.0.update_in(gate, Op::Add, Relaxed, site, |count| count + 1),
             Home::Outside => self.host().fetch_add(1, Relaxed),
             Home::Lost => lost(),
         };
@@ -312,8 +312,8 @@ impl Count {
     /// Stores what was there before, with Release and with no scheduling point: also when the thread is unwound.
     fn set_back(&self, count: usize, site: Site) {
         match self.home() {
-            Home::Execution(_) => {
-                self.0.apply(Op::Swap, Release, site, |_| count);
+            Home::Execution(gate) => {
+                self.0.apply_in(gate, Op::Swap, Release, site, |_| count);
             }
             Home::Outside => self.host().store(count, Release), // pairs with the Acquire of whoever counts next
             Home::Lost => {}

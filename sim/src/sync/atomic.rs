@@ -97,18 +97,18 @@ impl<V: Erase> Static<V> {
 
     /// The running execution's word; `None` outside of executions.
     #[inline(always)]
-    fn word(&self) -> Option<&SimAtomic<V>> {
+    fn word(&self) -> Option<(&SimAtomic<V>, Gate<'_>)> {
         match self.word.tag().mine() {
-            Some(_) => Some(&self.word),
+            Some(gate) => Some((&self.word, gate)),
             None => self.find(),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn find(&self) -> Option<&SimAtomic<V>> {
+    fn find(&self) -> Option<(&SimAtomic<V>, Gate<'_>)> {
         match self.word.tag().whose() {
-            Whose::Mine(_) => Some(&self.word),
+            Whose::Mine(gate) => Some((&self.word, gate)),
             Whose::Foreign(gate) => {
                 let instance = gate.instance::<SimAtomic<V::Erased>>(self.word.tag(), || {
                     let outside = self.word.tag().is_outside();
@@ -117,7 +117,7 @@ impl<V: Erase> Static<V> {
                 });
                 // SAFETY: `V` and its erased form are the same number, or pointers that differ in what they point to, so that the two
                 // words have the same layout, being `repr(C)`.
-                Some(unsafe { &*std::ptr::from_ref(instance).cast::<SimAtomic<V>>() })
+                Some((unsafe { &*std::ptr::from_ref(instance).cast::<SimAtomic<V>>() }, gate))
             }
             Whose::Outside | Whose::Gone => None,
         }
@@ -181,7 +181,7 @@ macro_rules! common {
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
                 match self.0.word() {
-                    Some(word) => AtomicOps::load(word, order),
+                    Some((word, gate)) => word.load_in(gate, order, Location::caller()),
                     None => self.0.host().load(order),
                 }
             }
@@ -194,7 +194,7 @@ macro_rules! common {
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
                 match self.0.word() {
-                    Some(word) => AtomicOps::store(word, value, order),
+                    Some((word, gate)) => word.store_in(gate, value, order, Location::caller()),
                     None => self.0.host().store(value, order),
                 }
             }
@@ -204,7 +204,7 @@ macro_rules! common {
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 match self.0.word() {
-                    Some(word) => AtomicOps::swap(word, value, order),
+                    Some((word, gate)) => word.update_in(gate, Op::Swap, order, Location::caller(), |_| value),
                     None => self.0.host().swap(value, order),
                 }
             }
@@ -223,7 +223,9 @@ macro_rules! common {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 match self.0.word() {
-                    Some(word) => AtomicOps::compare_exchange(word, current, new, success, failure),
+                    Some((word, gate)) => {
+                        word.exchange_in(gate, (current, new), (success, failure), false, Location::caller())
+                    }
                     None => self.0.host().compare_exchange(current, new, success, failure),
                 }
             }
@@ -242,7 +244,9 @@ macro_rules! common {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 match self.0.word() {
-                    Some(word) => AtomicOps::compare_exchange_weak(word, current, new, success, failure),
+                    Some((word, gate)) => {
+                        word.exchange_in(gate, (current, new), (success, failure), true, Location::caller())
+                    }
                     None => self.0.host().compare_exchange_weak(current, new, success, failure),
                 }
             }
@@ -320,8 +324,8 @@ macro_rules! common {
 
             #[inline(always)]
             fn modify(&self, op: Op, order: Ordering, site: Site, f: impl Fn($value) -> $value) -> $value {
-                if let Some(word) = self.0.word() {
-                    return word.update(op, order, site, f);
+                if let Some((word, gate)) = self.0.word() {
+                    return word.update_in(gate, op, order, site, f);
                 }
                 // as the host's operation of that name
                 let failure = match order {

@@ -147,7 +147,7 @@ pub struct ScopedJoinHandle<'scope, T> {
 impl<T> ScopedJoinHandle<'_, T> {
     /// See [`std::thread::ScopedJoinHandle::thread`].
     pub fn thread(&self) -> &Thread {
-        &self.handle.thread
+        self.handle.thread()
     }
 
     /// See [`std::thread::ScopedJoinHandle::join`].

@@ -13,11 +13,13 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What a thread leaves to the one that joins it.
 struct Packet<T> {
     result: UnsafeCell<Option<Result<T>>>,
+    /// The thread, once the handle was asked for it. It is here so that a handle is small.
+    thread: OnceLock<Thread>,
 }
 
 // SAFETY: by the module's invariant the two never touch the result at the same time.
@@ -48,7 +50,8 @@ impl<F: FnOnce() -> T, T, D> Job<F, T, D> {
 
 /// The right to join a thread.
 pub(super) struct Handle<T> {
-    pub thread: Thread,
+    number: u32,
+    stamp: u32,
     packet: Arc<Packet<T>>,
 }
 
@@ -68,11 +71,11 @@ impl<T> Handle<T> {
         T: Send,
     {
         let gate = gate();
-        let packet = Arc::new(Packet { result: UnsafeCell::new(None) });
+        let packet = Arc::new(Packet { result: UnsafeCell::new(None), thread: OnceLock::new() });
         let job = Job { body, packet: Arc::clone(&packet), done };
         // SAFETY: by the contract of this function.
         match unsafe { gate.spawn(name.unwrap_or_default(), move || job.run(), site) } {
-            Ok(number) => Ok(Self { thread: Thread::new(gate, number), packet }),
+            Ok(number) => Ok(Self { number, stamp: gate.stamp(), packet }),
             Err(_) if gate.stopping() => gate.give_up_for_good(),
             Err(error) => Err(io::Error::other(error)),
         }
@@ -80,13 +83,17 @@ impl<T> Handle<T> {
 
     fn gate<'a>(&self) -> Gate<'a> {
         let gate = gate();
-        assert_eq!(gate.stamp(), self.thread.stamp, "a thread of another execution");
+        assert_eq!(gate.stamp(), self.stamp, "a thread of another execution");
         gate
+    }
+
+    pub fn thread(&self) -> &Thread {
+        self.packet.thread.get_or_init(|| Thread::new(self.number, self.stamp))
     }
 
     pub fn join(self, site: Site) -> Result<T> {
         let gate = self.gate();
-        gate.join(self.thread.number, site);
+        gate.join(self.number, site);
         // SAFETY: the thread has ended, or will never come to its end: nobody writes. There is one handle.
         let result = unsafe { (*self.packet.result.get()).take() };
         // A thread that was unwound has left nothing.
@@ -94,7 +101,7 @@ impl<T> Handle<T> {
     }
 
     pub fn is_finished(&self, site: Site) -> bool {
-        self.gate().is_finished(self.thread.number, site)
+        self.gate().is_finished(self.number, site)
     }
 }
 
@@ -104,7 +111,7 @@ pub struct JoinHandle<T>(Handle<T>);
 impl<T> JoinHandle<T> {
     /// See [`std::thread::JoinHandle::thread`].
     pub fn thread(&self) -> &Thread {
-        &self.0.thread
+        self.0.thread()
     }
 
     /// See [`std::thread::JoinHandle::join`].

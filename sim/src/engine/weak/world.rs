@@ -58,14 +58,14 @@ impl Modelled {
     /// A new execution begins.
     pub fn begin(&mut self, model: MemoryModel) {
         self.is_on.set(model != MemoryModel::Interleaving);
-        self.blocks.get_mut().clear();
-        self.next_block.set(0);
-        self.lanes[0].set(0);
         let mode = match model {
             MemoryModel::Interleaving => return,
             MemoryModel::Races => Mode::Races,
             MemoryModel::Weak => Mode::Weak,
         };
+        self.blocks.get_mut().clear();
+        self.next_block.set(0);
+        self.lanes[0].set(0);
         self.memory.get_mut().get_or_insert_default().begin(mode);
     }
 }
