@@ -38,6 +38,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Executions of a check that doesn't say how many.
+const EXECUTIONS: u64 = 10_000;
+
 /// Executes `program` many times, with the default settings of [`Checker`].
 ///
 /// ```
@@ -95,7 +98,7 @@ impl Checker {
     pub fn new() -> Self {
         let options = Options::default();
         Self {
-            executions: 10_000,
+            executions: EXECUTIONS,
             seed: 0,
             jobs: None,
             strategy: None,

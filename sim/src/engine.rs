@@ -282,10 +282,11 @@ impl Engine {
         if self.stopping.get() || found {
             return None;
         }
-        self.account(); // the points since the last decision are steps too
         let digest = self.events.finish_digest();
         self.blocks.release();
-        let (steps, choices, preemptions) = (self.steps.get(), self.choices.get(), self.preemptions.get());
+        // As `account` would have it: the points since the last decision are steps too.
+        let (steps, preemptions) = (self.step(), self.preemptions.get());
+        let choices = self.choices.get() + if self.contended.get() { steps - self.steps.get() } else { 0 };
         Some(Brief { digest, class: self.classes.finish(), steps, choices, preemptions })
     }
 

@@ -19,8 +19,8 @@ use std::panic::Location;
 /// An execution with more choices than this is as good as surely a partial order of its own.
 const LONG: u64 = 2000;
 
-/// Executions from this number on tell less: what they have to tell is known by then as well as it will be.
-const FIRST: u64 = 1 << 14;
+/// Executions from this number on tell less: those of a check that says nothing all tell what they have to.
+const FIRST: u64 = super::EXECUTIONS;
 
 /// Of later and of long executions, one in so many tells its class. It has no divisor in common with the portfolio's rotation of 16.
 const SAMPLE: u64 = 17;

@@ -88,8 +88,8 @@ impl Turn {
 pub(super) struct Plans<'a> {
     asked: Option<&'a Strategy>,
     facts: Facts,
-    /// The memory of every execution, unless they take turns.
-    memory: Option<MemoryModel>,
+    /// Which take turns.
+    memories: [MemoryModel; 2],
     options: Options,
 }
 
@@ -100,26 +100,24 @@ impl<'a> Plans<'a> {
         // Clocks have a bounded number of lanes: more threads interleave.
         let few = known.threads <= MAX_MODELLED_THREADS;
         let memory = checker.memory.or((!few).then_some(MemoryModel::Interleaving));
-        let options = Options {
-            record: Record::Bare,
-            pct_steps: facts.choices,
-            strategy: checker.strategy.clone().unwrap_or(Strategy::Random),
-            ..checker.base()
-        };
-        Self { asked: checker.strategy.as_ref(), facts, memory, options }
+        let memories = memory.map_or([MemoryModel::Interleaving, MemoryModel::Weak], |memory| [memory; 2]);
+        let strategy = checker.strategy.clone().unwrap_or(Strategy::Random);
+        let options = Options { pct_steps: facts.choices, strategy, memory: memories[0], ..checker.base() };
+        Self { asked: checker.strategy.as_ref(), facts, memories, options }
     }
 
     /// Execution `number`, and who it counts for. All options are set that another execution may have changed.
     pub fn of(&mut self, number: u64) -> (Turn, &mut Options) {
-        let memories = self.memory.map_or([MemoryModel::Interleaving, MemoryModel::Weak], |memory| [memory; 2]);
         let options = &mut self.options;
         let turn = match self.asked {
             Some(_) => {
-                options.memory = memory_of(number, &self.facts, memories);
+                if self.memories[0] != self.memories[1] {
+                    options.memory = memory_of(number, &self.facts, self.memories);
+                }
                 Turn::Asked
             }
             None => {
-                let planned = plan(number, &self.facts, memories);
+                let planned = plan(number, &self.facts, self.memories);
                 options.memory = planned.memory;
                 options.strategy = planned.strategy;
                 match options.strategy {

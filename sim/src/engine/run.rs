@@ -96,18 +96,32 @@ impl Engine {
     }
 
     /// What had to be given back must have been.
+    #[inline(always)]
     fn check_owed(&self) {
+        if !self.owed.borrow().is_empty() {
+            self.fail_owing();
+        }
+    }
+
+    #[cold]
+    fn fail_owing(&self) {
         let owed = self.owed.borrow();
         if let Some((_, site)) = owed.first_key_value() {
             self.fail(Verdict::Stopped(format!("{} allocations leaked, the first one made at {site}", owed.len())));
         }
     }
 
+    #[cold]
+    fn fail_overflown(&self, id: u32) {
+        self.fail(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
+    }
+
     /// A thread ended: its slot and stack are free, its joiner goes on, and somebody else runs.
+    #[inline(always)]
     fn ended(&self, slot: u32, how: Ended) {
         let id = self.threads[slot as usize].id.get();
         if how == Ended::Overflow {
-            self.fail(Verdict::StackOverflow { thread: ThreadId(id), name: self.name_of(id) });
+            self.fail_overflown(id);
         }
         self.modelled_end(id);
         self.event(Op::Exit, id, 0, 0, 0, self.threads[slot as usize].site.get());
@@ -125,14 +139,20 @@ impl Engine {
         }
     }
 
+    #[cold]
+    fn leak(&self, thread: &Thread) {
+        std::mem::forget(thread.coroutine.take());
+        std::mem::forget(thread.table.take());
+        self.leaked_stacks.set(self.leaked_stacks.get() + 1);
+    }
+
     /// Frees a slot; gives the slot of the thread that joins its thread. A stack that was not unwound is leaked: something
     /// on it may still be pointed to.
+    #[inline(always)]
     fn vacate(&self, slot: u32, unwound: bool) -> u32 {
         let thread = &self.threads[slot as usize];
         if !unwound {
-            std::mem::forget(thread.coroutine.take());
-            std::mem::forget(thread.table.take());
-            self.leaked_stacks.set(self.leaked_stacks.get() + 1);
+            self.leak(thread);
         }
         self.alive.remove(slot);
         self.free_slots.borrow_mut().push(slot);

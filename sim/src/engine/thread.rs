@@ -139,6 +139,7 @@ impl Thread {
     }
 
     /// Makes the slot ready for thread `id`.
+    #[inline]
     pub fn begin(&self, id: u32, site: &'static Location<'static>) {
         self.id.set(id);
         self.wait.set(None);
@@ -161,7 +162,9 @@ impl Thread {
         self.unwinding.set(false);
         self.panicking.set(false);
         self.catch_depth.set(0);
-        self.panic.replace(None);
+        if self.panic.borrow().is_some() {
+            self.panic.replace(None);
+        }
         self.hopeless.set(false);
     }
 }
