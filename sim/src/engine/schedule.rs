@@ -284,7 +284,9 @@ impl Engine {
             return;
         }
         if !self.stopping.get() {
-            self.reduced_wake(slot);
+            if self.reducing.get() {
+                self.reduced_wake(slot);
+            }
             self.account();
             self.set_changed();
         }
