@@ -77,14 +77,17 @@ fn enter_first<'a>(tag: &Tag, what: &str, site: Site) -> Option<Gate<'a>> {
 ///
 /// # Panics
 /// If that isn't the running one.
-#[inline]
 fn enter_own<'a>(tag: &Tag, what: &str, site: Site) -> Gate<'a> {
-    let Some(gate) = tag.mine() else {
-        panic!(
-            "a {what} was used, at {site}, outside of the execution in which it was made, or was made outside of executions"
-        )
-    };
+    let Some(gate) = tag.mine() else { not_own(what, site) };
     gate
+}
+
+#[cold]
+#[inline(never)]
+fn not_own(what: &str, site: Site) -> ! {
+    panic!(
+        "a {what} was used, at {site}, outside of the execution in which it was made, or was made outside of executions"
+    )
 }
 
 /// Turns an `Arc<T>` into an `Arc<dyn Trait>` or `Arc<[T]>`: what `std`'s does by itself, and a type of ours can't in stable Rust.

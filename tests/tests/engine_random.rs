@@ -5,7 +5,7 @@ use millpond_model::Platform;
 use millpond_model::platform::{AtomicOps, JoinOps};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -214,4 +214,39 @@ fn pct_can_continue_two_demoted_threads_in_either_order() {
         *orders.entry(order).or_default() += 1;
     }
     assert!(orders.contains_key("ABCCAB") && orders.contains_key("ABCCBA"), "{orders:?}");
+}
+
+#[test]
+fn pct_lets_a_thread_run_to_its_end_however_many_there_are() {
+    // Nothing changes with depth 1, and nobody waits: the operations of a thread are never interrupted. 100 threads are more than a word
+    // has bits.
+    for threads in [2, 10, 100] {
+        let mut orders = BTreeSet::new();
+        for index in 0..20 {
+            let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let theirs = Arc::clone(&log);
+            let options =
+                Options { strategy: Strategy::Pct { depth: 1 }, pct_steps: 1000, index, ..Options::default() };
+            execute(&options, || {
+                let word = Arc::new(Atomic::new(0));
+                for number in 0..threads {
+                    let (word, log) = (Arc::clone(&word), Arc::clone(&theirs));
+                    Sim::spawn(String::new(), move || {
+                        for _ in 0..3 {
+                            word.fetch_add(1, Relaxed);
+                            log.lock().expect("no panic").push(number);
+                        }
+                    })
+                    .expect("room");
+                }
+            });
+            let mut log = log.lock().expect("no panic").clone();
+            assert_eq!(log.len(), 3 * threads);
+            log.dedup();
+            assert_eq!(log.len(), threads, "{log:?}");
+            orders.insert(log);
+        }
+        // Of two threads there are two orders, and 20 executions all have the same one of them once in 2^19.
+        assert_eq!(orders.len().min(2), 2, "{threads} threads");
+    }
 }

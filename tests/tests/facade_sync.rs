@@ -366,3 +366,23 @@ fn locks_work_outside_where_nobody_waits() {
     drop((a, b));
     assert_eq!((mutex.into_inner().expect("no poison"), lock.into_inner().expect("no poison")), (2, 2));
 }
+
+#[test]
+fn a_guard_that_was_waited_with_poisons_if_it_is_older_than_the_panic() {
+    struct Waits<'a>(&'a Condvar, Option<MutexGuard<'a, u32>>);
+    impl Drop for Waits<'_> {
+        fn drop(&mut self) {
+            assert!(thread::panicking());
+            let guard = self.1.take().expect("a guard");
+            drop(self.0.wait_timeout(guard, MS).expect("no poison yet"));
+        }
+    }
+    everywhere(2, || {
+        let (mutex, condvar) = (Mutex::new(0), Condvar::new());
+        let older = catch_unwind(AssertUnwindSafe(|| {
+            let _waits = Waits(&condvar, Some(locked(&mutex)));
+            panic!("while it is locked");
+        }));
+        assert!(older.is_err() && mutex.is_poisoned());
+    });
+}

@@ -25,8 +25,8 @@ use super::search::{DFS_THREADS, Path};
 use super::set::Set;
 use super::shift::Shift;
 use super::statics::Statics;
-use super::strategy::Surw;
-use super::thread::{Info, Thread};
+use super::strategy::{Ranks, Surw};
+use super::thread::{HandOff, Info, Thread};
 use super::weak::MAX_LANES;
 use super::weak::world::Modelled;
 use crate::ledger::Ledger;
@@ -94,6 +94,8 @@ pub(super) struct Engine {
     pub events: Events,
     /// Whether nobody wants to know of events.
     pub quiet: Cell<bool>,
+    /// Whether it is quiet, and memory is an interleaving.
+    pub plain: Cell<bool>,
     /// Whether events are not hashed.
     pub bare: Cell<bool>,
     /// Whether anyone wants to know what each operation touches.
@@ -132,7 +134,12 @@ pub(super) struct Engine {
     pub replayed: Cell<usize>,
     /// PCT: (step, priority), the earliest last.
     pub changes: RefCell<Vec<(u64, i64)>>,
+    /// The choice of the earliest of them.
+    pub change_at: Cell<u64>,
     pub demoted: Cell<i64>,
+    pub ranks: Ranks,
+    /// Whether points are those of PCT, and nobody watches.
+    pub prioritising: Cell<bool>,
     /// The last choice before the running thread's turn.
     pub turn: Cell<u64>,
     /// Choices in a row after which a thread is taken to wait in a loop.
@@ -182,6 +189,8 @@ pub(super) struct Engine {
     pub stopping: Cell<bool>,
     /// Panics in flight on other stacks make `std::thread::panicking` useless.
     pub in_flight: Cell<u32>,
+    /// Whether a simulated thread has panicked.
+    pub panicked: Cell<bool>,
     // The world.
     pub now: Cell<Duration>,
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
@@ -247,6 +256,7 @@ impl Engine {
             progressed: Cell::new(false),
             events: Events::new(),
             quiet: Cell::new(false),
+            plain: Cell::new(false),
             bare: Cell::new(false),
             watched: Cell::new(false),
             reducing: Cell::new(false),
@@ -270,7 +280,10 @@ impl Engine {
             strategy: RefCell::new(Strategy::RunOn),
             replayed: Cell::new(0),
             changes: RefCell::new(Vec::new()),
+            change_at: Cell::new(NEVER),
             demoted: Cell::new(0),
+            ranks: Ranks::default(),
+            prioritising: Cell::new(false),
             turn: Cell::new(0),
             patience: Cell::new(0),
             delays: RefCell::new(Vec::new()),
@@ -305,6 +318,7 @@ impl Engine {
             verdict: RefCell::new(None),
             stopping: Cell::new(false),
             in_flight: Cell::new(0),
+            panicked: Cell::new(false),
             now: Cell::new(Duration::ZERO),
             timers: RefCell::new(BTreeMap::new()),
             timed: Cell::new(false),
@@ -353,6 +367,7 @@ impl Engine {
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
         self.modelled.begin(options.memory);
+        self.plain.set(self.quiet.get() && !self.is_modelled());
         self.rich.set(options.record == Record::Rich);
         self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
         self.shifts.get_mut().clear();
@@ -370,6 +385,7 @@ impl Engine {
         self.leaked_stacks.set(0);
         *self.verdict.get_mut() = None;
         self.stopping.set(false);
+        self.panicked.set(false);
         // A panic in flight below `execute` counts as one on another stack.
         self.in_flight.set(u32::from(std::thread::panicking()));
         self.now.set(Duration::ZERO);
@@ -415,10 +431,7 @@ impl Engine {
     /// A scheduling point.
     #[inline(always)]
     pub fn point(&self, access: Access, site: Site) {
-        let budget = self.budget.get();
-        if budget != 0 {
-            self.budget.set(budget - 1);
-        } else {
+        if !self.passes() {
             self.slow_point(access, site);
         }
     }
@@ -432,25 +445,59 @@ impl Engine {
             if tasks != 0 {
                 self.tasks.set(tasks - 1);
                 self.budget.set(TASK_OPERATIONS);
-            } else if !self.stopping.get() {
-                self.scheduled_point(Access::NONE, site);
+            } else if !self.stopping.get()
+                && let Some(switch) = self.scheduled_point(Access::NONE, site)
+            {
+                self.perform(switch);
             }
         }
+    }
+
+    /// Whether the budget has room for another point.
+    #[inline(always)]
+    pub fn passes(&self) -> bool {
+        let budget = self.budget.get();
+        if budget != 0 {
+            self.budget.set(budget - 1);
+        }
+        budget != 0
     }
 
     #[cold]
     #[inline(never)]
     fn slow_point(&self, access: Access, site: Site) {
-        if self.walking.get() && self.walk(access, site) {
-            return;
+        self.point_here(access, site);
+    }
+
+    /// A scheduling point with no budget left. The switch is in the caller's frame: of a thread that is resumed, the processor foresees
+    /// no return, so that there should be few.
+    #[inline(always)]
+    pub fn point_here(&self, access: Access, site: Site) {
+        if let Some(switch) = self.hand_off(access, site) {
+            self.perform(switch);
+        }
+    }
+
+    #[inline(never)]
+    fn hand_off(&self, access: Access, site: Site) -> Option<HandOff<'_>> {
+        if self.walking.get()
+            && let Some(switch) = self.walk(access, site)
+        {
+            return Some(switch);
+        }
+        if self.prioritising.get()
+            && let Some(switch) = self.overtaken(access, site)
+        {
+            return Some(switch);
         }
         if self.stopping.get() {
             self.point_of_abandoned();
         } else if self.granularity.get() == Granularity::Task {
             self.yield_now(Op::Spin, site);
         } else {
-            self.scheduled_point(access, site);
+            return self.scheduled_point(access, site);
         }
+        None
     }
 
     /// What is left of the strategy's budget.
@@ -606,7 +653,7 @@ impl Engine {
 
 /// Whether the operation may change what another thread that spins is waiting for.
 #[inline(always)]
-fn makes_progress(op: Op) -> bool {
+pub(super) fn makes_progress(op: Op) -> bool {
     !matches!(
         op,
         Op::Load

@@ -9,7 +9,7 @@
 //! Waiters of an object are a list through the slots of the threads: its head is the object's, its links are the threads'.
 
 use super::access::Access;
-use super::core::{Engine, Site, running};
+use super::core::{Engine, Site, makes_progress, running};
 use super::event::Op;
 use super::outcome::{Verdict, Wait};
 use super::tag::Tag;
@@ -52,13 +52,67 @@ impl<'a> Gate<'a> {
     /// A scheduling point.
     #[inline(always)]
     pub fn point(self, access: Access, site: Site) {
-        self.engine.point(access, site);
+        if !self.passes() {
+            self.point_here(access, site);
+        }
+    }
+
+    /// Whether the budget has room for another scheduling point. If not, there must be a [`Gate::point_here`].
+    #[inline(always)]
+    pub fn passes(self) -> bool {
+        self.engine.passes()
+    }
+
+    /// A scheduling point with no budget left.
+    #[inline(always)]
+    pub fn point_here(self, access: Access, site: Site) {
+        self.engine.point_here(access, site);
     }
 
     /// Writes an event down.
     #[inline(always)]
     pub fn event(self, op: Op, object: u32, extra: u32, site: Site) {
+        if makes_progress(op) {
+            self.engine.progressed.set(true);
+        }
+        if !self.engine.quiet.get() {
+            self.tell(op, object, extra, site);
+        }
+    }
+
+    #[inline(never)]
+    fn tell(self, op: Op, object: u32, extra: u32, site: Site) {
         self.engine.event(op, object, 0, 0, extra, site);
+    }
+
+    /// Writes down an event by which the running thread comes after whoever released `by`: see [`Gate::acquires`].
+    #[inline(always)]
+    pub fn event_acquires(self, op: Op, object: u32, by: u32, site: Site) {
+        self.engine.progressed.set(true);
+        if !self.engine.plain.get() {
+            self.tell_acquires(op, object, by, site);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_acquires(self, op: Op, object: u32, by: u32, site: Site) {
+        self.engine.event(op, object, 0, 0, 0, site);
+        self.acquires(by);
+    }
+
+    /// As [`Gate::event_acquires`], from the other side.
+    #[inline(always)]
+    pub fn event_releases(self, op: Op, object: u32, by: u32, site: Site) {
+        self.engine.progressed.set(true);
+        if !self.engine.plain.get() {
+            self.tell_releases(op, object, by, site);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_releases(self, op: Op, object: u32, by: u32, site: Site) {
+        self.engine.event(op, object, 0, 0, 0, site);
+        self.releases(by);
     }
 
     /// Whether the execution is over and its threads are unwound.
@@ -77,7 +131,7 @@ impl<'a> Gate<'a> {
     /// over.
     #[inline]
     pub fn panicking(self) -> bool {
-        self.engine.here().panicking.get() && !self.engine.stopping.get()
+        self.engine.panicked.get() && self.engine.here().panicking.get() && !self.engine.stopping.get()
     }
 
     /// Whether destructors of the running thread run because it unwinds, for whatever reason.
@@ -98,6 +152,7 @@ impl<'a> Gate<'a> {
     }
 
     /// The running thread waits in the list at `head` until somebody wakes the list; it does `access` then. The caller looks again.
+    #[inline(always)]
     pub fn wait_in(self, head: &Cell<u32>, wait: Wait, access: Access, site: Site) {
         if !self.stopping() {
             self.engine.here().next_waiter.set(head.replace(self.engine.current.get()));
@@ -106,6 +161,7 @@ impl<'a> Gate<'a> {
     }
 
     /// As [`Gate::wait_in`], until `until` at most. The caller, woken by time, leaves the list.
+    #[inline(always)]
     pub fn wait_until(self, head: &Cell<u32>, until: Option<Duration>, wait: Wait, access: Access, site: Site) {
         if let (Some(until), false) = (until, self.stopping()) {
             self.engine.set_timer(until);
@@ -176,7 +232,15 @@ impl<'a> Gate<'a> {
     }
 
     /// Makes all threads of the list runnable: the strategy decides who comes first.
+    #[inline(always)]
     pub fn wake_all(self, head: &Cell<u32>) {
+        if head.get() != NONE {
+            self.wake_list(head);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_list(self, head: &Cell<u32>) {
         let mut waiter = head.replace(NONE);
         if self.stopping() {
             return; // waiters look again by themselves

@@ -58,6 +58,7 @@ impl Engine {
 
     fn panics(&self, message: String, location: String) {
         let me = self.here();
+        self.panicked.set(true);
         me.panicking.set(true);
         if me.catch_depth.get() == 0 {
             self.fail(self.panic_verdict(message.clone(), location.clone()));
@@ -75,6 +76,7 @@ impl Engine {
         let me = self.here();
         if !payload.is::<Abandon>() && !self.stopping.get() {
             let known = me.panic.take().map(|(_, location)| location);
+            self.panicked.set(true);
             me.panicking.set(true);
             self.fail(self.panic_verdict(text_of(payload.as_ref()), known.unwrap_or_default()));
         }

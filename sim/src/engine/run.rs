@@ -248,7 +248,7 @@ impl Engine {
             self.profiler.borrow_mut().starts(id, parent);
         }
         assert!(self.alive.insert(slot), "the slot is taken");
-        self.runnable.insert(slot);
+        self.enters(slot);
         id
     }
 

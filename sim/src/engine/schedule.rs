@@ -15,7 +15,7 @@ use super::event::Op;
 use super::options::{Options, Switch};
 use super::outcome::{Spinning, Verdict, Wait, Waiting};
 use super::set::Set;
-use super::thread::Thread;
+use super::thread::{HandOff, Thread};
 use millpond_model::platform::ThreadId;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ impl Engine {
         self.choices.set(0);
         self.contended.set(false);
         self.runnable.clear();
+        self.ranks.clear();
         self.yielded.clear();
         self.spun.clear();
         self.spins.set(0);
@@ -56,7 +57,7 @@ impl Engine {
 
     /// A decision with the running thread in the race.
     #[inline(always)]
-    pub fn scheduled_point(&self, access: Access, site: Site) {
+    pub fn scheduled_point(&self, access: Access, site: Site) -> Option<HandOff<'_>> {
         self.check_stack();
         let me = self.here();
         me.pending.set(access);
@@ -70,7 +71,7 @@ impl Engine {
         {
             self.note_shift(self.threads[slot as usize].id.get());
         }
-        self.go(me, next, true);
+        self.go(me, next, true)
     }
 
     /// The running thread lets others go first.
@@ -94,7 +95,7 @@ impl Engine {
         self.spun.insert(slot);
         self.spins.set(self.spins.get() + 1);
         if !in_budget || !self.check_spinning() {
-            return self.go(me, None, false);
+            return self.give_up();
         }
         self.yielded.insert(slot);
         if self.yielded.len() == self.runnable.len() {
@@ -108,7 +109,9 @@ impl Engine {
             return self.set_changed(); // it is alone
         }
         let next = self.pick_other(true);
-        self.go(me, next, false);
+        if let Some(switch) = self.go(me, next, false) {
+            self.perform(switch);
+        }
     }
 
     /// If every runnable thread has yielded and nobody has made progress: time moves on, or it is a livelock.
@@ -149,31 +152,52 @@ impl Engine {
     }
 
     /// The running thread waits until it is woken, and does `access` then. The caller looks again at what it waited for.
+    #[inline(always)]
     pub fn block(&self, wait: Wait, access: Access, site: Site) {
-        if self.stopping.get() {
-            self.wait_abandoned();
-            return;
-        }
-        self.check_stack();
         let me = self.here();
-        me.site.set(site);
-        me.pending.set(access);
-        me.wait.set(Some(wait));
-        let in_budget = self.take_step();
-        self.remove_current();
-        let next = if in_budget { self.pick_other(false) } else { None };
-        self.go(me, next, false);
-        if self.stopping.get() {
-            me.wait.set(None);
+        me.wait.set(Some(wait)); // here, so that it is made in its place
+        if let Some(switch) = self.stops(access, site) {
+            self.perform(switch);
+            if self.stopping.get() {
+                me.wait.set(None);
+            }
         }
     }
 
+    /// The running thread, which knows what it waits for, is not runnable.
+    #[inline(never)]
+    fn stops(&self, access: Access, site: Site) -> Option<HandOff<'_>> {
+        let me = self.here();
+        if self.stopping.get() {
+            me.wait.set(None);
+            self.wait_abandoned();
+            return None;
+        }
+        self.check_stack();
+        me.site.set(site);
+        me.pending.set(access);
+        let in_budget = self.take_step();
+        self.remove_current();
+        let next = if in_budget { self.pick_other(false) } else { None };
+        let switch = self.go(me, next, false);
+        if self.stopping.get() {
+            me.wait.set(None);
+        }
+        switch
+    }
+
     /// The running thread is not runnable any more.
+    #[inline(always)]
     pub fn remove_current(&self) {
         let slot = self.current.get();
         self.runnable.remove(slot);
-        self.spun.remove(slot);
-        self.yielded.clear(); // to block is a step
+        self.ranks.leaves(self.here());
+        if !self.spun.is_empty() {
+            self.spun.remove(slot);
+        }
+        if !self.yielded.is_empty() {
+            self.yielded.clear(); // to block is a step
+        }
         self.progressed.set(true);
     }
 
@@ -196,15 +220,18 @@ impl Engine {
 
     /// Continues with `next`; with none the execution is over.
     #[inline(always)]
-    fn go(&self, me: &Thread, next: Option<u32>, preempted: bool) {
+    fn go<'a>(&self, me: &'a Thread, next: Option<u32>, preempted: bool) -> Option<HandOff<'a>> {
         match next {
-            Some(next) if next == self.current.get() => {}
+            Some(next) if next == self.current.get() => None,
             Some(next) => {
                 self.preemptions.set(self.preemptions.get() + u64::from(preempted));
                 self.switch_to(next);
-                self.suspend(me, Some(next));
+                Some((me, next))
             }
-            None => self.give_up(),
+            None => {
+                self.give_up();
+                None
+            }
         }
     }
 
@@ -227,23 +254,39 @@ impl Engine {
     }
 
     /// Makes a blocked thread runnable. The caller tells the strategy.
+    #[inline(always)]
     pub fn make_runnable(&self, slot: u32) {
         let thread = &self.threads[slot as usize];
         thread.wait.set(None);
-        if let Some(key) = thread.timer.take() {
+        if self.timed.get()
+            && let Some(key) = thread.timer.take()
+        {
             let mut timers = self.timers.borrow_mut();
             timers.remove(&key);
             self.timed.set(!timers.is_empty());
         }
-        self.runnable.insert(slot);
+        self.enters(slot);
         self.progressed.set(true);
     }
 
+    /// `slot` is runnable from here on.
+    #[inline]
+    pub fn enters(&self, slot: u32) {
+        self.runnable.insert(slot);
+        self.ranks.enters(&self.threads[slot as usize]);
+    }
+
     /// Wakes a blocked thread while the running one goes on.
+    #[inline]
     pub fn wake(&self, slot: u32) {
         self.make_runnable(slot);
+        if self.prioritising.get() && self.has_woken(slot) {
+            return;
+        }
         if !self.stopping.get() {
-            self.reduced_wake(slot);
+            if self.reducing.get() {
+                self.reduced_wake(slot);
+            }
             self.account();
             self.set_changed();
         }

@@ -12,18 +12,25 @@ const WORDS: usize = MAX_THREADS as usize / 64;
 
 /// The `n`th bit of `word` that is set, from 0; 64 if there is none. The first four cost no branch: which one is random here.
 #[inline(always)]
-fn nth_bit(mut word: u64, mut n: u32) -> u32 {
+fn nth_bit(word: u64, n: u32) -> u32 {
     let without_last = |word: u64| word & word.wrapping_sub(1);
-    loop {
-        let one = without_last(word);
-        let two = without_last(one);
-        let three = without_last(two);
-        if n < 4 {
-            return [word, one, two, three][n as usize].trailing_zeros();
-        }
-        word = without_last(three);
-        n -= 4;
+    let choose = |no: u64, yes: u64, bit: u32| no ^ (no ^ yes) & 0_u64.wrapping_sub(u64::from(bit & 1));
+    let one = without_last(word);
+    let two = without_last(one);
+    let three = without_last(two);
+    if n < 4 {
+        return choose(choose(word, one, n), choose(two, three, n), n >> 1).trailing_zeros();
     }
+    nth_bit_of_many(without_last(three), n - 4)
+}
+
+/// As [`nth_bit`].
+#[inline(never)]
+fn nth_bit_of_many(mut word: u64, n: u32) -> u32 {
+    for _ in 0..n {
+        word &= word.wrapping_sub(1);
+    }
+    word.trailing_zeros()
 }
 
 /// See the [module](self).

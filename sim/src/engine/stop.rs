@@ -10,7 +10,7 @@
 use super::core::{Engine, Site, UNWIND_OPERATIONS};
 use super::coroutine::Resume;
 use super::outcome::Verdict;
-use super::thread::{Abandon, Thread};
+use super::thread::{Abandon, HandOff, Thread};
 use crate::ledger::{At, Finding, Ledger};
 use millpond_model::platform::ThreadId;
 
@@ -27,6 +27,7 @@ impl Engine {
         self.events.freeze();
         self.stopping.set(true);
         self.walking.set(false);
+        self.prioritising.set(false);
         self.budget.set(if self.can_raise() { 0 } else { UNWIND_OPERATIONS });
         self.budget_set.set(0);
         self.tasks.set(0);
@@ -87,6 +88,12 @@ impl Engine {
         if self.how.get() == Resume::Unwind {
             self.unwind_from_here(me);
         }
+    }
+
+    /// Does what was decided.
+    #[inline(always)]
+    pub fn perform(&self, (me, to): HandOff<'_>) {
+        self.suspend(me, Some(to));
     }
 
     #[cold]

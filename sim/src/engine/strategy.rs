@@ -22,6 +22,7 @@ mod urw;
 
 pub use self::delays::DelaySchedules;
 pub(super) use self::delays::at_most_two;
+pub(super) use self::pct::Ranks;
 pub(super) use self::surw::Surw;
 use super::core::{Engine, NEVER};
 use super::options::{Granularity, Options, Strategy, Switch};
@@ -39,6 +40,7 @@ impl Engine {
         self.turn.set(0);
         self.patience.set(options.pct_steps.saturating_mul(2).saturating_add(PATIENCE));
         self.changes.borrow_mut().clear();
+        self.change_at.set(NEVER);
         self.delays.borrow_mut().clear();
         match &options.strategy {
             Strategy::Pct { depth } => self.draw_changes(*depth, options.pct_steps.max(1)),
@@ -52,6 +54,8 @@ impl Engine {
         let walks = matches!(options.strategy, Strategy::Random);
         let walking = walks && options.granularity == Granularity::Operation && !watched;
         self.walking.set(walking);
+        let prioritises = matches!(options.strategy, Strategy::Pct { .. });
+        self.prioritising.set(prioritises && options.granularity == Granularity::Operation && !watched);
         // A clone costs more than to see that there is no need of one, and a comparison more than to see that there is nothing to compare.
         let mut strategy = self.strategy.borrow_mut();
         let both_walk = matches!((&*strategy, &options.strategy), (Strategy::Random, Strategy::Random));
@@ -93,6 +97,9 @@ impl Engine {
     pub fn set_changed(&self) {
         if self.walking.get() {
             return self.set_budget(self.run_length(self.runnable.len()));
+        }
+        if self.prioritising.get() {
+            return self.set_budget(self.until_overtaken(self.current.get()));
         }
         self.new_budget(&self.strategy.borrow(), self.current.get());
     }
@@ -210,10 +217,17 @@ impl Engine {
     }
 
     /// The choice when the running thread is out of the race: it yielded, blocked or ended. None: the execution is over.
-    #[inline]
+    #[inline(always)]
     pub fn pick_other(&self, yielding: bool) -> Option<u32> {
-        if self.walking.get() && !self.timed.get() && !self.runnable.is_empty() {
-            return self.walk_elsewhere();
+        if !self.timed.get() && !self.runnable.is_empty() {
+            if self.walking.get() {
+                return self.walk_elsewhere();
+            }
+            if self.prioritising.get()
+                && let Some(next) = self.climb()
+            {
+                return Some(next);
+            }
         }
         self.pick_another(yielding)
     }

@@ -61,6 +61,8 @@ pub(super) struct Thread {
     pub next_waiter: Cell<u32>,
     /// PCT's and POS's priority: the highest runs. POS: 0 before it is drawn.
     pub priority: Cell<i64>,
+    /// PCT: its bit among the [`Ranks`](super::strategy::Ranks); 0 if it has none.
+    pub rank: Cell<u64>,
     /// URW: events left; SURW: interesting ones.
     pub weight: Cell<u64>,
     /// Which thread of the profile it is, or `NONE`.
@@ -111,6 +113,7 @@ impl Thread {
             token: Cell::new(false),
             next_waiter: Cell::new(NONE),
             priority: Cell::new(0),
+            rank: Cell::new(0),
             weight: Cell::new(0),
             node: Cell::new(NONE),
             children: Cell::new(0),
@@ -152,6 +155,7 @@ impl Thread {
         self.token.set(false);
         self.next_waiter.set(NONE);
         self.priority.set(0);
+        self.rank.set(0);
         self.weight.set(0);
         self.node.set(NONE);
         self.children.set(0);
@@ -168,6 +172,9 @@ impl Thread {
         self.hopeless.set(false);
     }
 }
+
+/// The OS thread is to go from one thread to another one, by its slot. The engine's books say that the other one runs already.
+pub(super) type HandOff<'a> = (&'a Thread, u32);
 
 /// What is remembered of a thread by its number.
 pub(super) struct Info {

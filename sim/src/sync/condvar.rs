@@ -17,6 +17,7 @@ use super::{LockResult, PoisonError, enter};
 use crate::engine::{Access, Gate, NONE, Op, Site, Tag, Wait, Whose};
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ impl Waiting {
     }
 
     /// Waits; whether it was notified.
+    #[inline(always)]
     fn wait(&self, gate: Gate<'_>, mutex: &RawMutex, limit: Option<Duration>, site: Site) -> bool {
         gate.point(self.access(), site);
         let object = self.tag.object();
@@ -62,7 +64,7 @@ impl Waiting {
         self.count.set(self.count.get() + 1);
         gate.event(Op::Wait, object, 0, site);
         gate.point(mutex.access(), site);
-        mutex.give(site);
+        mutex.give(gate, site);
         let until = limit.map(|limit| gate.now().saturating_add(limit));
         let for_no_reason = gate.wakes_for_no_reason();
         if for_no_reason {
@@ -76,17 +78,20 @@ impl Waiting {
                 break false;
             }
             gate.wait_until(&self.waiters, until, Wait::Notify { object, until }, self.access(), site);
-            gate.leave(&self.waiters);
+            if until.is_some() {
+                gate.leave(&self.waiters); // it may have been woken by time
+            }
         };
         self.count.set(self.count.get() - 1);
         gate.event(Op::Woken, object, if notified { 0 } else { 2 - u32::from(!for_no_reason) }, site);
         notified
     }
 
+    #[inline(always)]
     fn notify(&self, gate: Gate<'_>, all: bool, site: Site) {
         gate.point(self.access(), site);
         gate.event(Op::Notify, self.tag.object(), u32::from(all), site);
-        {
+        if self.count.get() != 0 {
             let mut tokens = self.tokens.borrow_mut();
             let new = self.count.get().saturating_sub(tokens.len());
             let new = if all { new } else { new.min(1) };
@@ -115,6 +120,7 @@ impl Condvar {
     }
 
     /// What the running execution knows of it.
+    #[inline]
     fn find<'a>(&'a self, site: Site) -> Option<(&'a Waiting, Gate<'a>)> {
         match self.waiting.tag.whose() {
             Whose::Mine(gate) => Some((&self.waiting, gate)),
@@ -125,25 +131,35 @@ impl Condvar {
     }
 
     /// Whether it was notified.
+    #[inline]
     fn wait_for<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
         limit: Option<Duration>,
         site: Site,
     ) -> (LockResult<MutexGuard<'a, T>>, bool) {
+        // It lives on meanwhile without its lock.
+        let guard = ManuallyDrop::new(guard);
+        let notified = self.wait_unlocked(guard.parts(), limit, site);
+        let guard = ManuallyDrop::into_inner(guard);
+        let guard = if guard.parts().0.is_poisoned() { Err(PoisonError::new(guard)) } else { Ok(guard) };
+        (guard, notified)
+    }
+
+    /// As [`Condvar::wait_for`], with the parts of the guard.
+    fn wait_unlocked(&self, (mutex, locked_at): (&RawMutex, Site), limit: Option<Duration>, site: Site) -> bool {
+        let unlocked = Unlocked { mutex, site: locked_at };
         let Some((waiting, gate)) = self.find(site) else {
             panic!("outside of executions nobody notifies a Condvar, at {site}");
         };
-        let (mutex, _) = guard.parts();
         assert!(enter(mutex.tag(), "Mutex", site).is_some(), "the guard is one of the running execution");
-        // The guard lives on meanwhile without its lock; if this unwinds, it has to be forgotten, or the lock taken again.
-        let unlocked = Unlocked { guard: Some(guard) };
+        let was_panicking = mutex.was_panicking();
         let notified = waiting.wait(gate, mutex, limit, site);
         gate.point(mutex.access(), site);
         mutex.take(gate, site);
-        let guard = unlocked.locked();
-        let guard = if mutex.is_poisoned() { Err(PoisonError::new(guard)) } else { Ok(guard) };
-        (guard, notified)
+        mutex.locked(was_panicking);
+        std::mem::forget(unlocked);
+        notified
     }
 
     /// See [`std::sync::Condvar::wait`].
@@ -153,6 +169,7 @@ impl Condvar {
     ///
     /// # Panics
     /// Outside of executions.
+    #[inline]
     #[track_caller]
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         self.wait_for(guard, None, Location::caller()).0
@@ -243,20 +260,17 @@ impl Condvar {
 }
 
 /// A guard whose mutex is open. If its thread is unwound the mutex is not its to open, unless that was before it could open it.
-struct Unlocked<'a, T> {
-    guard: Option<MutexGuard<'a, T>>,
+struct Unlocked<'a> {
+    mutex: &'a RawMutex,
+    /// Where it was locked.
+    site: Site,
 }
 
-impl<'a, T> Unlocked<'a, T> {
-    fn locked(mut self) -> MutexGuard<'a, T> {
-        self.guard.take().unwrap_or_else(|| unreachable!("it is there until here"))
-    }
-}
-
-impl<T> Drop for Unlocked<'_, T> {
+impl Drop for Unlocked<'_> {
     fn drop(&mut self) {
-        let Some(guard) = self.guard.take() else { return };
-        if guard.parts().0.is_held() { drop(guard) } else { std::mem::forget(guard) }
+        if self.mutex.is_held() {
+            self.mutex.unlock(self.site);
+        }
     }
 }
 

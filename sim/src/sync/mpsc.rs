@@ -74,38 +74,48 @@ impl<T> Channel<T> {
         Access::rmw(self.object())
     }
 
+    #[inline(always)]
     fn gate<'a>(&self, site: Site) -> Gate<'a> {
         enter_own(&self.tag, "channel", site)
     }
 
+    /// An operation begins, with a scheduling point.
+    #[inline(always)]
+    fn enter<'a>(&self, site: Site) -> Gate<'a> {
+        let gate = self.gate(site);
+        gate.point(self.access(), site);
+        gate
+    }
+
     /// Whether a message has a place, or a receiver that waits for it.
     fn has_place(&self) -> bool {
-        let len = self.queue.borrow().len();
+        let len = || self.queue.borrow().len();
         match self.bound {
             None => true,
-            Some(0) => self.waits.get() && len == 0,
-            Some(bound) => len < bound,
+            Some(0) => self.waits.get() && len() == 0,
+            Some(bound) => len() < bound,
         }
     }
 
     fn push(&self, gate: Gate<'_>, value: T, site: Site) -> u64 {
         let (number, object) = (self.sent.get(), gate.new_object());
         self.sent.set(number + 1);
-        gate.event(Op::Send, self.object(), 0, site);
-        if self.bound.is_some_and(|bound| number >= bound as u64)
-            && let Some(place) = self.free.borrow_mut().pop_front()
-        {
-            gate.acquires(place); // whoever emptied the place did so before
+        if self.bound.is_some_and(|bound| number >= bound as u64) {
+            gate.event(Op::Send, self.object(), 0, site);
+            if let Some(place) = self.free.borrow_mut().pop_front() {
+                gate.acquires(place); // whoever emptied the place did so before
+            }
+            gate.releases(object);
+        } else {
+            gate.event_releases(Op::Send, self.object(), object, site);
         }
-        gate.releases(object);
         self.queue.borrow_mut().push_back(Message { value, number, object });
         gate.wake_all(&self.receiving);
         number
     }
 
     fn send(&self, value: T, site: Site) -> Result<(), SendError<T>> {
-        let gate = self.gate(site);
-        gate.point(self.access(), site);
+        let gate = self.enter(site);
         while self.receiver.get() && self.bound != Some(0) && !self.has_place() {
             gate.wait_in(&self.sending, Wait::Send { object: self.object() }, self.access(), site);
         }
@@ -143,8 +153,7 @@ impl<T> Channel<T> {
     }
 
     fn try_send(&self, value: T, site: Site) -> Result<(), TrySendError<T>> {
-        let gate = self.gate(site);
-        gate.point(self.access(), site);
+        let gate = self.enter(site);
         if !self.receiver.get() {
             return Err(TrySendError::Disconnected(self.refused(gate, value, site)));
         }
@@ -158,14 +167,14 @@ impl<T> Channel<T> {
 
     fn pop(&self, gate: Gate<'_>, site: Site) -> Option<T> {
         let message = self.queue.borrow_mut().pop_front()?;
-        gate.event(Op::Receive, self.object(), 0, site);
-        gate.acquires(message.object);
-        if self.bound.is_some_and(|bound| bound != 0) {
-            gate.releases(message.object);
-            self.free.borrow_mut().push_back(message.object);
-        }
-        if self.bound == Some(0) {
-            gate.releases(self.object());
+        gate.event_acquires(Op::Receive, self.object(), message.object, site);
+        match self.bound {
+            None => {}
+            Some(0) => gate.releases(self.object()),
+            Some(_) => {
+                gate.releases(message.object);
+                self.free.borrow_mut().push_back(message.object);
+            }
         }
         gate.wake_all(&self.sending);
         Some(message.value)
@@ -184,9 +193,9 @@ impl<T> Channel<T> {
         Err(TryRecvError::Empty)
     }
 
+    #[inline]
     fn receive(&self, limit: Option<Duration>, site: Site) -> Result<T, RecvTimeoutError> {
-        let gate = self.gate(site);
-        gate.point(self.access(), site);
+        let gate = self.enter(site);
         let object = self.object();
         let until = limit.map(|limit| gate.now().saturating_add(limit));
         loop {
@@ -202,13 +211,14 @@ impl<T> Channel<T> {
             self.waits.set(true);
             gate.wait_until(&self.receiving, until, Wait::Receive { object, until }, self.access(), site);
             self.waits.set(false);
-            gate.leave(&self.receiving);
+            if until.is_some() {
+                gate.leave(&self.receiving); // it may have been woken by time
+            }
         }
     }
 
     fn try_receive(&self, site: Site) -> Result<T, TryRecvError> {
-        let gate = self.gate(site);
-        gate.point(self.access(), site);
+        let gate = self.enter(site);
         let found = self.look(gate, site);
         if matches!(found, Err(TryRecvError::Empty)) {
             gate.event(Op::ReceiveFailed, self.object(), 0, site);

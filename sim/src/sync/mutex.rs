@@ -24,6 +24,8 @@ pub(super) struct RawMutex {
     held: AtomicBool,
     /// Written with the lock held; read by whoever asks.
     poisoned: AtomicBool,
+    /// Whether the holder was panicking when it locked. Of the holder alone: a guard is as small as can be, and is moved often.
+    panicking: AtomicBool,
 }
 
 impl RawMutex {
@@ -34,6 +36,7 @@ impl RawMutex {
             waiters: Cell::new(NONE),
             held: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
+            panicking: AtomicBool::new(false),
         }
     }
 
@@ -41,20 +44,46 @@ impl RawMutex {
         &self.tag
     }
 
+    #[inline(always)]
     pub fn access(&self) -> Access {
         Access::rmw(self.tag.object())
     }
 
+    // What goes on elsewhere is called last, so that its frame takes the place of this one.
     fn lock(&self, site: Site) {
-        let Some(gate) = enter(&self.tag, "Mutex", site) else {
-            assert!(self.try_outside(), "outside of executions nobody opens a locked Mutex, at {site}");
-            return;
-        };
-        gate.point(self.access(), site);
+        let Some(gate) = self.tag.mine() else { return self.lock_first(site) };
+        if !gate.passes() {
+            return self.lock_from_point(gate, site);
+        }
+        if self.holder.get() != NONE {
+            return self.lock_held(gate, site);
+        }
+        gate.takes_lock();
+        self.taken(gate, site);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn lock_first(&self, site: Site) {
+        match enter(&self.tag, "Mutex", site) {
+            Some(_) => self.lock(site),
+            None => assert!(self.try_outside(), "outside of executions nobody opens a locked Mutex, at {site}"),
+        }
+    }
+
+    #[inline(never)]
+    fn lock_from_point(&self, gate: Gate<'_>, site: Site) {
+        gate.point_here(self.access(), site);
+        self.take(gate, site);
+    }
+
+    #[inline(never)]
+    fn lock_held(&self, gate: Gate<'_>, site: Site) {
         self.take(gate, site);
     }
 
     /// Waits until it is open, with no scheduling point before.
+    #[inline(always)]
     pub fn take(&self, gate: Gate<'_>, site: Site) {
         while self.holder.get() != NONE {
             let holder = self.holder.get();
@@ -68,10 +97,23 @@ impl RawMutex {
         self.taken(gate, site);
     }
 
+    #[inline(always)]
     fn taken(&self, gate: Gate<'_>, site: Site) {
         self.holder.set(gate.thread());
-        gate.event(Op::Lock, self.tag.object(), 0, site);
-        gate.acquires(self.tag.object());
+        self.locked(gate.panicking());
+        gate.event_acquires(Op::Lock, self.tag.object(), self.tag.object(), site);
+    }
+
+    /// Notes whether the thread that has just locked it is panicking.
+    #[inline(always)]
+    pub fn locked(&self, panicking: bool) {
+        self.panicking.store(panicking, Ordering::Relaxed); // the holder's own
+    }
+
+    /// Whether the holder was panicking when it locked.
+    #[inline(always)]
+    pub fn was_panicking(&self) -> bool {
+        self.panicking.load(Ordering::Relaxed) // the holder's own
     }
 
     fn try_lock(&self, site: Site) -> bool {
@@ -86,32 +128,80 @@ impl RawMutex {
     }
 
     // Acquire: it sees what the holder before did.
+    #[cold]
     fn try_outside(&self) -> bool {
-        !self.held.swap(true, Ordering::Acquire)
+        let was_open = !self.held.swap(true, Ordering::Acquire);
+        if was_open {
+            self.locked(std::thread::panicking());
+        }
+        was_open
     }
 
-    /// Opens it, with no scheduling point: also when the one before unwinds.
-    pub fn give(&self, site: Site) {
+    /// Opens it and poisons it if the thread panics.
+    pub fn unlock(&self, site: Site) {
+        let Some(gate) = self.tag.mine() else { return self.unlock_elsewhere() };
+        if !gate.passes() {
+            return self.unlock_from_point(gate, site);
+        }
+        self.poison(gate.panicking());
+        self.give(gate, site);
+    }
+
+    #[inline(never)]
+    fn unlock_from_point(&self, gate: Gate<'_>, site: Site) {
+        let opens = Opens { mutex: self, gate, site };
+        gate.point_here(self.access(), site);
+        drop(opens);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unlock_elsewhere(&self) {
+        self.poison(panicking());
         // A guard that outlived its execution has nobody to tell.
-        let Some(gate) = self.tag.mine() else {
-            if self.tag.is_outside() {
-                self.held.store(false, Ordering::Release); // the next holder sees what this one did
-            }
-            return;
-        };
+        if self.tag.is_outside() {
+            self.held.store(false, Ordering::Release); // the next holder sees what this one did
+        }
+    }
+
+    #[inline(always)]
+    fn poison(&self, panicking: bool) {
+        if panicking && !self.was_panicking() {
+            self.poisoned.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Opens it, with no scheduling point.
+    #[inline(always)]
+    pub fn give(&self, gate: Gate<'_>, site: Site) {
         self.holder.set(NONE);
-        gate.event(Op::Unlock, self.tag.object(), 0, site);
-        gate.releases(self.tag.object());
+        gate.event_releases(Op::Unlock, self.tag.object(), self.tag.object(), site);
         gate.wake_all(&self.waiters);
     }
 
-    /// Whether the running thread holds it.
+    /// Whether the guard that a thread had before it waited is its own again, or still.
     pub fn is_held(&self) -> bool {
-        self.tag.mine().is_some_and(|gate| self.holder.get() == gate.thread())
+        self.tag.mine().is_none_or(|gate| self.holder.get() == gate.thread())
     }
 
+    #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Relaxed)
+    }
+}
+
+/// Opens the mutex when dropped, also when the scheduling point before unwinds.
+struct Opens<'a> {
+    mutex: &'a RawMutex,
+    gate: Gate<'a>,
+    site: Site,
+}
+
+impl Drop for Opens<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.mutex.poison(self.gate.panicking());
+        self.mutex.give(self.gate, self.site);
     }
 }
 
@@ -164,6 +254,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Panics
     /// If it belongs to another execution; outside of executions if it is locked.
+    #[inline]
     #[track_caller]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
         let site = Location::caller();
@@ -175,6 +266,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// # Errors
     /// If it is locked, or poisoned.
+    #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_, T>> {
         let site = Location::caller();
@@ -185,9 +277,9 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// The guard of a thread that has just locked it.
+    #[inline]
     fn guarded(&self, site: Site) -> LockResult<MutexGuard<'_, T>> {
-        let open = Open { mutex: self, site, panicking: panicking() };
-        let guard = MutexGuard { open, _not_send: PhantomData };
+        let guard = MutexGuard { mutex: self, site, _not_send: PhantomData };
         if self.raw.is_poisoned() { Err(PoisonError::new(guard)) } else { Ok(guard) }
     }
 
@@ -239,24 +331,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// The mutex, and where it was locked.
     pub(super) fn parts(&self) -> (&'a RawMutex, Site) {
-        (&self.open.mutex.raw, self.open.site)
-    }
-}
-
-/// Opens the mutex when dropped.
-struct Open<'a, T: ?Sized> {
-    mutex: &'a Mutex<T>,
-    site: Site,
-    /// Whether the thread was panicking when it locked.
-    panicking: bool,
-}
-
-impl<T: ?Sized> Drop for Open<'_, T> {
-    fn drop(&mut self) {
-        if !self.panicking && panicking() {
-            self.mutex.raw.poisoned.store(true, Ordering::Relaxed);
-        }
-        self.mutex.raw.give(self.site);
+        (&self.mutex.raw, self.site)
     }
 }
 
@@ -269,7 +344,8 @@ impl<T: ?Sized> Drop for Open<'_, T> {
 /// ```
 #[must_use = "if unused the Mutex will immediately unlock"]
 pub struct MutexGuard<'a, T: ?Sized> {
-    open: Open<'a, T>,
+    mutex: &'a Mutex<T>,
+    site: Site,
     _not_send: PhantomData<*const ()>,
 }
 
@@ -281,7 +357,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the guard exists while its thread holds the mutex, and there is one guard at a time.
-        unsafe { &*self.open.mutex.value.get() }
+        unsafe { &*self.mutex.value.get() }
     }
 }
 
@@ -289,17 +365,14 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above, and the guard is borrowed exclusively.
-        unsafe { &mut *self.open.mutex.value.get() }
+        unsafe { &mut *self.mutex.value.get() }
     }
 }
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
-        let raw = &self.open.mutex.raw;
-        if let Some(gate) = raw.tag.mine() {
-            gate.point(raw.access(), self.open.site);
-        }
-        // then the field `open` is dropped, even if the point unwinds
+        self.mutex.raw.unlock(self.site);
     }
 }
 

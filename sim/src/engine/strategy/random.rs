@@ -9,7 +9,7 @@
 
 use super::super::access::Access;
 use super::super::core::{Engine, NEVER, Site};
-use super::super::thread::NONE;
+use super::super::thread::{HandOff, NONE};
 
 /// One in so many decisions lets time move although a thread could run, if a timer is set.
 const TIME_ODDS: u32 = 256;
@@ -24,21 +24,22 @@ impl Engine {
     }
 
     /// How many points the running thread passes before a uniform walk over `n` threads leaves it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn run_length(&self, n: u32) -> u64 {
-        self.roll(|g| match n {
+        if n < 2 {
             // Alone: the only choice is whether time moves.
-            0 | 1 if !self.timed.get() => NEVER,
-            0 | 1 => u64::from(g.below(2 * TIME_ODDS)),
-            2 => u64::from((u64::from(g.next_u32()) | 1 << 32).trailing_zeros()),
-            4 => u64::from((u64::from(g.next_u32()) | 1 << 32).trailing_zeros() / 2),
-            _ => {
-                let mut length = 0;
-                while g.below(n) == 0 {
-                    length += 1;
-                }
-                length
+            return if self.timed.get() { u64::from(self.roll(|g| g.below(2 * TIME_ODDS))) } else { NEVER };
+        }
+        self.roll(|g| {
+            if n & !6 == 0 && n != 6 {
+                // 2 or 4: so many zeros in a row, or pairs of them.
+                return u64::from((u64::from(g.next_u32()) | 1 << 32).trailing_zeros() >> (n >> 2));
             }
+            let mut length = 0;
+            while g.below(n) == 0 {
+                length += 1;
+            }
+            length
         })
     }
 
@@ -82,15 +83,15 @@ impl Engine {
         next
     }
 
-    /// A scheduling point of the walk where nothing is out of the ordinary: what `scheduled_point` does, in one piece. False: that is
+    /// A scheduling point of the walk where nothing is out of the ordinary: what `scheduled_point` does, in one piece. None: that is
     /// what has to be done.
     #[inline(always)]
-    pub(in super::super) fn walk(&self, access: Access, site: Site) -> bool {
+    pub(in super::super) fn walk(&self, access: Access, site: Site) -> Option<HandOff<'_>> {
         let n = self.runnable.len();
         let (before, max) = (self.steps.get(), self.max_steps.get());
         let steps = before + self.budget_set.get() + 1;
         if !self.natural.get() || n < 2 || !self.yielded.is_empty() || self.timed.get() || steps > max {
-            return false;
+            return None;
         }
         let me = self.here();
         self.check_stack_of(me);
@@ -110,7 +111,6 @@ impl Engine {
         self.budget.set(budget);
         self.preemptions.set(self.preemptions.get() + 1);
         self.switch_to(next);
-        self.suspend(me, Some(next));
-        true
+        Some((me, next))
     }
 }
