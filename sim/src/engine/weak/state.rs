@@ -281,22 +281,30 @@ impl<const W: usize> State<W> {
 
     // ---- atomic words: operations
 
+    /// Chooses the store that an operation reads, or writes right above.
+    #[inline(always)]
+    fn chosen(&mut self, by: By, order: Ordering, does: Does, choose: &mut Choose<'_>) -> usize {
+        if !self.is_weak {
+            return 0;
+        }
+        let word = self.words.at(by.at);
+        let mut open = if does == Does::Load { word.kept() } else { word.open() };
+        if open == 1 {
+            return 0;
+        }
+        let floor = word.floor(&self.threads[by.t].clock);
+        open &= (2 << floor) - 1;
+        if open != 1 && self.is_ordered(order) {
+            open = self.admitted(by, open, order, does);
+        }
+        pick(open, if does == Does::Store { Pick::Place } else { Pick::Read }, choose)
+    }
+
     #[inline]
     pub fn load(&mut self, by: Use, order: Ordering, choose: &mut Choose<'_>) -> Result<Loaded, Box<Race>> {
         let by = self.by(by);
         self.enter(by, What::Load, order)?;
-        if !self.is_weak {
-            return Ok(self.load_at(by, 0, order));
-        }
-        let floor = self.words.at(by.at).floor(&self.threads[by.t].clock);
-        let mut position = 0;
-        if floor != 0 {
-            let mut open = (2u32 << floor) - 1;
-            if self.is_ordered(order) {
-                open = self.admitted(by, open, order, Does::Load);
-            }
-            position = pick(open, Pick::Read, choose);
-        }
+        let position = self.chosen(by, order, Does::Load, choose);
         Ok(self.load_at(by, position, order))
     }
 
@@ -304,18 +312,7 @@ impl<const W: usize> State<W> {
     pub fn store(&mut self, by: Use, value: u64, order: Ordering, choose: &mut Choose<'_>) -> Result<bool, Box<Race>> {
         let by = self.by(by);
         self.enter(by, What::Store, order)?;
-        let mut position = 0;
-        if self.is_weak {
-            let mut open = self.words.at(by.at).open();
-            if open != 1 {
-                let floor = self.words.at(by.at).floor(&self.threads[by.t].clock);
-                open &= (2 << floor) - 1;
-                if open != 1 && self.is_ordered(order) {
-                    open = self.admitted(by, open, order, Does::Store);
-                }
-                position = pick(open, Pick::Place, choose);
-            }
-        }
+        let position = self.chosen(by, order, Does::Store, choose);
         self.store_at(by, position, value, order, None);
         Ok(position == 0)
     }
@@ -330,18 +327,7 @@ impl<const W: usize> State<W> {
     ) -> Result<(Loaded, bool), Box<Race>> {
         let by = self.by(by);
         self.enter(by, What::Rmw, order)?;
-        let mut position = 0;
-        if self.is_weak {
-            let mut open = self.words.at(by.at).open();
-            if open != 1 {
-                let floor = self.words.at(by.at).floor(&self.threads[by.t].clock);
-                open &= (2 << floor) - 1;
-                if open != 1 && self.is_ordered(order) {
-                    open = self.admitted(by, open, order, Does::Update);
-                }
-                position = pick(open, Pick::Read, choose);
-            }
-        }
+        let position = self.chosen(by, order, Does::Update, choose);
         let found = self.words.at(by.at).store(position).value;
         self.update_at(by, position, update(found), order);
         Ok((Loaded { bits: found, behind: position as u8 }, position == 0))

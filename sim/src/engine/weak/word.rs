@@ -169,10 +169,16 @@ impl<const W: usize> Word<W> {
         &mut self.stores[self.place(position)]
     }
 
+    /// The positions of the stores.
+    #[inline(always)]
+    pub fn kept(&self) -> u32 {
+        (1 << self.len) - 1
+    }
+
     /// The positions above which a store may be put, if coherence allows it: bit k for right above position k.
     #[inline(always)]
     pub fn open(&self) -> u32 {
-        !u32::from(self.taken) & ((1 << self.len) - 1)
+        !u32::from(self.taken) & self.kept()
     }
 
     /// The lowest position that a load may return and a store may go above.
