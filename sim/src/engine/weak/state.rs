@@ -29,7 +29,7 @@ pub(super) type Choose<'a> = dyn FnMut(Pick, u32) -> u32 + 'a;
 /// The memory of an execution with at most `W` threads.
 pub(super) struct State<const W: usize> {
     pub is_weak: bool,
-    threads: Vec<Thread<W>>, // W of them; not in place, since a state is made on a thread's stack
+    threads: Box<[Thread<W>; W]>, // not in place, since a state is made on a thread's stack
     pub names: Names,
     words: Table<Word<W>>,
     cells: Table<Plain<W>>,
@@ -61,7 +61,7 @@ impl<const W: usize> State<W> {
     pub fn new() -> Self {
         Self {
             is_weak: false,
-            threads: vec![Thread::NEW; W],
+            threads: threads(|_| Thread::NEW),
             names: Names::default(),
             words: Table::new(),
             cells: Table::new(),
@@ -300,7 +300,7 @@ impl<const W: usize> State<W> {
         pick(open, if does == Does::Store { Pick::Place } else { Pick::Read }, choose)
     }
 
-    #[inline]
+    #[inline(never)]
     pub fn load(&mut self, by: Use, order: Ordering, choose: &mut Choose<'_>) -> Result<Loaded, Box<Race>> {
         let by = self.by(by);
         self.enter(by, What::Load, order)?;
@@ -308,16 +308,16 @@ impl<const W: usize> State<W> {
         Ok(self.load_at(by, position, order))
     }
 
-    #[inline]
+    #[inline(never)]
     pub fn store(&mut self, by: Use, value: u64, order: Ordering, choose: &mut Choose<'_>) -> Result<bool, Box<Race>> {
         let by = self.by(by);
         self.enter(by, What::Store, order)?;
         let position = self.chosen(by, order, Does::Store, choose);
-        self.store_at(by, position, value, order, None);
+        self.store_at(by, position, value, order, false);
         Ok(position == 0)
     }
 
-    #[inline]
+    #[inline(never)]
     pub fn rmw(
         &mut self,
         by: Use,
@@ -329,11 +329,12 @@ impl<const W: usize> State<W> {
         self.enter(by, What::Rmw, order)?;
         let position = self.chosen(by, order, Does::Update, choose);
         let found = self.words.at(by.at).store(position).value;
-        self.update_at(by, position, update(found), order);
+        self.store_at(by, position, update(found), order, true);
         Ok((Loaded { bits: found, behind: position as u8 }, position == 0))
     }
 
     /// `orders`: of success and of failure.
+    #[inline(never)]
     pub fn compare_exchange(
         &mut self,
         by: Use,
@@ -370,7 +371,7 @@ impl<const W: usize> State<W> {
         }
         let loaded = Loaded { bits: found, behind: position as u8 };
         if succeeds {
-            self.update_at(by, position, new, orders.0);
+            self.store_at(by, position, new, orders.0, true);
             return Ok(Exchanged { loaded, succeeded: true, is_newest: position == 0 });
         }
         self.words.at(by.at).last[by.t] =
@@ -416,37 +417,36 @@ impl<const W: usize> State<W> {
         Loaded { bits: store.value, behind: position as u8 }
     }
 
-    /// A read-modify-write of the store at `position`: it continues the release sequences that the store is in.
-    fn update_at(&mut self, by: By, position: usize, value: u64, order: Ordering) {
-        let view = self.words.at(by.at).store(position).view;
+    /// A store right above `position`. `reads`: a read-modify-write of the store there, whose release sequences it continues.
+    #[inline(always)]
+    fn store_at(&mut self, by: By, position: usize, value: u64, order: Ordering, reads: bool) {
         // Of a sequentially consistent one, its place in S is found before it learns.
-        self.store_at(by, position, value, order, Some(&view));
-    }
-
-    #[inline]
-    fn store_at(&mut self, by: By, position: usize, value: u64, order: Ordering, read: Option<&Clock<W>>) {
         let place = if self.is_weak && self.is_ordered(order) {
-            let does = if read.is_some() { Does::Update } else { Does::Store };
+            let does = if reads { Does::Update } else { Does::Store };
             Some(self.take_place(by, position, order, does))
         } else {
             None
         };
         let thread = &mut self.threads[by.t];
-        if let Some(view) = read {
+        let word = self.words.at(by.at);
+        let mut continued = None;
+        if reads {
+            let view = &word.store(position).view;
             if acquires(order) {
                 thread.clock.join(view);
             } else {
                 thread.later.join(view);
             }
+            if !(acquires(order) && releases(order)) {
+                continued = Some(*view); // else it is in the clock
+            }
         }
-        let mut view = if releases(order) { thread.clock } else { thread.fenced };
-        if let Some(read) = read {
-            view.join(read);
-        }
-        let word = self.words.at(by.at);
-        let store = if self.is_weak { word.insert(position, read.is_some(), &self.order) } else { word.store_mut(0) };
+        let store = if self.is_weak { word.insert(position, reads, &self.order) } else { word.store_mut(0) };
         store.value = value;
-        store.view = view;
+        store.view = if releases(order) { thread.clock } else { thread.fenced };
+        if let Some(view) = &continued {
+            store.view.join(view);
+        }
         store.time = thread.clock.0[by.t];
         store.thread = by.t as u8;
         if let Some((own, event)) = place {
@@ -556,7 +556,7 @@ impl<const W: usize> State<W> {
     pub fn widened<const V: usize>(self) -> State<V> {
         State {
             is_weak: self.is_weak,
-            threads: (0..V).map(|t| self.threads.get(t).map_or(Thread::NEW, Thread::widened)).collect(),
+            threads: threads(|t| self.threads.get(t).map_or(Thread::NEW, Thread::widened)),
             names: self.names,
             words: self.words.map(|word| word.widened()),
             cells: self.cells.map(|cell| cell.widened()),
@@ -566,6 +566,12 @@ impl<const W: usize> State<W> {
             graves: self.graves,
         }
     }
+}
+
+/// All threads of a state.
+fn threads<const W: usize>(each: impl FnMut(usize) -> Thread<W>) -> Box<[Thread<W>; W]> {
+    let all: Box<[Thread<W>]> = (0..W).map(each).collect();
+    all.try_into().unwrap_or_else(|_| unreachable!("there are {W}"))
 }
 
 /// The live fences that happen before an operation at `position`, and whether an old one does: they precede in S all that the

@@ -207,17 +207,15 @@ impl<const W: usize> Word<W> {
             }
             place
         };
-        if position == 0 && self.newest_event != 0 {
-            let events = self.events_at(0, Does::Update, order);
-            self.note_lower(events, order);
-        }
-        let above = (1u64 << (4 * position)) - 1;
-        let lower = if position == HISTORY - 1 { 0 } else { (self.order & !above) << 4 };
-        self.order = lower | (place as u64) << (4 * position) | self.order & above;
-        let above = (1u16 << position) - 1;
-        self.taken = (self.taken & !above) << 1 | self.taken & above;
-        if is_rmw && position + 1 < HISTORY {
-            self.taken |= 1 << (position + 1);
+        if position == 0 {
+            if self.newest_event != 0 {
+                let events = self.events_at(0, Does::Update, order);
+                self.note_lower(events, order);
+            }
+            self.order = self.order << 4 | place as u64;
+            self.taken = self.taken << 1 | u16::from(is_rmw) << 1;
+        } else {
+            self.insert_below(position, place, is_rmw);
         }
         let store = &mut self.stores[place];
         store.loads = [NEVER; W];
@@ -227,6 +225,19 @@ impl<const W: usize> Word<W> {
         store.loaded = 0;
         store.load_events = 0;
         store
+    }
+
+    /// Puts a store's place in below others.
+    #[cold]
+    fn insert_below(&mut self, position: usize, place: usize, is_rmw: bool) {
+        let above = (1u64 << (4 * position)) - 1;
+        let lower = if position == HISTORY - 1 { 0 } else { (self.order & !above) << 4 };
+        self.order = lower | (place as u64) << (4 * position) | self.order & above;
+        let above = (1u16 << position) - 1;
+        self.taken = (self.taken & !above) << 1 | self.taken & above;
+        if is_rmw && position + 1 < HISTORY {
+            self.taken |= 1 << (position + 1);
+        }
     }
 
     /// A store is given up: its events count as those of the oldest one that is kept.
