@@ -32,7 +32,7 @@ pub(super) mod world;
 
 pub use self::race::{Access, Race, RaceKind, Site, What};
 
-use self::state::State;
+use self::state::{Found, State};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -263,7 +263,7 @@ impl Memory {
         order: Ordering,
         choose: &mut dyn FnMut(Pick, u32) -> u32,
     ) -> Result<Loaded, Box<Race>> {
-        wide!(self, state => state.load(by, order, choose))
+        wide!(self, state => state.load(by, order, choose)).map(Found::loaded)
     }
 
     /// A store. Gives whether `value` is the newest.
@@ -293,7 +293,8 @@ impl Memory {
         update: impl FnOnce(u64) -> u64,
         choose: &mut dyn FnMut(Pick, u32) -> u32,
     ) -> Result<(Loaded, bool), Box<Race>> {
-        wide!(self, state => state.rmw(by, order, update, choose))
+        let found = wide!(self, state => state.rmw(by, order, update, choose))?;
+        Ok((found.loaded(), found.position == 0))
     }
 
     /// A compare-and-exchange: `exchange` is (expected, new), `orders` are of success and of failure; an `is_weak` one may
@@ -310,7 +311,10 @@ impl Memory {
         is_weak: bool,
         choose: &mut dyn FnMut(Pick, u32) -> u32,
     ) -> Result<Exchanged, Box<Race>> {
-        wide!(self, state => state.compare_exchange(by, exchange, orders, is_weak, choose))
+        let done = wide!(self, state => state.compare_exchange(by, exchange, orders, is_weak, choose));
+        let (found, succeeded) = done?;
+        let succeeded = succeeded != 0;
+        Ok(Exchanged { loaded: found.loaded(), succeeded, is_newest: succeeded && found.position == 0 })
     }
 
     /// The values of an atomic's stores that are kept, the newest first; empty if nothing is known of it.

@@ -16,7 +16,7 @@ use super::race::{Mark, Race, Site, What};
 use super::table::Table;
 use super::thread::{Names, Thread};
 use super::word::{Does, HISTORY, Word};
-use super::{Exchanged, HandOver, Loaded, Pick, Use};
+use super::{HandOver, Loaded, Pick, Use};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -47,6 +47,21 @@ struct By {
     at: u32,
     object: u32,
     site: Site,
+}
+
+/// What an operation found. Words, because they are handed on through memory: what is written in parts is slow to read as a whole.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    pub bits: u64,
+    pub position: usize,
+}
+
+impl Found {
+    /// As it is told outside.
+    #[inline(always)]
+    pub fn loaded(self) -> Loaded {
+        Loaded { bits: self.bits, behind: self.position as u8 }
+    }
 }
 
 fn acquires(order: Ordering) -> bool {
@@ -301,11 +316,11 @@ impl<const W: usize> State<W> {
     }
 
     #[inline(never)]
-    pub fn load(&mut self, by: Use, order: Ordering, choose: &mut Choose<'_>) -> Result<Loaded, Box<Race>> {
+    pub fn load(&mut self, by: Use, order: Ordering, choose: &mut Choose<'_>) -> Result<Found, Box<Race>> {
         let by = self.by(by);
         self.enter(by, What::Load, order)?;
         let position = self.chosen(by, order, Does::Load, choose);
-        Ok(self.load_at(by, position, order))
+        Ok(Found { bits: self.load_at(by, position, order), position })
     }
 
     #[inline(never)]
@@ -324,16 +339,16 @@ impl<const W: usize> State<W> {
         order: Ordering,
         update: impl FnOnce(u64) -> u64,
         choose: &mut Choose<'_>,
-    ) -> Result<(Loaded, bool), Box<Race>> {
+    ) -> Result<Found, Box<Race>> {
         let by = self.by(by);
         self.enter(by, What::Rmw, order)?;
         let position = self.chosen(by, order, Does::Update, choose);
-        let found = self.words.at(by.at).store(position).value;
-        self.store_at(by, position, update(found), order, true);
-        Ok((Loaded { bits: found, behind: position as u8 }, position == 0))
+        let bits = self.words.at(by.at).store(position).value;
+        self.store_at(by, position, update(bits), order, true);
+        Ok(Found { bits, position })
     }
 
-    /// `orders`: of success and of failure.
+    /// `orders`: of success and of failure. With what it found, 1 if it succeeded.
     #[inline(never)]
     pub fn compare_exchange(
         &mut self,
@@ -342,7 +357,7 @@ impl<const W: usize> State<W> {
         orders: (Ordering, Ordering),
         is_weak: bool,
         choose: &mut Choose<'_>,
-    ) -> Result<Exchanged, Box<Race>> {
+    ) -> Result<(Found, usize), Box<Race>> {
         let by = self.by(by);
         self.enter(by, What::Rmw, orders.0)?;
         let (mut position, mut may_succeed, mut may_fail) = (0, 1, 1);
@@ -369,15 +384,14 @@ impl<const W: usize> State<W> {
             let (can, may_not) = (may_succeed >> position & 1 != 0, may_fail >> position & 1 != 0);
             succeeds = can && !(may_not && choose(Pick::Fail, 2) == 1);
         }
-        let loaded = Loaded { bits: found, behind: position as u8 };
         if succeeds {
             self.store_at(by, position, new, orders.0, true);
-            return Ok(Exchanged { loaded, succeeded: true, is_newest: position == 0 });
+            return Ok((Found { bits: found, position }, 1));
         }
         self.words.at(by.at).last[by.t] =
             Mark { time: self.threads[by.t].clock.0[by.t], what: What::Load, order: Some(orders.1), site: by.site };
         self.load_at(by, position, orders.1);
-        Ok(Exchanged { loaded, succeeded: false, is_newest: false })
+        Ok((Found { bits: found, position }, 0))
     }
 
     pub fn fence(&mut self, t: usize, order: Ordering) {
@@ -399,7 +413,7 @@ impl<const W: usize> State<W> {
 
     // ---- the effects of an operation, once it is chosen
 
-    fn load_at(&mut self, by: By, position: usize, order: Ordering) -> Loaded {
+    fn load_at(&mut self, by: By, position: usize, order: Ordering) -> u64 {
         if self.is_weak && self.is_ordered(order) {
             let (own, event) = self.take_place(by, position, order, Does::Load);
             self.words.at(by.at).note_load(position, own, event, &self.order);
@@ -414,7 +428,7 @@ impl<const W: usize> State<W> {
             thread.later.join(&store.view);
         }
         thread.tick(by.t);
-        Loaded { bits: store.value, behind: position as u8 }
+        store.value
     }
 
     /// A store right above `position`. `reads`: a read-modify-write of the store there, whose release sequences it continues.

@@ -30,7 +30,7 @@ impl<const W: usize> Thread<W> {
     /// An event is over.
     #[inline(always)]
     pub fn tick(&mut self, t: usize) {
-        self.clock.0[t] += 1;
+        self.clock.tick(t);
     }
 
     /// The same with room for more threads.
