@@ -278,7 +278,7 @@ impl Memory {
         order: Ordering,
         choose: &mut dyn FnMut(Pick, u32) -> u32,
     ) -> Result<bool, Box<Race>> {
-        wide!(self, state => state.store(by, value, order, choose))
+        Ok(wide!(self, state => state.store(by, value, order, choose))? == 0)
     }
 
     /// A read-modify-write. Gives what it found, and whether what it stored is the newest.

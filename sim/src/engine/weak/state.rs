@@ -14,7 +14,7 @@ use super::order::{Order, bit};
 use super::plain::{Bytes, Clash, Plain};
 use super::race::{Mark, Race, Site, What};
 use super::table::Table;
-use super::thread::{Names, Thread};
+use super::thread::{Names, Thread, acquires, releases};
 use super::word::{Does, HISTORY, Word};
 use super::{HandOver, Loaded, Pick, Use};
 use std::collections::VecDeque;
@@ -45,7 +45,6 @@ pub(super) struct State<const W: usize> {
 struct By {
     t: usize,
     at: u32,
-    object: u32,
     site: Site,
 }
 
@@ -62,14 +61,6 @@ impl Found {
     pub fn loaded(self) -> Loaded {
         Loaded { bits: self.bits, behind: self.position as u8 }
     }
-}
-
-fn acquires(order: Ordering) -> bool {
-    matches!(order, Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst)
-}
-
-fn releases(order: Ordering) -> bool {
-    matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst)
 }
 
 impl<const W: usize> State<W> {
@@ -215,11 +206,6 @@ impl<const W: usize> State<W> {
         }
     }
 
-    #[inline(always)]
-    fn by(&mut self, by: Use) -> By {
-        By { t: by.thread, at: self.word(by.object, by.value), object: by.object, site: by.site }
-    }
-
     /// Thread `t` made the word, or had it for itself: it has one store.
     pub fn made(&mut self, t: usize, object: u32, value: u64, site: Site) -> Result<(), Box<Race>> {
         let at = self.word(object, value);
@@ -283,15 +269,28 @@ impl<const W: usize> State<W> {
 
     /// The beginning of an atomic access: whoever made the word did so before.
     #[inline(always)]
-    fn enter(&mut self, by: By, what: What, order: Ordering) -> Result<(), Box<Race>> {
-        let clock = &self.threads[by.t].clock;
-        let word = self.words.at(by.at);
+    fn enter(&mut self, by: Use, what: What, order: Ordering) -> Result<By, Box<Race>> {
+        let Use { thread: t, object, value, site } = by;
+        let by = By { t, at: self.word(object, value), site };
+        let (word, clock) = (self.words.at(by.at), &self.threads[t].clock);
         if clock.knows(word.maker as usize, word.made.time) {
-            word.last[by.t] = Mark { time: clock.0[by.t], what, order: Some(order), site: by.site };
-            return Ok(());
+            word.last[t] = Mark { time: clock.0[t], what, order: Some(order), site };
+            return Ok(by);
         }
         let clash = Clash { thread: word.maker as usize, mark: word.made };
-        Err(self.race(clash, by.object, by.t, what, Some(order), by.site))
+        Err(self.race(clash, object, t, what, Some(order), site))
+    }
+
+    /// The word and the thread, found once.
+    #[inline(always)]
+    fn operation(&mut self, by: By) -> Operation<'_, W> {
+        Operation {
+            word: self.words.at(by.at),
+            thread: &mut self.threads[by.t],
+            t: by.t,
+            order: &self.order,
+            is_weak: self.is_weak,
+        }
     }
 
     // ---- atomic words: operations
@@ -302,34 +301,35 @@ impl<const W: usize> State<W> {
         if !self.is_weak {
             return 0;
         }
-        let word = self.words.at(by.at);
-        let mut open = if does == Does::Load { word.kept() } else { word.open() };
-        if open == 1 {
-            return 0;
-        }
-        let floor = word.floor(&self.threads[by.t].clock);
-        open &= (2 << floor) - 1;
+        let mut open = self.operation(by).open(does);
         if open != 1 && self.is_ordered(order) {
             open = self.admitted(by, open, order, does);
         }
-        pick(open, if does == Does::Store { Pick::Place } else { Pick::Read }, choose)
+        pick(open, does, choose)
     }
 
     #[inline(never)]
     pub fn load(&mut self, by: Use, order: Ordering, choose: &mut Choose<'_>) -> Result<Found, Box<Race>> {
-        let by = self.by(by);
-        self.enter(by, What::Load, order)?;
-        let position = self.chosen(by, order, Does::Load, choose);
-        Ok(Found { bits: self.load_at(by, position, order), position })
+        let by = self.enter(by, What::Load, order)?;
+        if self.is_placed(order) {
+            return Ok(self.placed_load(by, order, choose));
+        }
+        let operation = self.operation(by);
+        let position = operation.chosen(Does::Load, choose);
+        Ok(Found { bits: operation.load(position, order), position })
     }
 
+    /// Gives the position of the store that the new one is right above.
     #[inline(never)]
-    pub fn store(&mut self, by: Use, value: u64, order: Ordering, choose: &mut Choose<'_>) -> Result<bool, Box<Race>> {
-        let by = self.by(by);
-        self.enter(by, What::Store, order)?;
-        let position = self.chosen(by, order, Does::Store, choose);
-        self.store_at(by, position, value, order, false);
-        Ok(position == 0)
+    pub fn store(&mut self, by: Use, value: u64, order: Ordering, choose: &mut Choose<'_>) -> Result<usize, Box<Race>> {
+        let by = self.enter(by, What::Store, order)?;
+        if self.is_placed(order) {
+            return Ok(self.placed_store(by, value, order, choose));
+        }
+        let operation = self.operation(by);
+        let position = operation.chosen(Does::Store, choose);
+        operation.store(position, value, order, Does::Store);
+        Ok(position)
     }
 
     #[inline(never)]
@@ -340,12 +340,44 @@ impl<const W: usize> State<W> {
         update: impl FnOnce(u64) -> u64,
         choose: &mut Choose<'_>,
     ) -> Result<Found, Box<Race>> {
-        let by = self.by(by);
-        self.enter(by, What::Rmw, order)?;
+        let by = self.enter(by, What::Rmw, order)?;
+        if self.is_placed(order) {
+            return Ok(self.placed_rmw(by, order, update, choose));
+        }
+        let operation = self.operation(by);
+        let position = operation.chosen(Does::Update, choose);
+        let bits = operation.word.store(position).value;
+        operation.store(position, update(bits), order, Does::Update);
+        Ok(Found { bits, position })
+    }
+
+    // The same for an operation that has a place in S.
+
+    #[inline(never)]
+    fn placed_load(&mut self, by: By, order: Ordering, choose: &mut Choose<'_>) -> Found {
+        let position = self.chosen(by, order, Does::Load, choose);
+        Found { bits: self.load_at(by, position, order), position }
+    }
+
+    #[inline(never)]
+    fn placed_store(&mut self, by: By, value: u64, order: Ordering, choose: &mut Choose<'_>) -> usize {
+        let position = self.chosen(by, order, Does::Store, choose);
+        self.store_at(by, position, value, order, Does::Store);
+        position
+    }
+
+    #[inline(never)]
+    fn placed_rmw(
+        &mut self,
+        by: By,
+        order: Ordering,
+        update: impl FnOnce(u64) -> u64,
+        choose: &mut Choose<'_>,
+    ) -> Found {
         let position = self.chosen(by, order, Does::Update, choose);
         let bits = self.words.at(by.at).store(position).value;
-        self.store_at(by, position, update(bits), order, true);
-        Ok(Found { bits, position })
+        self.store_at(by, position, update(bits), order, Does::Update);
+        Found { bits, position }
     }
 
     /// `orders`: of success and of failure. With what it found, 1 if it succeeded.
@@ -358,8 +390,7 @@ impl<const W: usize> State<W> {
         is_weak: bool,
         choose: &mut Choose<'_>,
     ) -> Result<(Found, usize), Box<Race>> {
-        let by = self.by(by);
-        self.enter(by, What::Rmw, orders.0)?;
+        let by = self.enter(by, What::Rmw, orders.0)?;
         let (mut position, mut may_succeed, mut may_fail) = (0, 1, 1);
         if self.is_weak {
             let word = self.words.at(by.at);
@@ -375,7 +406,7 @@ impl<const W: usize> State<W> {
                 if self.is_ordered(orders.1) {
                     may_fail = self.admitted(by, may_fail, orders.1, Does::Load);
                 }
-                position = pick(may_succeed | may_fail, Pick::Read, choose);
+                position = pick(may_succeed | may_fail, Does::Update, choose);
             }
         }
         let found = self.words.at(by.at).store(position).value;
@@ -385,7 +416,7 @@ impl<const W: usize> State<W> {
             succeeds = can && !(may_not && choose(Pick::Fail, 2) == 1);
         }
         if succeeds {
-            self.store_at(by, position, new, orders.0, true);
+            self.store_at(by, position, new, orders.0, Does::Update);
             return Ok((Found { bits: found, position }, 1));
         }
         self.words.at(by.at).last[by.t] =
@@ -414,59 +445,22 @@ impl<const W: usize> State<W> {
     // ---- the effects of an operation, once it is chosen
 
     fn load_at(&mut self, by: By, position: usize, order: Ordering) -> u64 {
-        if self.is_weak && self.is_ordered(order) {
+        if self.is_placed(order) {
             let (own, event) = self.take_place(by, position, order, Does::Load);
             self.words.at(by.at).note_load(position, own, event, &self.order);
         }
-        let thread = &mut self.threads[by.t];
-        let store = self.words.at(by.at).store_mut(position);
-        let first = &mut store.loads[by.t];
-        *first = (*first).min(thread.clock.0[by.t]);
-        if acquires(order) {
-            thread.clock.join(&store.view);
-        } else {
-            thread.later.join(&store.view);
-        }
-        thread.tick(by.t);
-        store.value
+        self.operation(by).load(position, order)
     }
 
-    /// A store right above `position`. `reads`: a read-modify-write of the store there, whose release sequences it continues.
-    #[inline(always)]
-    fn store_at(&mut self, by: By, position: usize, value: u64, order: Ordering, reads: bool) {
+    /// A store right above `position`, or a read-modify-write of the store there.
+    fn store_at(&mut self, by: By, position: usize, value: u64, order: Ordering, does: Does) {
+        if !self.is_placed(order) {
+            return self.operation(by).store(position, value, order, does);
+        }
         // Of a sequentially consistent one, its place in S is found before it learns.
-        let place = if self.is_weak && self.is_ordered(order) {
-            let does = if reads { Does::Update } else { Does::Store };
-            Some(self.take_place(by, position, order, does))
-        } else {
-            None
-        };
-        let thread = &mut self.threads[by.t];
-        let word = self.words.at(by.at);
-        let mut continued = None;
-        if reads {
-            let view = &word.store(position).view;
-            if acquires(order) {
-                thread.clock.join(view);
-            } else {
-                thread.later.join(view);
-            }
-            if !(acquires(order) && releases(order)) {
-                continued = Some(*view); // else it is in the clock
-            }
-        }
-        let store = if self.is_weak { word.insert(position, reads, &self.order) } else { word.store_mut(0) };
-        store.value = value;
-        store.view = if releases(order) { thread.clock } else { thread.fenced };
-        if let Some(view) = &continued {
-            store.view.join(view);
-        }
-        store.time = thread.clock.0[by.t];
-        store.thread = by.t as u8;
-        if let Some((own, event)) = place {
-            word.note_store(position, own, event, &self.order);
-        }
-        thread.tick(by.t);
+        let (own, event) = self.take_place(by, position, order, does);
+        self.operation(by).store(position, value, order, does);
+        self.words.at(by.at).note_store(position, own, event, &self.order);
     }
 
     // ---- sequential consistency
@@ -475,6 +469,12 @@ impl<const W: usize> State<W> {
     #[inline(always)]
     fn is_ordered(&self, order: Ordering) -> bool {
         order == Ordering::SeqCst || self.order.fenced
+    }
+
+    /// Whether an operation has a place in S to take.
+    #[inline(always)]
+    fn is_placed(&self, order: Ordering) -> bool {
+        self.is_weak && self.is_ordered(order)
     }
 
     /// Those of the `open` positions at which S stays possible.
@@ -582,6 +582,66 @@ impl<const W: usize> State<W> {
     }
 }
 
+/// An atomic operation under way.
+struct Operation<'a, const W: usize> {
+    word: &'a mut Word<W>,
+    thread: &'a mut Thread<W>,
+    t: usize,
+    order: &'a Order<W>,
+    is_weak: bool,
+}
+
+impl<const W: usize> Operation<'_, W> {
+    /// The positions that coherence allows.
+    #[inline(always)]
+    fn open(&self, does: Does) -> u32 {
+        let open = if does == Does::Load { self.word.kept() } else { self.word.open() };
+        if open == 1 { open } else { open & ((2 << self.word.floor(&self.thread.clock)) - 1) }
+    }
+
+    /// Chooses the store that an operation reads, or writes right above, if S does not matter.
+    #[inline(always)]
+    fn chosen(&self, does: Does, choose: &mut Choose<'_>) -> usize {
+        if self.is_weak { pick(self.open(does), does, choose) } else { 0 }
+    }
+
+    /// Loads the store at `position`.
+    #[inline(always)]
+    fn load(self, position: usize, order: Ordering) -> u64 {
+        let Self { word, thread, t, .. } = self;
+        let store = word.store_mut(position);
+        let first = &mut store.loads[t];
+        *first = (*first).min(thread.clock.0[t]);
+        thread.learn(&store.view, order);
+        thread.tick(t);
+        store.value
+    }
+
+    /// Stores right above `position`. A read-modify-write of the store there continues the release sequences that the store is in.
+    #[inline(always)]
+    fn store(self, position: usize, value: u64, order: Ordering, does: Does) {
+        let Self { word, thread, t, .. } = self;
+        let mut continued = None;
+        if does == Does::Update {
+            let view = &word.store(position).view;
+            thread.learn(view, order);
+            if !(acquires(order) && releases(order)) {
+                continued = Some(*view); // else it is in the clock
+            }
+        }
+        let store =
+            if self.is_weak { word.insert(position, does == Does::Update, self.order) } else { word.store_mut(0) };
+        store.value = value;
+        store.view = if releases(order) { thread.clock } else { thread.fenced };
+        if let Some(view) = &continued {
+            store.view.join(view);
+        }
+        store.time = thread.clock.0[t];
+        store.thread = t as u8;
+        thread.tick(t);
+    }
+}
+
 /// All threads of a state.
 fn threads<const W: usize>(each: impl FnMut(usize) -> Thread<W>) -> Box<[Thread<W>; W]> {
     let all: Box<[Thread<W>]> = (0..W).map(each).collect();
@@ -610,10 +670,13 @@ fn fences_before<const W: usize>(
 
 /// One of the positions, the newest first.
 #[inline]
-fn pick(open: u32, what: Pick, choose: &mut Choose<'_>) -> usize {
-    if open == 1 {
-        return 0;
-    }
+fn pick(open: u32, does: Does, choose: &mut Choose<'_>) -> usize {
+    if open == 1 { 0 } else { pick_of_several(open, does, choose) }
+}
+
+#[inline(never)]
+fn pick_of_several(open: u32, does: Does, choose: &mut Choose<'_>) -> usize {
+    let what = if does == Does::Store { Pick::Place } else { Pick::Read };
     let mut rest = open;
     let count = open.count_ones();
     let chosen = if count == 1 { 0 } else { choose(what, count) };

@@ -99,8 +99,8 @@ impl<const W: usize> Store<W> {
 /// An atomic word.
 pub(super) struct Word<const W: usize> {
     order: u64,
-    /// Bit k: the store at position k was read by the read-modify-write at k - 1.
-    taken: u16,
+    /// Bit k: the store at position k was read by the read-modify-write at k - 1. Bits of stores that are not kept mean nothing.
+    taken: u32,
     pub len: u8,
     /// Who made it, or gave it up.
     pub maker: u8,
@@ -178,7 +178,7 @@ impl<const W: usize> Word<W> {
     /// The positions above which a store may be put, if coherence allows it: bit k for right above position k.
     #[inline(always)]
     pub fn open(&self) -> u32 {
-        !u32::from(self.taken) & self.kept()
+        !self.taken & self.kept()
     }
 
     /// The lowest position that a load may return and a store may go above.
@@ -195,25 +195,20 @@ impl<const W: usize> Word<W> {
     }
 
     /// A store right above `position`, with nothing written in it but that nobody loaded it.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, position: usize, is_rmw: bool, order: &Order<W>) -> &mut Store<W> {
+        if self.newest_event != 0 {
+            self.bury(position, order);
+        }
         let place = if (self.len as usize) < HISTORY {
             self.len += 1;
             self.len as usize - 1
         } else {
-            let place = self.place(HISTORY - 1);
-            if self.newest_event != 0 {
-                self.forget(place, order);
-            }
-            place
+            self.place(HISTORY - 1)
         };
         if position == 0 {
-            if self.newest_event != 0 {
-                let events = self.events_at(0, Does::Update, order);
-                self.note_lower(events, order);
-            }
             self.order = self.order << 4 | place as u64;
-            self.taken = self.taken << 1 | u16::from(is_rmw) << 1;
+            self.taken = self.taken << 1 | u32::from(is_rmw) << 1;
         } else {
             self.insert_below(position, place, is_rmw);
         }
@@ -228,25 +223,33 @@ impl<const W: usize> Word<W> {
     }
 
     /// Puts a store's place in below others.
-    #[cold]
+    #[inline(never)]
     fn insert_below(&mut self, position: usize, place: usize, is_rmw: bool) {
         let above = (1u64 << (4 * position)) - 1;
         let lower = if position == HISTORY - 1 { 0 } else { (self.order & !above) << 4 };
         self.order = lower | (place as u64) << (4 * position) | self.order & above;
-        let above = (1u16 << position) - 1;
+        let above = (1 << position) - 1;
         self.taken = (self.taken & !above) << 1 | self.taken & above;
         if is_rmw && position + 1 < HISTORY {
             self.taken |= 1 << (position + 1);
         }
     }
 
-    /// A store is given up: its events count as those of the oldest one that is kept.
-    #[cold]
-    fn forget(&mut self, place: usize, order: &Order<W>) {
-        let store = &mut self.stores[place];
-        store.refresh(order);
-        self.old = order.live(self.old, self.old_stamp) | store.own | store.loaded;
-        self.old_stamp = order.stamp();
+    /// A store is put in: if it is the newest, the events of the one before are lower now. If the oldest one is given up, its events
+    /// count as those of what is forgotten.
+    #[inline(never)]
+    fn bury(&mut self, position: usize, order: &Order<W>) {
+        if self.len as usize == HISTORY {
+            let store = self.store_mut(HISTORY - 1);
+            store.refresh(order);
+            let events = store.own | store.loaded;
+            self.old = order.live(self.old, self.old_stamp) | events;
+            self.old_stamp = order.stamp();
+        }
+        if position == 0 {
+            let events = self.events_at(0, Does::Update, order);
+            self.note_lower(events, order);
+        }
     }
 
     /// Notes that an event and the fences before it, `own`, loaded the store at `position`.
