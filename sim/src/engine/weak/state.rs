@@ -302,7 +302,7 @@ impl<const W: usize> State<W> {
             return 0;
         }
         let mut open = self.operation(by).open(does);
-        if open != 1 && self.is_ordered(order) {
+        if open != 1 && self.order.matters(order) {
             open = self.admitted(by, open, order, does);
         }
         pick(open, does, choose)
@@ -312,7 +312,7 @@ impl<const W: usize> State<W> {
     pub fn load(&mut self, by: Use, order: Ordering, choose: &mut Choose<'_>) -> Result<Found, Box<Race>> {
         let by = self.enter(by, What::Load, order)?;
         if self.is_placed(order) {
-            return Ok(self.placed_load(by, order, choose));
+            return Ok(self.any_load(by, order, choose));
         }
         let operation = self.operation(by);
         let position = operation.chosen(Does::Load, choose);
@@ -324,7 +324,7 @@ impl<const W: usize> State<W> {
     pub fn store(&mut self, by: Use, value: u64, order: Ordering, choose: &mut Choose<'_>) -> Result<usize, Box<Race>> {
         let by = self.enter(by, What::Store, order)?;
         if self.is_placed(order) {
-            return Ok(self.placed_store(by, value, order, choose));
+            return Ok(self.any_store(by, value, order, choose));
         }
         let operation = self.operation(by);
         let position = operation.chosen(Does::Store, choose);
@@ -341,33 +341,33 @@ impl<const W: usize> State<W> {
         choose: &mut Choose<'_>,
     ) -> Result<Found, Box<Race>> {
         let by = self.enter(by, What::Rmw, order)?;
-        if self.is_placed(order) {
-            return Ok(self.placed_rmw(by, order, update, choose));
-        }
         let operation = self.operation(by);
-        let position = operation.chosen(Does::Update, choose);
-        let bits = operation.word.store(position).value;
-        operation.store(position, update(bits), order, Does::Update);
-        Ok(Found { bits, position })
+        if operation.is_weak && (operation.order.matters(order) || operation.word.open() != 1) {
+            return Ok(self.any_rmw(by, order, update, choose));
+        }
+        // There is no choice: the newest store.
+        let bits = operation.word.store(0).value;
+        operation.store(0, update(bits), order, Does::Update);
+        Ok(Found { bits, position: 0 })
     }
 
-    // The same for an operation that has a place in S.
+    // The same where there is a place in S to take, or a choice.
 
     #[inline(never)]
-    fn placed_load(&mut self, by: By, order: Ordering, choose: &mut Choose<'_>) -> Found {
+    fn any_load(&mut self, by: By, order: Ordering, choose: &mut Choose<'_>) -> Found {
         let position = self.chosen(by, order, Does::Load, choose);
         Found { bits: self.load_at(by, position, order), position }
     }
 
     #[inline(never)]
-    fn placed_store(&mut self, by: By, value: u64, order: Ordering, choose: &mut Choose<'_>) -> usize {
+    fn any_store(&mut self, by: By, value: u64, order: Ordering, choose: &mut Choose<'_>) -> usize {
         let position = self.chosen(by, order, Does::Store, choose);
         self.store_at(by, position, value, order, Does::Store);
         position
     }
 
     #[inline(never)]
-    fn placed_rmw(
+    fn any_rmw(
         &mut self,
         by: By,
         order: Ordering,
@@ -400,10 +400,10 @@ impl<const W: usize> State<W> {
             may_succeed = word.open() & within & equal;
             may_fail = if is_weak { within } else { within & !equal };
             if within != 1 {
-                if self.is_ordered(orders.0) {
+                if self.order.matters(orders.0) {
                     may_succeed = self.admitted(by, may_succeed, orders.0, Does::Update);
                 }
-                if self.is_ordered(orders.1) {
+                if self.order.matters(orders.1) {
                     may_fail = self.admitted(by, may_fail, orders.1, Does::Load);
                 }
                 position = pick(may_succeed | may_fail, Does::Update, choose);
@@ -465,16 +465,10 @@ impl<const W: usize> State<W> {
 
     // ---- sequential consistency
 
-    /// Whether the total order S can matter to an operation.
-    #[inline(always)]
-    fn is_ordered(&self, order: Ordering) -> bool {
-        order == Ordering::SeqCst || self.order.fenced
-    }
-
     /// Whether an operation has a place in S to take.
     #[inline(always)]
     fn is_placed(&self, order: Ordering) -> bool {
-        self.is_weak && self.is_ordered(order)
+        self.is_weak && self.order.matters(order)
     }
 
     /// Those of the `open` positions at which S stays possible.

@@ -157,7 +157,7 @@ impl Engine {
     ) -> Updated {
         // What is found is the newest value mostly.
         let new = update(value);
-        let update = |found| if found == value { new } else { update(found) };
+        let update = move |found| if found == value { new } else { update(found) };
         let done = self.access(|memory, lane| {
             memory.rmw(self.by(lane, object, value, site), order, update, &mut |what, n| self.pick(what, n))
         });
