@@ -33,15 +33,6 @@ impl<const W: usize> Clock<W> {
         }
     }
 
-    /// One more event of thread `t`. All lanes are written, as they are read: a lane that was written by itself has to reach the
-    /// cache before all of them can be read at once.
-    #[inline(always)]
-    pub fn tick(&mut self, t: usize) {
-        for i in 0..W {
-            self.0[i] += Time::from(i == t);
-        }
-    }
-
     /// Whether that event happens before.
     #[inline(always)]
     pub fn knows(&self, thread: usize, time: Time) -> bool {

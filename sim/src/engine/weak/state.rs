@@ -273,12 +273,15 @@ impl<const W: usize> State<W> {
         let Use { thread: t, object, value, site } = by;
         let by = By { t, at: self.word(object, value), site };
         let (word, clock) = (self.words.at(by.at), &self.threads[t].clock);
-        if clock.knows(word.maker as usize, word.made.time) {
-            word.last[t] = Mark { time: clock.0[t], what, order: Some(order), site };
-            return Ok(by);
+        if word.later >> t & 1 == 0 {
+            if !clock.knows(word.maker as usize, word.made.time) {
+                let clash = Clash { thread: word.maker as usize, mark: word.made };
+                return Err(self.race(clash, object, t, what, Some(order), site));
+            }
+            word.later |= 1 << t;
         }
-        let clash = Clash { thread: word.maker as usize, mark: word.made };
-        Err(self.race(clash, object, t, what, Some(order), site))
+        word.last[t] = Mark { time: clock.0[t], what, order: Some(order), site };
+        Ok(by)
     }
 
     /// The word and the thread, found once.

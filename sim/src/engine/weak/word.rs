@@ -45,7 +45,7 @@ pub(super) struct Store<const W: usize> {
     pub event: u32,
     /// The first such event that loaded it; `u32::MAX`: none.
     pub first_load: u32,
-    /// When the three sets were written down.
+    /// When the three sets were written down; 0: they are empty.
     stamp: u32,
     /// What precedes those that it is coherence-ordered before: itself, and the fences before it.
     own: u64,
@@ -105,6 +105,8 @@ pub(super) struct Word<const W: usize> {
     /// Who made it, or gave it up.
     pub maker: u8,
     pub made: Mark,
+    /// Bit t: thread t is known to come after that, and so is whoever has its lane later.
+    pub later: u64,
     /// Each thread's last access.
     pub last: [Mark; W],
     /// Events of stores that are forgotten.
@@ -126,6 +128,7 @@ impl<const W: usize> Word<W> {
             len: 1,
             maker: 0,
             made: Mark::none(),
+            later: u64::MAX,
             last: [Mark::none(); W],
             old: 0,
             old_stamp: 0,
@@ -145,6 +148,7 @@ impl<const W: usize> Word<W> {
         self.len = 1;
         self.maker = 0;
         self.made.time = 0;
+        self.later = u64::MAX;
         for mark in &mut self.last {
             mark.time = 0;
         }
@@ -216,9 +220,7 @@ impl<const W: usize> Word<W> {
         store.loads = [NEVER; W];
         store.event = 0;
         store.first_load = u32::MAX;
-        store.own = 0;
-        store.loaded = 0;
-        store.load_events = 0;
+        store.stamp = 0; // nothing in the sets is live
         store
     }
 
@@ -353,6 +355,7 @@ impl<const W: usize> Word<W> {
     pub fn claim(&mut self, t: usize, time: Time, what: What, site: Site) {
         self.maker = t as u8;
         self.made = Mark { time, what, order: None, site };
+        self.later = 0;
     }
 
     /// The same with room for more threads.
@@ -363,6 +366,7 @@ impl<const W: usize> Word<W> {
             len: self.len,
             maker: self.maker,
             made: self.made,
+            later: self.later,
             last: widened(&self.last, Mark::none()),
             old: self.old,
             old_stamp: self.old_stamp,
