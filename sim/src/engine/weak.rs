@@ -158,9 +158,9 @@ impl Memory {
             self.widen(self.lanes - 1);
         }
         self.mode = mode;
-        self.lanes = 1;
         self.vacant = 0;
-        wide!(self, state => state.begin(mode == Mode::Weak));
+        let lanes = std::mem::replace(&mut self.lanes, 1);
+        wide!(self, state => state.begin(mode == Mode::Weak, lanes));
     }
 
     /// The mode.

@@ -78,10 +78,10 @@ impl<const W: usize> State<W> {
         }
     }
 
-    /// Forgets everything; one thread runs.
-    pub fn begin(&mut self, is_weak: bool) {
+    /// Forgets everything, which includes threads in the first `lanes`; one thread runs.
+    pub fn begin(&mut self, is_weak: bool, lanes: usize) {
         self.is_weak = is_weak;
-        self.threads.fill(Thread::NEW);
+        self.threads[..lanes].fill(Thread::NEW);
         self.threads[0].clock.0[0] = 1;
         self.names.begin();
         self.words.begin();
@@ -370,13 +370,7 @@ impl<const W: usize> State<W> {
     }
 
     #[inline(never)]
-    fn any_rmw(
-        &mut self,
-        by: By,
-        order: Ordering,
-        update: impl FnOnce(u64) -> u64,
-        choose: &mut Choose<'_>,
-    ) -> Found {
+    fn any_rmw(&mut self, by: By, order: Ordering, update: impl FnOnce(u64) -> u64, choose: &mut Choose<'_>) -> Found {
         let position = self.chosen(by, order, Does::Update, choose);
         let bits = self.words.at(by.at).store(position).value;
         self.store_at(by, position, update(bits), order, Does::Update);

@@ -242,9 +242,7 @@ impl<const W: usize> Word<W> {
     #[inline(never)]
     fn bury(&mut self, position: usize, order: &Order<W>) {
         if self.len as usize == HISTORY {
-            let store = self.store_mut(HISTORY - 1);
-            store.refresh(order);
-            let events = store.own | store.loaded;
+            let events = self.events_at(HISTORY - 1, Does::Update, order);
             self.old = order.live(self.old, self.old_stamp) | events;
             self.old_stamp = order.stamp();
         }
@@ -274,11 +272,13 @@ impl<const W: usize> Word<W> {
         self.lower_stamp = order.stamp();
     }
 
-    /// Notes that an event and the fences before it, `own`, wrote the store at `position`.
+    /// Notes that an event and the fences before it, `own`, wrote the store at `position`, which is new.
     pub fn note_store(&mut self, position: usize, own: u64, event: u32, order: &Order<W>) {
         let store = self.store_mut(position);
-        store.refresh(order);
         store.own = own;
+        store.loaded = 0;
+        store.load_events = 0;
+        store.stamp = order.stamp();
         store.event = event;
         if position != 0 {
             self.note_lower(own, order);
