@@ -5,10 +5,11 @@
 //! store, and the end of modification order, so that an execution in which nothing else is chosen is sequentially consistent.
 //!
 //! ```text
-//!             ┌─ thread   what each thread knows          clock   vector clocks
-//!   Memory ── state ──┼─ word     stores in modification order    order   the order of sequentially consistent events
-//!             ├─ plain    cells and bytes: FastTrack      race    two accesses that nothing orders
-//!             └─ table    objects by number, forgotten at once
+//!                     ┌─ thread      what each thread knows          clock   vector clocks
+//!   Memory ── state ──┼─ word        stores in modification order    order   the order of sequentially consistent events
+//!                     ├─ operation   what is done to both            race    two accesses that nothing orders
+//!                     ├─ plain       cells and bytes: FastTrack
+//!                     └─ table       objects by number, forgotten at once
 //! ```
 //!
 //! Modification order need not be the order of execution, and neither need the total order S of sequentially consistent
@@ -21,6 +22,7 @@
 //! have 8, 16, 32 or 64 lanes, as many as the execution's threads need; [`MAX_LANES`] is the end.
 
 mod clock;
+mod operation;
 mod order;
 mod plain;
 mod race;
@@ -32,7 +34,8 @@ pub(super) mod world;
 
 pub use self::race::{Access, Race, RaceKind, Site, What};
 
-use self::state::{Found, State};
+use self::operation::Found;
+use self::state::State;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 

@@ -10,21 +10,20 @@
 //! ```
 
 use super::clock::Clock;
+use super::operation::{Choose, Found, Operation, pick};
 use super::order::{Order, bit};
 use super::plain::{Bytes, Clash, Plain};
 use super::race::{Mark, Race, Site, What};
 use super::table::Table;
 use super::thread::{Names, Thread, acquires, releases};
 use super::word::{Does, HISTORY, Word};
-use super::{HandOver, Loaded, Pick, Use};
+use super::{HandOver, Pick, Use};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 /// Words that were given up and are remembered, so that a use after that is noticed.
 const GRAVES: usize = 256;
-
-pub(super) type Choose<'a> = dyn FnMut(Pick, u32) -> u32 + 'a;
 
 /// The memory of an execution with at most `W` threads.
 pub(super) struct State<const W: usize> {
@@ -46,21 +45,6 @@ struct By {
     t: usize,
     at: u32,
     site: Site,
-}
-
-/// What an operation found. Words, because they are handed on through memory: what is written in parts is slow to read as a whole.
-#[derive(Clone, Copy)]
-pub(super) struct Found {
-    pub bits: u64,
-    pub position: usize,
-}
-
-impl Found {
-    /// As it is told outside.
-    #[inline(always)]
-    pub fn loaded(self) -> Loaded {
-        Loaded { bits: self.bits, behind: self.position as u8 }
-    }
 }
 
 impl<const W: usize> State<W> {
@@ -301,9 +285,6 @@ impl<const W: usize> State<W> {
     /// Chooses the store that an operation reads, or writes right above.
     #[inline(always)]
     fn chosen(&mut self, by: By, order: Ordering, does: Does, choose: &mut Choose<'_>) -> usize {
-        if !self.is_weak {
-            return 0;
-        }
         let mut open = self.operation(by).open(does);
         if open != 1 && self.order.matters(order) {
             open = self.admitted(by, open, order, does);
@@ -318,7 +299,7 @@ impl<const W: usize> State<W> {
             return Ok(self.any_load(by, order, choose));
         }
         let operation = self.operation(by);
-        let position = operation.chosen(Does::Load, choose);
+        let position = pick(operation.open(Does::Load), Does::Load, choose);
         Ok(Found { bits: operation.load(position, order), position })
     }
 
@@ -330,7 +311,7 @@ impl<const W: usize> State<W> {
             return Ok(self.any_store(by, value, order, choose));
         }
         let operation = self.operation(by);
-        let position = operation.chosen(Does::Store, choose);
+        let position = pick(operation.open(Does::Store), Does::Store, choose);
         operation.store(position, value, order, Does::Store);
         Ok(position)
     }
@@ -573,66 +554,6 @@ impl<const W: usize> State<W> {
     }
 }
 
-/// An atomic operation under way.
-struct Operation<'a, const W: usize> {
-    word: &'a mut Word<W>,
-    thread: &'a mut Thread<W>,
-    t: usize,
-    order: &'a Order<W>,
-    is_weak: bool,
-}
-
-impl<const W: usize> Operation<'_, W> {
-    /// The positions that coherence allows.
-    #[inline(always)]
-    fn open(&self, does: Does) -> u32 {
-        let open = if does == Does::Load { self.word.kept() } else { self.word.open() };
-        if open == 1 { open } else { open & ((2 << self.word.floor(&self.thread.clock)) - 1) }
-    }
-
-    /// Chooses the store that an operation reads, or writes right above, if S does not matter.
-    #[inline(always)]
-    fn chosen(&self, does: Does, choose: &mut Choose<'_>) -> usize {
-        if self.is_weak { pick(self.open(does), does, choose) } else { 0 }
-    }
-
-    /// Loads the store at `position`.
-    #[inline(always)]
-    fn load(self, position: usize, order: Ordering) -> u64 {
-        let Self { word, thread, t, .. } = self;
-        let store = word.store_mut(position);
-        let first = &mut store.loads[t];
-        *first = (*first).min(thread.clock.0[t]);
-        thread.learn(&store.view, order);
-        thread.tick(t);
-        store.value
-    }
-
-    /// Stores right above `position`. A read-modify-write of the store there continues the release sequences that the store is in.
-    #[inline(always)]
-    fn store(self, position: usize, value: u64, order: Ordering, does: Does) {
-        let Self { word, thread, t, .. } = self;
-        let mut continued = None;
-        if does == Does::Update {
-            let view = &word.store(position).view;
-            thread.learn(view, order);
-            if !(acquires(order) && releases(order)) {
-                continued = Some(*view); // else it is in the clock
-            }
-        }
-        let store =
-            if self.is_weak { word.insert(position, does == Does::Update, self.order) } else { word.store_mut(0) };
-        store.value = value;
-        store.view = if releases(order) { thread.clock } else { thread.fenced };
-        if let Some(view) = &continued {
-            store.view.join(view);
-        }
-        store.time = thread.clock.0[t];
-        store.thread = t as u8;
-        thread.tick(t);
-    }
-}
-
 /// All threads of a state.
 fn threads<const W: usize>(each: impl FnMut(usize) -> Thread<W>) -> Box<[Thread<W>; W]> {
     let all: Box<[Thread<W>]> = (0..W).map(each).collect();
@@ -657,23 +578,4 @@ fn fences_before<const W: usize>(
         clock.join(&word.store(position).view);
     }
     order.fences_before(&clock)
-}
-
-/// One of the positions, the newest first.
-#[inline]
-fn pick(open: u32, does: Does, choose: &mut Choose<'_>) -> usize {
-    if open == 1 { 0 } else { pick_of_several(open, does, choose) }
-}
-
-#[inline(never)]
-fn pick_of_several(open: u32, does: Does, choose: &mut Choose<'_>) -> usize {
-    let what = if does == Does::Store { Pick::Place } else { Pick::Read };
-    let mut rest = open;
-    let count = open.count_ones();
-    let chosen = if count == 1 { 0 } else { choose(what, count) };
-    assert!(chosen < count, "{chosen} was chosen of {count}");
-    for _ in 0..chosen {
-        rest &= rest - 1;
-    }
-    rest.trailing_zeros() as usize
 }
