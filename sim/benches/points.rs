@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p millpond --bench points [-- NAME ...]`
 //!
-//! W2: four threads with a thousand `fetch_add` each on one word, `SeqCst`; W2a: the same, `AcqRel`. W3: two producers and two consumers, a mutex around a queue, and
-//! parking. The last three are for what an execution costs by itself. The fastest
+//! W2: four threads with a thousand `fetch_add` each on one word, `SeqCst`; W2a: the same, `AcqRel`. W3: two producers and two
+//! consumers, a mutex around a queue, and parking. The last three are for what an execution costs by itself. The fastest
 //! of nine rounds is told: what else the machine does can only make it slower.
 
 use millpond::engine::{Facts, MemoryModel, Options, Record, Sim, SimThread, Strategy, execute, execute_briefly};
