@@ -78,7 +78,7 @@ impl Engine {
     }
 
     /// Runs `f` on the memory, with the running thread's lane; `None` if the execution is being abandoned.
-    #[inline(always)]
+    #[inline]
     fn memory<R>(&self, f: impl FnOnce(&mut Memory, usize) -> R) -> Option<R> {
         if self.stopping.get() {
             return None;
@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// As `memory`; a race is a finding.
-    #[inline(always)]
+    #[inline]
     fn access<R>(&self, f: impl FnOnce(&mut Memory, usize) -> Result<R, Box<Race>>) -> Option<R> {
         match self.memory(f)? {
             Ok(result) => Some(result),
