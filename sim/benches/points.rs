@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p millpond --bench points [-- NAME ...]`
 //!
-//! W2: four threads with a thousand `fetch_add` each on one word. W3: two producers and two consumers, a mutex around a queue, and
-//! parking. The last three are for what an execution costs by itself. The fastest
+//! W2: four threads with a thousand `fetch_add` each on one word, `SeqCst`; W2a: the same, `AcqRel`. W3: two producers and two
+//! consumers, a mutex around a queue, and parking. The last three are for what an execution costs by itself. The fastest
 //! of nine rounds is told: what else the machine does can only make it slower.
 
 use millpond::engine::{Facts, MemoryModel, Options, Record, Sim, SimThread, Strategy, execute, execute_briefly};
@@ -11,7 +11,7 @@ use millpond_model::Platform;
 use millpond_model::platform::{AtomicOps, JoinOps, Lock, ThreadOps};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{self, AcqRel, SeqCst};
 use std::time::Instant;
 
 type Atomic = <Sim as Platform>::Atomic<u64>;
@@ -27,13 +27,13 @@ fn join(threads: impl IntoIterator<Item = Join>) {
 }
 
 /// `threads` threads with `n` operations on one word.
-fn words(threads: usize, n: u64) {
+fn words(threads: usize, n: u64, order: Ordering) {
     let word = Arc::new(Atomic::new(0));
     let each = |_| {
         let word = Arc::clone(&word);
         spawn(move || {
             for _ in 0..n {
-                word.fetch_add(1, SeqCst);
+                word.fetch_add(1, order);
             }
         })
     };
@@ -108,12 +108,13 @@ fn time(mut options: Options, runs: u64, program: impl Fn()) -> (f64, f64) {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let base = Options { record: Record::Bare, keep_switches: false, ..Options::default() };
-    let programs: [(&str, u64, fn()); 5] = [
-        ("W2", 200, || words(4, 1000)),
+    let programs: [(&str, u64, fn()); 6] = [
+        ("W2", 200, || words(4, 1000, SeqCst)),
+        ("W2a", 200, || words(4, 1000, AcqRel)),
         ("W3", 200, queue),
         ("empty", 200_000, || {}),
-        ("2x1", 50_000, || words(2, 1)),
-        ("3x10", 20_000, || words(3, 10)),
+        ("2x1", 50_000, || words(2, 1, SeqCst)),
+        ("3x10", 20_000, || words(3, 10, SeqCst)),
     ];
     println!("{:<18} {:>12} {:>10} {:>10} {:>14}", "", "ns/execution", "steps", "ns/step", "executions/s");
     for (name, runs, program) in programs {

@@ -5,10 +5,11 @@
 //! store, and the end of modification order, so that an execution in which nothing else is chosen is sequentially consistent.
 //!
 //! ```text
-//!             ┌─ thread   what each thread knows          clock   vector clocks
-//!   Memory ── state ──┼─ word     stores in modification order    order   the order of sequentially consistent events
-//!             ├─ plain    cells and bytes: FastTrack      race    two accesses that nothing orders
-//!             └─ table    objects by number, forgotten at once
+//!                     ┌─ thread      what each thread knows          clock   vector clocks
+//!   Memory ── state ──┼─ word        stores in modification order    order   the order of sequentially consistent events
+//!                     ├─ operation   what is done to both            race    two accesses that nothing orders
+//!                     ├─ plain       cells and bytes: FastTrack
+//!                     └─ table       objects by number, forgotten at once
 //! ```
 //!
 //! Modification order need not be the order of execution, and neither need the total order S of sequentially consistent
@@ -21,6 +22,7 @@
 //! have 8, 16, 32 or 64 lanes, as many as the execution's threads need; [`MAX_LANES`] is the end.
 
 mod clock;
+mod operation;
 mod order;
 mod plain;
 mod race;
@@ -32,6 +34,7 @@ pub(super) mod world;
 
 pub use self::race::{Access, Race, RaceKind, Site, What};
 
+use self::operation::Found;
 use self::state::State;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -158,9 +161,9 @@ impl Memory {
             self.widen(self.lanes - 1);
         }
         self.mode = mode;
-        self.lanes = 1;
         self.vacant = 0;
-        wide!(self, state => state.begin(mode == Mode::Weak));
+        let lanes = std::mem::replace(&mut self.lanes, 1);
+        wide!(self, state => state.begin(mode == Mode::Weak, lanes));
     }
 
     /// The mode.
@@ -263,7 +266,7 @@ impl Memory {
         order: Ordering,
         choose: &mut dyn FnMut(Pick, u32) -> u32,
     ) -> Result<Loaded, Box<Race>> {
-        wide!(self, state => state.load(by, order, choose))
+        wide!(self, state => state.load(by, order, choose)).map(Found::loaded)
     }
 
     /// A store. Gives whether `value` is the newest.
@@ -278,7 +281,7 @@ impl Memory {
         order: Ordering,
         choose: &mut dyn FnMut(Pick, u32) -> u32,
     ) -> Result<bool, Box<Race>> {
-        wide!(self, state => state.store(by, value, order, choose))
+        Ok(wide!(self, state => state.store(by, value, order, choose))? == 0)
     }
 
     /// A read-modify-write. Gives what it found, and whether what it stored is the newest.
@@ -293,7 +296,8 @@ impl Memory {
         update: impl FnOnce(u64) -> u64,
         choose: &mut dyn FnMut(Pick, u32) -> u32,
     ) -> Result<(Loaded, bool), Box<Race>> {
-        wide!(self, state => state.rmw(by, order, update, choose))
+        let found = wide!(self, state => state.rmw(by, order, update, choose))?;
+        Ok((found.loaded(), found.position == 0))
     }
 
     /// A compare-and-exchange: `exchange` is (expected, new), `orders` are of success and of failure; an `is_weak` one may
@@ -310,7 +314,10 @@ impl Memory {
         is_weak: bool,
         choose: &mut dyn FnMut(Pick, u32) -> u32,
     ) -> Result<Exchanged, Box<Race>> {
-        wide!(self, state => state.compare_exchange(by, exchange, orders, is_weak, choose))
+        let done = wide!(self, state => state.compare_exchange(by, exchange, orders, is_weak, choose));
+        let (found, succeeded) = done?;
+        let succeeded = succeeded != 0;
+        Ok(Exchanged { loaded: found.loaded(), succeeded, is_newest: succeeded && found.position == 0 })
     }
 
     /// The values of an atomic's stores that are kept, the newest first; empty if nothing is known of it.

@@ -19,6 +19,7 @@
 //! that the standard allows, never the reverse.
 
 use super::clock::{Clock, NEVER, Time, widened};
+use std::sync::atomic::Ordering;
 
 /// Live events.
 const LIVE: u32 = 64;
@@ -82,6 +83,12 @@ impl<const W: usize> Order<W> {
         self.old_fences = [NEVER; W];
         self.old_known = Clock([-1; W]);
         self.fenced = false;
+    }
+
+    /// Whether S can matter to an operation.
+    #[inline(always)]
+    pub fn matters(&self, ordering: Ordering) -> bool {
+        ordering == Ordering::SeqCst || self.fenced
     }
 
     /// The stamp of a set that is written down now.

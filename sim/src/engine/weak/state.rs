@@ -10,13 +10,14 @@
 //! ```
 
 use super::clock::Clock;
+use super::operation::{Choose, Found, Operation, pick};
 use super::order::{Order, bit};
 use super::plain::{Bytes, Clash, Plain};
 use super::race::{Mark, Race, Site, What};
 use super::table::Table;
-use super::thread::{Names, Thread};
+use super::thread::{Names, Thread, acquires, releases};
 use super::word::{Does, HISTORY, Word};
-use super::{Exchanged, HandOver, Loaded, Pick, Use};
+use super::{HandOver, Pick, Use};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -24,12 +25,10 @@ use std::sync::atomic::Ordering;
 /// Words that were given up and are remembered, so that a use after that is noticed.
 const GRAVES: usize = 256;
 
-pub(super) type Choose<'a> = dyn FnMut(Pick, u32) -> u32 + 'a;
-
 /// The memory of an execution with at most `W` threads.
 pub(super) struct State<const W: usize> {
     pub is_weak: bool,
-    threads: Vec<Thread<W>>, // W of them; not in place, since a state is made on a thread's stack
+    threads: Box<[Thread<W>; W]>, // not in place, since a state is made on a thread's stack
     pub names: Names,
     words: Table<Word<W>>,
     cells: Table<Plain<W>>,
@@ -45,23 +44,14 @@ pub(super) struct State<const W: usize> {
 struct By {
     t: usize,
     at: u32,
-    object: u32,
     site: Site,
-}
-
-fn acquires(order: Ordering) -> bool {
-    matches!(order, Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst)
-}
-
-fn releases(order: Ordering) -> bool {
-    matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst)
 }
 
 impl<const W: usize> State<W> {
     pub fn new() -> Self {
         Self {
             is_weak: false,
-            threads: vec![Thread::NEW; W],
+            threads: threads(|_| Thread::NEW),
             names: Names::default(),
             words: Table::new(),
             cells: Table::new(),
@@ -72,10 +62,10 @@ impl<const W: usize> State<W> {
         }
     }
 
-    /// Forgets everything; one thread runs.
-    pub fn begin(&mut self, is_weak: bool) {
+    /// Forgets everything, which includes threads in the first `lanes`; one thread runs.
+    pub fn begin(&mut self, is_weak: bool, lanes: usize) {
         self.is_weak = is_weak;
-        self.threads.fill(Thread::NEW);
+        self.threads[..lanes].fill(Thread::NEW);
         self.threads[0].clock.0[0] = 1;
         self.names.begin();
         self.words.begin();
@@ -200,11 +190,6 @@ impl<const W: usize> State<W> {
         }
     }
 
-    #[inline(always)]
-    fn by(&mut self, by: Use) -> By {
-        By { t: by.thread, at: self.word(by.object, by.value), object: by.object, site: by.site }
-    }
-
     /// Thread `t` made the word, or had it for itself: it has one store.
     pub fn made(&mut self, t: usize, object: u32, value: u64, site: Site) -> Result<(), Box<Race>> {
         let at = self.word(object, value);
@@ -268,86 +253,113 @@ impl<const W: usize> State<W> {
 
     /// The beginning of an atomic access: whoever made the word did so before.
     #[inline(always)]
-    fn enter(&mut self, by: By, what: What, order: Ordering) -> Result<(), Box<Race>> {
-        let clock = &self.threads[by.t].clock;
-        let word = self.words.at(by.at);
-        if clock.knows(word.maker as usize, word.made.time) {
-            word.last[by.t] = Mark { time: clock.0[by.t], what, order: Some(order), site: by.site };
-            return Ok(());
+    fn enter(&mut self, by: Use, what: What, order: Ordering) -> Result<By, Box<Race>> {
+        let Use { thread: t, object, value, site } = by;
+        let by = By { t, at: self.word(object, value), site };
+        let (word, clock) = (self.words.at(by.at), &self.threads[t].clock);
+        if word.later >> t & 1 == 0 {
+            if !clock.knows(word.maker as usize, word.made.time) {
+                let clash = Clash { thread: word.maker as usize, mark: word.made };
+                return Err(self.race(clash, object, t, what, Some(order), site));
+            }
+            word.later |= 1 << t;
         }
-        let clash = Clash { thread: word.maker as usize, mark: word.made };
-        Err(self.race(clash, by.object, by.t, what, Some(order), by.site))
+        word.last[t] = Mark { time: clock.0[t], what, order: Some(order), site };
+        Ok(by)
+    }
+
+    /// The word and the thread, found once.
+    #[inline(always)]
+    fn operation(&mut self, by: By) -> Operation<'_, W> {
+        Operation {
+            word: self.words.at(by.at),
+            thread: &mut self.threads[by.t],
+            t: by.t,
+            order: &self.order,
+            is_weak: self.is_weak,
+        }
     }
 
     // ---- atomic words: operations
 
-    #[inline]
-    pub fn load(&mut self, by: Use, order: Ordering, choose: &mut Choose<'_>) -> Result<Loaded, Box<Race>> {
-        let by = self.by(by);
-        self.enter(by, What::Load, order)?;
-        if !self.is_weak {
-            return Ok(self.load_at(by, 0, order));
+    /// Chooses the store that an operation reads, or writes right above.
+    #[inline(always)]
+    fn chosen(&mut self, by: By, order: Ordering, does: Does, choose: &mut Choose<'_>) -> usize {
+        let mut open = self.operation(by).open(does);
+        if open != 1 && self.order.matters(order) {
+            open = self.admitted(by, open, order, does);
         }
-        let floor = self.words.at(by.at).floor(&self.threads[by.t].clock);
-        let mut position = 0;
-        if floor != 0 {
-            let mut open = (2u32 << floor) - 1;
-            if self.is_ordered(order) {
-                open = self.admitted(by, open, order, Does::Load);
-            }
-            position = pick(open, Pick::Read, choose);
-        }
-        Ok(self.load_at(by, position, order))
+        pick(open, does, choose)
     }
 
-    #[inline]
-    pub fn store(&mut self, by: Use, value: u64, order: Ordering, choose: &mut Choose<'_>) -> Result<bool, Box<Race>> {
-        let by = self.by(by);
-        self.enter(by, What::Store, order)?;
-        let mut position = 0;
-        if self.is_weak {
-            let mut open = self.words.at(by.at).open();
-            if open != 1 {
-                let floor = self.words.at(by.at).floor(&self.threads[by.t].clock);
-                open &= (2 << floor) - 1;
-                if open != 1 && self.is_ordered(order) {
-                    open = self.admitted(by, open, order, Does::Store);
-                }
-                position = pick(open, Pick::Place, choose);
-            }
+    #[inline(never)]
+    pub fn load(&mut self, by: Use, order: Ordering, choose: &mut Choose<'_>) -> Result<Found, Box<Race>> {
+        let by = self.enter(by, What::Load, order)?;
+        if self.is_placed(order) {
+            return Ok(self.any_load(by, order, choose));
         }
-        self.store_at(by, position, value, order, None);
-        Ok(position == 0)
+        let operation = self.operation(by);
+        let position = pick(operation.open(Does::Load), Does::Load, choose);
+        Ok(Found { bits: operation.load(position, order), position })
     }
 
-    #[inline]
+    /// Gives the position of the store that the new one is right above.
+    #[inline(never)]
+    pub fn store(&mut self, by: Use, value: u64, order: Ordering, choose: &mut Choose<'_>) -> Result<usize, Box<Race>> {
+        let by = self.enter(by, What::Store, order)?;
+        if self.is_placed(order) {
+            return Ok(self.any_store(by, value, order, choose));
+        }
+        let operation = self.operation(by);
+        let position = pick(operation.open(Does::Store), Does::Store, choose);
+        operation.store(position, value, order, Does::Store);
+        Ok(position)
+    }
+
+    #[inline(never)]
     pub fn rmw(
         &mut self,
         by: Use,
         order: Ordering,
         update: impl FnOnce(u64) -> u64,
         choose: &mut Choose<'_>,
-    ) -> Result<(Loaded, bool), Box<Race>> {
-        let by = self.by(by);
-        self.enter(by, What::Rmw, order)?;
-        let mut position = 0;
-        if self.is_weak {
-            let mut open = self.words.at(by.at).open();
-            if open != 1 {
-                let floor = self.words.at(by.at).floor(&self.threads[by.t].clock);
-                open &= (2 << floor) - 1;
-                if open != 1 && self.is_ordered(order) {
-                    open = self.admitted(by, open, order, Does::Update);
-                }
-                position = pick(open, Pick::Read, choose);
-            }
+    ) -> Result<Found, Box<Race>> {
+        let by = self.enter(by, What::Rmw, order)?;
+        let operation = self.operation(by);
+        if operation.is_weak && (operation.order.matters(order) || operation.word.open() != 1) {
+            return Ok(self.any_rmw(by, order, update, choose));
         }
-        let found = self.words.at(by.at).store(position).value;
-        self.update_at(by, position, update(found), order);
-        Ok((Loaded { bits: found, behind: position as u8 }, position == 0))
+        // There is no choice: the newest store.
+        let bits = operation.word.store(0).value;
+        operation.store(0, update(bits), order, Does::Update);
+        Ok(Found { bits, position: 0 })
     }
 
-    /// `orders`: of success and of failure.
+    // The same where there is a place in S to take, or a choice.
+
+    #[inline(never)]
+    fn any_load(&mut self, by: By, order: Ordering, choose: &mut Choose<'_>) -> Found {
+        let position = self.chosen(by, order, Does::Load, choose);
+        Found { bits: self.load_at(by, position, order), position }
+    }
+
+    #[inline(never)]
+    fn any_store(&mut self, by: By, value: u64, order: Ordering, choose: &mut Choose<'_>) -> usize {
+        let position = self.chosen(by, order, Does::Store, choose);
+        self.store_at(by, position, value, order, Does::Store);
+        position
+    }
+
+    #[inline(never)]
+    fn any_rmw(&mut self, by: By, order: Ordering, update: impl FnOnce(u64) -> u64, choose: &mut Choose<'_>) -> Found {
+        let position = self.chosen(by, order, Does::Update, choose);
+        let bits = self.words.at(by.at).store(position).value;
+        self.store_at(by, position, update(bits), order, Does::Update);
+        Found { bits, position }
+    }
+
+    /// `orders`: of success and of failure. With what it found, 1 if it succeeded.
+    #[inline(never)]
     pub fn compare_exchange(
         &mut self,
         by: Use,
@@ -355,9 +367,8 @@ impl<const W: usize> State<W> {
         orders: (Ordering, Ordering),
         is_weak: bool,
         choose: &mut Choose<'_>,
-    ) -> Result<Exchanged, Box<Race>> {
-        let by = self.by(by);
-        self.enter(by, What::Rmw, orders.0)?;
+    ) -> Result<(Found, usize), Box<Race>> {
+        let by = self.enter(by, What::Rmw, orders.0)?;
         let (mut position, mut may_succeed, mut may_fail) = (0, 1, 1);
         if self.is_weak {
             let word = self.words.at(by.at);
@@ -367,13 +378,13 @@ impl<const W: usize> State<W> {
             may_succeed = word.open() & within & equal;
             may_fail = if is_weak { within } else { within & !equal };
             if within != 1 {
-                if self.is_ordered(orders.0) {
+                if self.order.matters(orders.0) {
                     may_succeed = self.admitted(by, may_succeed, orders.0, Does::Update);
                 }
-                if self.is_ordered(orders.1) {
+                if self.order.matters(orders.1) {
                     may_fail = self.admitted(by, may_fail, orders.1, Does::Load);
                 }
-                position = pick(may_succeed | may_fail, Pick::Read, choose);
+                position = pick(may_succeed | may_fail, Does::Update, choose);
             }
         }
         let found = self.words.at(by.at).store(position).value;
@@ -382,15 +393,14 @@ impl<const W: usize> State<W> {
             let (can, may_not) = (may_succeed >> position & 1 != 0, may_fail >> position & 1 != 0);
             succeeds = can && !(may_not && choose(Pick::Fail, 2) == 1);
         }
-        let loaded = Loaded { bits: found, behind: position as u8 };
         if succeeds {
-            self.update_at(by, position, new, orders.0);
-            return Ok(Exchanged { loaded, succeeded: true, is_newest: position == 0 });
+            self.store_at(by, position, new, orders.0, Does::Update);
+            return Ok((Found { bits: found, position }, 1));
         }
         self.words.at(by.at).last[by.t] =
             Mark { time: self.threads[by.t].clock.0[by.t], what: What::Load, order: Some(orders.1), site: by.site };
         self.load_at(by, position, orders.1);
-        Ok(Exchanged { loaded, succeeded: false, is_newest: false })
+        Ok((Found { bits: found, position }, 0))
     }
 
     pub fn fence(&mut self, t: usize, order: Ordering) {
@@ -412,69 +422,31 @@ impl<const W: usize> State<W> {
 
     // ---- the effects of an operation, once it is chosen
 
-    fn load_at(&mut self, by: By, position: usize, order: Ordering) -> Loaded {
-        if self.is_weak && self.is_ordered(order) {
+    fn load_at(&mut self, by: By, position: usize, order: Ordering) -> u64 {
+        if self.is_placed(order) {
             let (own, event) = self.take_place(by, position, order, Does::Load);
             self.words.at(by.at).note_load(position, own, event, &self.order);
         }
-        let thread = &mut self.threads[by.t];
-        let store = self.words.at(by.at).store_mut(position);
-        let first = &mut store.loads[by.t];
-        *first = (*first).min(thread.clock.0[by.t]);
-        if acquires(order) {
-            thread.clock.join(&store.view);
-        } else {
-            thread.later.join(&store.view);
-        }
-        thread.tick(by.t);
-        Loaded { bits: store.value, behind: position as u8 }
+        self.operation(by).load(position, order)
     }
 
-    /// A read-modify-write of the store at `position`: it continues the release sequences that the store is in.
-    fn update_at(&mut self, by: By, position: usize, value: u64, order: Ordering) {
-        let view = self.words.at(by.at).store(position).view;
+    /// A store right above `position`, or a read-modify-write of the store there.
+    fn store_at(&mut self, by: By, position: usize, value: u64, order: Ordering, does: Does) {
+        if !self.is_placed(order) {
+            return self.operation(by).store(position, value, order, does);
+        }
         // Of a sequentially consistent one, its place in S is found before it learns.
-        self.store_at(by, position, value, order, Some(&view));
-    }
-
-    #[inline]
-    fn store_at(&mut self, by: By, position: usize, value: u64, order: Ordering, read: Option<&Clock<W>>) {
-        let place = if self.is_weak && self.is_ordered(order) {
-            let does = if read.is_some() { Does::Update } else { Does::Store };
-            Some(self.take_place(by, position, order, does))
-        } else {
-            None
-        };
-        let thread = &mut self.threads[by.t];
-        if let Some(view) = read {
-            if acquires(order) {
-                thread.clock.join(view);
-            } else {
-                thread.later.join(view);
-            }
-        }
-        let mut view = if releases(order) { thread.clock } else { thread.fenced };
-        if let Some(read) = read {
-            view.join(read);
-        }
-        let word = self.words.at(by.at);
-        let store = if self.is_weak { word.insert(position, read.is_some(), &self.order) } else { word.store_mut(0) };
-        store.value = value;
-        store.view = view;
-        store.time = thread.clock.0[by.t];
-        store.thread = by.t as u8;
-        if let Some((own, event)) = place {
-            word.note_store(position, own, event, &self.order);
-        }
-        thread.tick(by.t);
+        let (own, event) = self.take_place(by, position, order, does);
+        self.operation(by).store(position, value, order, does);
+        self.words.at(by.at).note_store(position, own, event, &self.order);
     }
 
     // ---- sequential consistency
 
-    /// Whether the total order S can matter to an operation.
+    /// Whether an operation has a place in S to take.
     #[inline(always)]
-    fn is_ordered(&self, order: Ordering) -> bool {
-        order == Ordering::SeqCst || self.order.fenced
+    fn is_placed(&self, order: Ordering) -> bool {
+        self.is_weak && self.order.matters(order)
     }
 
     /// Those of the `open` positions at which S stays possible.
@@ -570,7 +542,7 @@ impl<const W: usize> State<W> {
     pub fn widened<const V: usize>(self) -> State<V> {
         State {
             is_weak: self.is_weak,
-            threads: (0..V).map(|t| self.threads.get(t).map_or(Thread::NEW, Thread::widened)).collect(),
+            threads: threads(|t| self.threads.get(t).map_or(Thread::NEW, Thread::widened)),
             names: self.names,
             words: self.words.map(|word| word.widened()),
             cells: self.cells.map(|cell| cell.widened()),
@@ -580,6 +552,12 @@ impl<const W: usize> State<W> {
             graves: self.graves,
         }
     }
+}
+
+/// All threads of a state.
+fn threads<const W: usize>(each: impl FnMut(usize) -> Thread<W>) -> Box<[Thread<W>; W]> {
+    let all: Box<[Thread<W>]> = (0..W).map(each).collect();
+    all.try_into().unwrap_or_else(|_| unreachable!("there are {W}"))
 }
 
 /// The live fences that happen before an operation at `position`, and whether an old one does: they precede in S all that the
@@ -600,20 +578,4 @@ fn fences_before<const W: usize>(
         clock.join(&word.store(position).view);
     }
     order.fences_before(&clock)
-}
-
-/// One of the positions, the newest first.
-#[inline]
-fn pick(open: u32, what: Pick, choose: &mut Choose<'_>) -> usize {
-    if open == 1 {
-        return 0;
-    }
-    let mut rest = open;
-    let count = open.count_ones();
-    let chosen = if count == 1 { 0 } else { choose(what, count) };
-    assert!(chosen < count, "{chosen} was chosen of {count}");
-    for _ in 0..chosen {
-        rest &= rest - 1;
-    }
-    rest.trailing_zeros() as usize
 }

@@ -10,6 +10,19 @@
 //! ```
 
 use super::clock::{Clock, Time};
+use std::sync::atomic::Ordering;
+
+/// Whether an operation acquires.
+#[inline(always)]
+pub(super) fn acquires(order: Ordering) -> bool {
+    matches!(order, Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst)
+}
+
+/// Whether an operation releases.
+#[inline(always)]
+pub(super) fn releases(order: Ordering) -> bool {
+    matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst)
+}
 
 /// A thread's clocks.
 #[derive(Clone, Copy)]
@@ -26,6 +39,16 @@ pub(super) struct Thread<const W: usize> {
 
 impl<const W: usize> Thread<W> {
     pub const NEW: Self = Self { clock: Clock::ZERO, later: Clock::ZERO, fenced: Clock::ZERO, at_sc: Clock::ZERO };
+
+    /// Reads a store that has this view.
+    #[inline(always)]
+    pub fn learn(&mut self, view: &Clock<W>, order: Ordering) {
+        if acquires(order) {
+            self.clock.join(view);
+        } else {
+            self.later.join(view);
+        }
+    }
 
     /// An event is over.
     #[inline(always)]

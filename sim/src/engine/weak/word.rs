@@ -45,7 +45,7 @@ pub(super) struct Store<const W: usize> {
     pub event: u32,
     /// The first such event that loaded it; `u32::MAX`: none.
     pub first_load: u32,
-    /// When the three sets were written down.
+    /// When the three sets were written down; 0: they are empty.
     stamp: u32,
     /// What precedes those that it is coherence-ordered before: itself, and the fences before it.
     own: u64,
@@ -99,12 +99,14 @@ impl<const W: usize> Store<W> {
 /// An atomic word.
 pub(super) struct Word<const W: usize> {
     order: u64,
-    /// Bit k: the store at position k was read by the read-modify-write at k - 1.
-    taken: u16,
+    /// Bit k: the store at position k was read by the read-modify-write at k - 1. Bits of stores that are not kept mean nothing.
+    taken: u32,
     pub len: u8,
     /// Who made it, or gave it up.
     pub maker: u8,
     pub made: Mark,
+    /// Bit t: thread t is known to come after that, and so is whoever has its lane later.
+    pub later: u64,
     /// Each thread's last access.
     pub last: [Mark; W],
     /// Events of stores that are forgotten.
@@ -126,6 +128,7 @@ impl<const W: usize> Word<W> {
             len: 1,
             maker: 0,
             made: Mark::none(),
+            later: u64::MAX,
             last: [Mark::none(); W],
             old: 0,
             old_stamp: 0,
@@ -145,6 +148,7 @@ impl<const W: usize> Word<W> {
         self.len = 1;
         self.maker = 0;
         self.made.time = 0;
+        self.later = u64::MAX;
         for mark in &mut self.last {
             mark.time = 0;
         }
@@ -169,10 +173,16 @@ impl<const W: usize> Word<W> {
         &mut self.stores[self.place(position)]
     }
 
+    /// The positions of the stores.
+    #[inline(always)]
+    pub fn kept(&self) -> u32 {
+        (1 << self.len) - 1
+    }
+
     /// The positions above which a store may be put, if coherence allows it: bit k for right above position k.
     #[inline(always)]
     pub fn open(&self) -> u32 {
-        !u32::from(self.taken) & ((1 << self.len) - 1)
+        !self.taken & self.kept()
     }
 
     /// The lowest position that a load may return and a store may go above.
@@ -189,47 +199,57 @@ impl<const W: usize> Word<W> {
     }
 
     /// A store right above `position`, with nothing written in it but that nobody loaded it.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, position: usize, is_rmw: bool, order: &Order<W>) -> &mut Store<W> {
+        if self.newest_event != 0 {
+            self.bury(position, order);
+        }
         let place = if (self.len as usize) < HISTORY {
             self.len += 1;
             self.len as usize - 1
         } else {
-            let place = self.place(HISTORY - 1);
-            if self.newest_event != 0 {
-                self.forget(place, order);
-            }
-            place
+            self.place(HISTORY - 1)
         };
-        if position == 0 && self.newest_event != 0 {
-            let events = self.events_at(0, Does::Update, order);
-            self.note_lower(events, order);
-        }
-        let above = (1u64 << (4 * position)) - 1;
-        let lower = if position == HISTORY - 1 { 0 } else { (self.order & !above) << 4 };
-        self.order = lower | (place as u64) << (4 * position) | self.order & above;
-        let above = (1u16 << position) - 1;
-        self.taken = (self.taken & !above) << 1 | self.taken & above;
-        if is_rmw && position + 1 < HISTORY {
-            self.taken |= 1 << (position + 1);
+        if position == 0 {
+            self.order = self.order << 4 | place as u64;
+            self.taken = self.taken << 1 | u32::from(is_rmw) << 1;
+        } else {
+            self.insert_below(position, place, is_rmw);
         }
         let store = &mut self.stores[place];
         store.loads = [NEVER; W];
         store.event = 0;
         store.first_load = u32::MAX;
-        store.own = 0;
-        store.loaded = 0;
-        store.load_events = 0;
+        store.stamp = 0; // nothing in the sets is live
         store
     }
 
-    /// A store is given up: its events count as those of the oldest one that is kept.
-    #[cold]
-    fn forget(&mut self, place: usize, order: &Order<W>) {
-        let store = &mut self.stores[place];
-        store.refresh(order);
-        self.old = order.live(self.old, self.old_stamp) | store.own | store.loaded;
-        self.old_stamp = order.stamp();
+    /// Puts a store's place in below others.
+    #[inline(never)]
+    fn insert_below(&mut self, position: usize, place: usize, is_rmw: bool) {
+        let above = (1u64 << (4 * position)) - 1;
+        let lower = if position == HISTORY - 1 { 0 } else { (self.order & !above) << 4 };
+        self.order = lower | (place as u64) << (4 * position) | self.order & above;
+        let above = (1 << position) - 1;
+        self.taken = (self.taken & !above) << 1 | self.taken & above;
+        if is_rmw && position + 1 < HISTORY {
+            self.taken |= 1 << (position + 1);
+        }
+    }
+
+    /// A store is put in: if it is the newest, the events of the one before are lower now. If the oldest one is given up, its events
+    /// count as those of what is forgotten.
+    #[inline(never)]
+    fn bury(&mut self, position: usize, order: &Order<W>) {
+        if self.len as usize == HISTORY {
+            let events = self.events_at(HISTORY - 1, Does::Update, order);
+            self.old = order.live(self.old, self.old_stamp) | events;
+            self.old_stamp = order.stamp();
+        }
+        if position == 0 {
+            let events = self.events_at(0, Does::Update, order);
+            self.note_lower(events, order);
+        }
     }
 
     /// Notes that an event and the fences before it, `own`, loaded the store at `position`.
@@ -252,11 +272,13 @@ impl<const W: usize> Word<W> {
         self.lower_stamp = order.stamp();
     }
 
-    /// Notes that an event and the fences before it, `own`, wrote the store at `position`.
+    /// Notes that an event and the fences before it, `own`, wrote the store at `position`, which is new.
     pub fn note_store(&mut self, position: usize, own: u64, event: u32, order: &Order<W>) {
         let store = self.store_mut(position);
-        store.refresh(order);
         store.own = own;
+        store.loaded = 0;
+        store.load_events = 0;
+        store.stamp = order.stamp();
         store.event = event;
         if position != 0 {
             self.note_lower(own, order);
@@ -333,6 +355,7 @@ impl<const W: usize> Word<W> {
     pub fn claim(&mut self, t: usize, time: Time, what: What, site: Site) {
         self.maker = t as u8;
         self.made = Mark { time, what, order: None, site };
+        self.later = 0;
     }
 
     /// The same with room for more threads.
@@ -343,6 +366,7 @@ impl<const W: usize> Word<W> {
             len: self.len,
             maker: self.maker,
             made: self.made,
+            later: self.later,
             last: widened(&self.last, Mark::none()),
             old: self.old,
             old_stamp: self.old_stamp,

@@ -146,8 +146,7 @@ impl Engine {
     }
 
     /// A read-modify-write.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub fn modelled_update(
         &self,
         object: u32,
@@ -156,6 +155,9 @@ impl Engine {
         site: Site,
         update: &dyn Fn(u64) -> u64,
     ) -> Updated {
+        // What is found is the newest value mostly.
+        let new = update(value);
+        let update = move |found| if found == value { new } else { update(found) };
         let done = self.access(|memory, lane| {
             memory.rmw(self.by(lane, object, value, site), order, update, &mut |what, n| self.pick(what, n))
         });
