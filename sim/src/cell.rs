@@ -21,7 +21,7 @@ pub use std::cell::{BorrowError, BorrowMutError, Cell, LazyCell, OnceCell, Ref, 
 /// A cell for data that several threads touch, with whatever protects it. Interface of `loom::cell::UnsafeCell`.
 ///
 /// To make one, to take the data out and to drop it are accesses, too. So it should be shared by this crate's `Arc`, since nobody sees
-/// what is ordered by the counts of the host's.
+/// what is ordered by the counts of the host's; if that can't be, see [`Checker::unseen_owners`](crate::Checker::unseen_owners).
 pub struct UnsafeCell<T: ?Sized> {
     life: Life, // ends before the data's
     data: HostUnsafeCell<T>,
@@ -142,7 +142,7 @@ impl Drop for Life {
     #[track_caller]
     fn drop(&mut self) {
         if let Some(gate) = self.0.mine() {
-            gate.gives_up(self.0.object(), Location::caller());
+            gate.drops(self.0.object(), Location::caller());
         }
     }
 }

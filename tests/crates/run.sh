@@ -1,75 +1,180 @@
 #!/usr/bin/env bash
-# Runs the loom tests of published crates under Millpond: their own source as the registry serves it, with a change of three lines in
-# their Cargo.toml. Prints a table for the README. Nothing of theirs is kept in this repository.
+# Runs the loom tests of published crates under Millpond: their own source as the registry serves it, with a change of a few lines in
+# their Cargo.toml. The same tests run under loom, from the unchanged source. Prints a table for the README. Nothing of theirs is kept
+# in this repository.
 #
 #   tests/crates/run.sh [CRATE...]          all of crates.txt, or these
 #
-#   MILLPOND_CRATES   a directory for downloads and builds; target/crates if not set
-#   EXECUTIONS        of each test; 10,000 if not set
+#   MILLPOND_CRATES   a directory for sources, builds and logs; target/crates if not set
+#   EXECUTIONS        of each model under Millpond; 10,000 if not set
+#   SECONDS_OF_LOOM   for each model under loom; 5 if not set, 0: not at all
+#   LIMIT             seconds for each test, whoever runs it; 300 if not set
+#   JOBS              of the builds; as cargo chooses if not set
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 work=${MILLPOND_CRATES:-$root/target/crates}
 executions=${EXECUTIONS:-10000}
-mkdir -p "$work"
+loom_seconds=${SECONDS_OF_LOOM:-5}
+limit=${LIMIT:-300}
+only=("$@")
 
-wanted() { # NAME: whether it was asked for
-    [ ${#only[@]} -eq 0 ] || printf '%s\n' "${only[@]}" | grep -qx "$1"
+fail() {
+    echo "run.sh: $*" >&2
+    exit 1
 }
 
-fetch() { # NAME VERSION SHA256 DIRECTORY: the crate, changed
-    local file="$work/$1-$2.crate"
-    [ -f "$file" ] || curl -sSfL --retry 3 -o "$file" "https://static.crates.io/crates/$1/$1-$2.crate"
-    echo "$3  $file" | sha256sum --check --quiet
-    rm -rf "$4/$1"
-    mkdir -p "$4/$1"
-    tar xzf "$file" -C "$4/$1" --strip-components 1
-    mv "$4/$1/Cargo.toml" "$4/$1/Cargo.toml.published"
-    awk -v sim="$root/sim" -f "$here/three.awk" "$4/$1/Cargo.toml.published" > "$4/$1/Cargo.toml"
+rows() { # [CFG]: the lines of crates.txt, or those of one cfg
+    awk -v cfg="${1:-}" '!/^#/ && NF && (cfg == "" || $4 == cfg)' "$here/crates.txt"
+}
+
+wanted() { # NAME: whether it was asked for
+    [ ${#only[@]} -eq 0 ] || printf '%s\n' "${only[@]}" | grep -qxF "$1"
+}
+
+# Asks cargo for the sources: what it has already needs no network. `crates.txt` has the sums, and cargo checks what it fetches by those
+# that it writes to Cargo.lock.
+fetch() {
+    local fetch=$work/fetch name version sum
+    mkdir -p "$fetch/src"
+    : > "$fetch/src/lib.rs"
+    {
+        printf '[workspace]\n[package]\nname = "published"\nversion = "0.0.0"\nedition = "2021"\npublish = false\n[dependencies]\n'
+        rows | while read -r name version _; do echo "$name = { version = \"=$version\", default-features = false }"; done
+    } > "$fetch/Cargo.toml"
+    host=$(rustc -vV | awk '/^host: / { print $2 }')
+    (cd "$fetch" && { cargo metadata --offline --format-version 1 --filter-platform "$host" > metadata 2> /dev/null ||
+        cargo metadata --format-version 1 --filter-platform "$host" > metadata 2> log; }) ||
+        fail "cargo can't fetch the crates; is the registry within reach? It says:"$'\n'"$(cat "$fetch/log")"
+    rows | while read -r name version sum _; do
+        awk -v name="\"$name\"" -v version="\"$version\"" -v sum="\"$sum\"" '
+            $1 == "name" { is = $3 == name }
+            is && $1 == "version" { is = $3 == version }
+            is && $1 == "checksum" { found = $3 == sum; exit }
+            END { exit !found }' "$fetch/Cargo.lock" ||
+            fail "what the registry serves as $name $version has not the SHA-256 of crates.txt"
+    done
+}
+
+# Copies a crate's source as it is.
+copy() { # NAME VERSION DIRECTORY
+    local manifest
+    manifest=$(grep -oE "\"manifest_path\":\"[^\"]*/$1-$2/Cargo.toml\"" "$work/fetch/metadata" | head -1 | cut -d'"' -f4)
+    [ -n "$manifest" ] || fail "cargo does not say where the source of $1 $2 is"
+    rm -rf "${3:?}/$1"
+    mkdir -p "$3/$1"
+    cp -R "$(dirname "$manifest")/." "$3/$1/"
+    chmod -R u+w "$3/$1"
+    rm -f "$3/$1/Cargo.lock" "$3/$1/.cargo-ok"
 }
 
 # Crates of one cfg are one workspace: what they depend on is built once, and if they depend on each other they get each other.
-workspace() { # CFG
-    local group="$work/$1"
+workspace() { # TESTER CFG
+    local group=$work/$1/$2 name version
     mkdir -p "$group"
     {
         echo '[workspace]'
         echo 'resolver = "2"'
         echo 'members = ['
-        rows "$1" | while read -r name _; do echo "    \"$name\","; done
+        rows "$2" | while read -r name _; do echo "    \"$name\","; done
         echo ']'
         echo '[patch.crates-io]'
-        rows "$1" | while read -r name _; do echo "$name = { path = \"$name\" }"; done
+        rows "$2" | while read -r name _; do echo "$name = { path = \"$name\" }"; done
         echo '[profile.release]'
         echo 'debug-assertions = true'
+        echo '[profile.release.package."*"]'
+        echo 'debug-assertions = false'
     } > "$group/Cargo.toml"
-    rows "$1" | while read -r name version sum _; do fetch "$name" "$version" "$sum" "$group"; done
+    rows "$2" | while read -r name version _; do
+        copy "$name" "$version" "$group"
+        [ "$1" = millpond ] || continue
+        mv "$group/$name/Cargo.toml" "$group/$name/Cargo.toml.published"
+        awk -v sim="$root/sim" -f "$here/three.awk" "$group/$name/Cargo.toml.published" > "$group/$name/Cargo.toml"
+    done
 }
 
-rows() { # CFG: the lines of crates.txt
-    awk -v cfg="$1" '!/^#/ && $4 == cfg' "$here/crates.txt"
+# Builds a crate's tests; prints the executables.
+build() { # TESTER CFG NAME ARGUMENTS...
+    local group=$work/$1/$2 name=$3 target=$work/target/$1/$2
+    local flags="--cfg $2 -Awarnings"
+    shift 3
+    (cd "$group/$name" && RUSTFLAGS=$flags CARGO_TARGET_DIR=$target cargo test --release --no-run --message-format json \
+        ${JOBS:+-j "$JOBS"} -p "$name" "$@" < /dev/null) | grep -oE '"executable":"[^"]+"' | cut -d'"' -f4
 }
 
-only=("$@")
-echo '| crate | tests | executions | a second | found |'
-echo '|---|---|---|---|---|'
-for cfg in $(awk '!/^#/ && NF { print $4 }' "$here/crates.txt" | sort -u); do
-    workspace "$cfg"
-    rows "$cfg" | while read -r name version _ _ arguments; do
+# Runs a test by itself. Prints: name, whether it passed, models, complete ones, executions, seconds of the processors' time.
+one() { # TESTER LOG EXECUTABLE TEST BOUND
+    local out=$work/out result=passed cpu
+    local TIMEFORMAT='%U %S'
+    local settings=(LOOM_LOG=1 "LOOM_MAX_PERMUTATIONS=$executions")
+    if [ "$1" = loom ]; then
+        settings=(LOOM_LOG=info LOOM_CHECKPOINT_INTERVAL=100 "LOOM_MAX_DURATION=$loom_seconds" "LOOM_MAX_PREEMPTIONS=$5")
+    fi
+    {
+        time env "${settings[@]}" RUST_BACKTRACE=0 timeout "$limit" "$3" --exact "$4" --nocapture --test-threads 1 \
+            > "$out" 2>&1 < /dev/null || result=$?
+    } 2> "$out.time"
+    case $result in passed) ;; 101) result=failed ;; 124) result='out of time' ;; *) result="exit code $result" ;; esac
+    { echo "=== $4: $result"; cat "$out"; } >> "$2"
+    cpu=$(awk '{ print $1 + $2 }' "$out.time")
+    sed 's/\x1b\[[0-9;]*m//g' "$out" | awk -v name="$4" -v result="$result" -v cpu="$cpu" -v OFS='\t' '
+        /millpond: .* executions, .* steps in / { for (i = 2; i <= NF; i++) if ($i == "executions,") n += $(i - 1); models++; complete++ }
+        / =+ Iteration [0-9]+ =+/ { for (i = 2; i <= NF; i++) if ($i ~ /^[0-9]+$/) at = $i; if (at <= before) { n += before; models++ } before = at }
+        /Completed in [0-9]+ iterations/ { for (i = 3; i < NF; i++) if ($i == "in") n += $(i + 1); models++; complete++; before = 0 }
+        END { if (before) { n += before; models++ } print name, result, models + 0, complete + 0, n + 0, cpu }'
+}
+
+# Runs the tests of a crate one by one; false if they can't be built.
+tests() { # TESTER CFG NAME BOUND ARGUMENTS...
+    local tester=$1 cfg=$2 name=$3 bound=$4 log=$work/log/$3.$1 executable test
+    shift 4
+    : > "$log"
+    : > "$log.tsv"
+    build "$tester" "$cfg" "$name" "$@" > "$work/executables" 2> "$log.build" || return 1
+    while read -r executable; do
+        "$executable" --list 2> /dev/null | sed -n 's/: test$//p' | while read -r test; do
+            (cd "$work/$tester/$cfg/$name" && one "$tester" "$log" "$executable" "$test" "$bound") >> "$log.tsv"
+        done
+    done < "$work/executables"
+}
+
+row() { # NAME VERSION: the table's line
+    local lines loom=$work/log/$1.loom.tsv
+    lines=$(diff "$work/millpond/$3/$1/Cargo.toml.published" "$work/millpond/$3/$1/Cargo.toml" | grep -c '^[<>]' || true)
+    [ -s "$loom" ] || loom=/dev/null
+    awk -F'\t' -v crate="$1 $2" -v lines="$lines" '
+        function thousands(n, s) { s = sprintf("%.0f", n); while (s ~ /[0-9]{4}/) sub(/[0-9]{3}($|,)/, ",&", s); return s }
+        FILENAME == ARGV[1] { if ($3) { loom[$1] = $5 / ($6 > .001 ? $6 : .001); all++; done += $4 == $3 && $2 == "passed"; bad += $2 != "passed"; ln += $5; lt += $6 } next }
+        $3 { models++; n += $5; t += $6; if (loom[$1] > 0 && $5 > 0) { logs += log($5 / ($6 > .001 ? $6 : .001) / loom[$1]); both++ } }
+        !$3 && $2 == "passed" { without++ }
+        $2 != "passed" { found = found (found ? ", " : "") "`" $1 "` " $2 }
+        END {
+            printf "| %s | %d | %d | %s | %s | ", crate, lines, models, thousands(n), thousands(t > 0 ? n / t : 0)
+            if (both) printf "%s | %.1f | %d of %d | ", thousands(ln / lt), exp(logs / both), done, all; else printf "| | | "
+            print (found ? found : "nothing") " |"
+        }' "$loom" "$work/log/$1.millpond.tsv"
+}
+
+for tool in awk cargo diff rustc timeout; do
+    command -v "$tool" > /dev/null || fail "$tool is needed"
+done
+for name in ${only[@]+"${only[@]}"}; do
+    rows | awk -v name="$name" '$1 == name { found = 1 } END { exit !found }' || fail "no crate of that name is in crates.txt: $name"
+done
+mkdir -p "$work/log"
+fetch
+echo '| crate | lines | tests | executions | a second | loom a second | times as fast | complete in loom | found |'
+echo '|---|---|---|---|---|---|---|---|---|'
+for cfg in $(rows | awk '{ print $4 }' | sort -u); do
+    workspace millpond "$cfg"
+    [ "$loom_seconds" = 0 ] || workspace loom "$cfg"
+    rows "$cfg" | while read -r name version _ _ bound arguments; do
         wanted "$name" || continue
-        log="$work/$name.log"
+        # shellcheck disable=SC2086 # several words
+        tests millpond "$cfg" "$name" "$bound" $arguments ||
+            { echo "| $name $version | | not built: $work/log/$name.millpond.build | | | | | | |"; continue; }
         # shellcheck disable=SC2086
-        (cd "$work/$cfg" && RUSTFLAGS="--cfg $cfg -Awarnings" LOOM_LOG=1 LOOM_MAX_PERMUTATIONS=$executions \
-            CARGO_TARGET_DIR="$work/target/$cfg" cargo test --release -p "$name" $arguments -- --nocapture --test-threads=1) \
-            > "$log" 2>&1 < /dev/null || true
-        awk -v crate="$name $version" '
-            /millpond: .* executions, .* steps, .* s$/ {
-                for (i = 1; i <= NF; i++) { if ($(i + 1) == "executions,") n += $i; if ($(i + 1) == "s") t += $i }
-            }
-            /^test result:/ { for (i = 1; i <= NF; i++) { if ($(i + 1) == "passed;") p += $i; if ($(i + 1) == "failed;") f += $i } }
-            END {
-                if (p + f == 0) { printf "| %s | not built | | | |\n", crate; exit }
-                printf "| %s | %d | %d | %.0f | %s |\n", crate, p + f, n, (t > 0 ? n / t : 0), (f ? f " tests fail" : "nothing")
-            }' "$log"
+        [ "$loom_seconds" = 0 ] || tests loom "$cfg" "$name" "$bound" $arguments || true
+        row "$name" "$version" "$cfg"
     done
 done

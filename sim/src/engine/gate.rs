@@ -250,9 +250,16 @@ impl<'a> Gate<'a> {
         self.engine.modelled_plain(object, What::Made, site);
     }
 
-    /// A plain cell or an atomic word is somebody's alone, or is gone.
+    /// A plain cell or an atomic word is somebody's alone.
     pub fn gives_up(self, object: u32, site: Site) {
         self.engine.modelled_freed(object, site);
+    }
+
+    /// A plain cell or an atomic word is dropped.
+    pub fn drops(self, object: u32, site: Site) {
+        if !self.engine.unseen_owners.get() {
+            self.gives_up(object, site);
+        }
     }
 
     /// An access to a plain cell ends: what came since it began must be ordered with it, too.
