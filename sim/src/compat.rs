@@ -62,6 +62,9 @@ fn shuttled(strategy: Strategy, iterations: usize) -> Checker {
     checker.unseen_owners(true) // `shuttle` sees no drop
 }
 
+/// `loom::MAX_THREADS`: for programs that are as large as `loom` can have them. Here there may be more.
+pub const MAX_THREADS: usize = 5;
+
 /// `loom::skip_branch`: this execution ends, and is none that failed.
 pub fn skip_branch() {
     if let Some(gate) = Gate::open() {

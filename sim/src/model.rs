@@ -93,9 +93,8 @@ impl Builder {
     where
         F: Fn() + Sync + Send + 'static,
     {
-        let mut checker = Checker::new()
-            .executions(self.max_permutations.unwrap_or(10_000) as u64)
-            .unseen_owners(self.unseen_owners);
+        let mut checker =
+            Checker::new().executions(self.max_permutations.unwrap_or(10_000) as u64).unseen_owners(self.unseen_owners);
         if let Some(duration) = self.max_duration {
             checker = checker.wall(duration);
         }

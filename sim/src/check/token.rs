@@ -37,7 +37,8 @@ const LIMITS: [&str; 4] = ["steps", "threads", "stack", "unseen"];
 
 /// The limits of `options` that differ from the usual ones.
 pub(super) fn limits(options: &Options) -> [Option<u64>; 4] {
-    let values = |o: &Options| [o.max_steps, u64::from(o.max_threads), o.stack_bytes as u64, u64::from(o.unseen_owners)];
+    let values =
+        |o: &Options| [o.max_steps, u64::from(o.max_threads), o.stack_bytes as u64, u64::from(o.unseen_owners)];
     let usual = values(&Checker::new().base());
     let mine = values(options);
     std::array::from_fn(|i| (mine[i] != usual[i]).then_some(mine[i]))
