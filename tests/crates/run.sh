@@ -24,8 +24,8 @@ fail() {
     exit 1
 }
 
-rows() { # [CFG]: the lines of crates.txt, or those of one cfg
-    awk -v cfg="${1:-}" '!/^#/ && NF && (cfg == "" || $4 == cfg)' "$here/crates.txt"
+rows() { # [GROUP]: the lines of crates.txt, or those of a group
+    awk -v group="${1:-}" '!/^#/ && NF && (group == "" || group == ($4 == "loom" ? "loom" : "own"))' "$here/crates.txt"
 }
 
 wanted() { # NAME: whether it was asked for
@@ -68,8 +68,9 @@ copy() { # NAME VERSION DIRECTORY
     rm -f "$3/$1/Cargo.lock" "$3/$1/.cargo-ok"
 }
 
-# Crates of one cfg are one workspace: what they depend on is built once, and if they depend on each other they get each other.
-workspace() { # TESTER CFG
+# Crates are two workspaces: those for `--cfg loom`, of which other crates know, too, and those that have names of their own for it. What
+# they depend on is built once, and if they depend on each other they get each other.
+workspace() { # TESTER GROUP
     local group=$work/$1/$2 name version
     mkdir -p "$group"
     {
@@ -93,13 +94,27 @@ workspace() { # TESTER CFG
     done
 }
 
-# Builds a crate's tests; prints the executables.
-build() { # TESTER CFG NAME ARGUMENTS...
-    local group=$work/$1/$2 name=$3 target=$work/target/$1/$2
-    local flags="--cfg $2 -Awarnings"
-    shift 3
-    (cd "$group/$name" && RUSTFLAGS=$flags CARGO_TARGET_DIR=$target cargo test --release --no-run --message-format json \
-        ${JOBS:+-j "$JOBS"} -p "$name" "$@" < /dev/null) | grep -oE '"executable":"[^"]+"' | cut -d'"' -f4
+# Builds the tests of a group at once, since other features of what all depend on would be another build. Writes cargo's messages.
+build() { # TESTER GROUP
+    local group=$work/$1/$2 arguments=() features='' flags='' name cfg feature
+    while read -r name _ _ cfg _ feature _; do
+        case " $flags " in *" $cfg "*) ;; *) flags="$flags --cfg $cfg" ;; esac
+        wanted "$name" || continue
+        arguments+=(-p "$name")
+        [ "$feature" = - ] || features="$features,$name/$feature"
+    done < <(rows "$2")
+    [ ${#arguments[@]} -gt 0 ] || return 0
+    (cd "$group" && RUSTFLAGS="$flags -Awarnings" CARGO_TARGET_DIR=$work/target/$1/$2 cargo test --release --no-run --no-fail-fast \
+        --message-format json-render-diagnostics ${JOBS:+-j "$JOBS"} "${arguments[@]}" --features "${features#,}" --lib --test loom \
+        < /dev/null) > "$work/log/$2.$1.artifacts" 2> "$work/log/$2.$1.build" || true
+}
+
+# The executable of one of a crate's targets; nothing if it can't be built.
+executable() { # TESTER GROUP NAME TARGET: lib, or the name of a test
+    local kind=test
+    [ "$4" != lib ] || kind='[a-z]*lib'
+    grep -E "\"package_id\":\"[^\"]*/$2/$3#" "$work/log/$2.$1.artifacts" | grep -E "\"target\":\{\"kind\":\[\"$kind\"" |
+        grep -oE '"executable":"[^"]+"' | cut -d'"' -f4
 }
 
 # Runs a test by itself. Prints: name, whether it passed, models, complete ones, executions, seconds of the processors' time.
@@ -125,17 +140,14 @@ one() { # TESTER LOG EXECUTABLE TEST BOUND
 }
 
 # Runs the tests of a crate one by one; false if they can't be built.
-tests() { # TESTER CFG NAME BOUND ARGUMENTS...
-    local tester=$1 cfg=$2 name=$3 bound=$4 log=$work/log/$3.$1 executable test
-    shift 4
+tests() { # TESTER GROUP NAME BOUND TARGET
+    local log=$work/log/$3.$1 executable test
     : > "$log"
     : > "$log.tsv"
-    build "$tester" "$cfg" "$name" "$@" > "$work/executables" 2> "$log.build" || return 1
-    while read -r executable; do
-        "$executable" --list 2> /dev/null | sed -n 's/: test$//p' | while read -r test; do
-            (cd "$work/$tester/$cfg/$name" && one "$tester" "$log" "$executable" "$test" "$bound") >> "$log.tsv"
-        done
-    done < "$work/executables"
+    executable=$(executable "$1" "$2" "$3" "$5") || return 1
+    "$executable" --list 2> /dev/null | sed -n 's/: test$//p' | while read -r test; do
+        (cd "$work/$1/$2/$3" && one "$1" "$log" "$executable" "$test" "$4") >> "$log.tsv"
+    done
 }
 
 row() { # NAME VERSION: the table's line
@@ -165,16 +177,20 @@ mkdir -p "$work/log"
 fetch
 echo '| crate | lines | tests | executions | a second | loom a second | times as fast | complete in loom | found |'
 echo '|---|---|---|---|---|---|---|---|---|'
-for cfg in $(rows | awk '{ print $4 }' | sort -u); do
-    workspace millpond "$cfg"
-    [ "$loom_seconds" = 0 ] || workspace loom "$cfg"
-    rows "$cfg" | while read -r name version _ _ bound arguments; do
+for group in loom own; do
+    [ -n "$(rows "$group" | while read -r name _; do if wanted "$name"; then echo "$name"; fi; done)" ] || continue
+    workspace millpond "$group"
+    build millpond "$group"
+    if [ "$loom_seconds" != 0 ]; then
+        workspace loom "$group"
+        build loom "$group"
+    fi
+    rows "$group" | while read -r name version _ _ bound _ target; do
         wanted "$name" || continue
-        # shellcheck disable=SC2086 # several words
-        tests millpond "$cfg" "$name" "$bound" $arguments ||
-            { echo "| $name $version | | not built: $work/log/$name.millpond.build | | | | | | |"; continue; }
-        # shellcheck disable=SC2086
-        [ "$loom_seconds" = 0 ] || tests loom "$cfg" "$name" "$bound" $arguments || true
-        row "$name" "$version" "$cfg"
+        tests millpond "$group" "$name" "$bound" "$target" ||
+            { echo "| $name $version | | not built: $work/log/$group.millpond.build | | | | | | |"; continue; }
+        rm -f "$work/log/$name.loom.tsv"
+        [ "$loom_seconds" = 0 ] || tests loom "$group" "$name" "$bound" "$target" || true
+        row "$name" "$version" "$group"
     done
 done
