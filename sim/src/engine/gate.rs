@@ -269,6 +269,13 @@ impl<'a> Gate<'a> {
         self.engine.modelled_plain(object, what, site);
     }
 
+    /// A guard of a plain cell is dropped: what came since it was used last must be ordered with that.
+    pub fn cell_still(self, op: Op, object: u32, site: Site) {
+        self.engine.cell_access(op, object, site);
+        let what = if op == Op::CellWrite { What::Write } else { What::Read };
+        self.engine.modelled_still(object, what, site);
+    }
+
     /// Starts a thread.
     ///
     /// # Safety
