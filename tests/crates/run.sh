@@ -98,17 +98,18 @@ workspace() { # TESTER GROUP
 
 # Builds the tests of a group at once, since other features of what all depend on would be another build. Writes cargo's messages.
 build() { # TESTER GROUP
-    local group=$work/$1/$2 arguments=() features='' flags='' name cfg feature bad before i
-    while read -r name _ _ cfg _ feature _; do
+    local group=$work/$1/$2 arguments=() features='' flags='' targets=() name cfg feature target bad before i
+    while read -r name _ _ cfg _ feature target; do
         case " $flags " in *" $cfg "*) ;; *) flags="$flags --cfg $cfg" ;; esac
         wanted "$name" || continue
         arguments+=("--package=path+file://$group/$name")
+        if [ "$target" = lib ]; then targets+=(--lib); else targets+=(--test "$target"); fi
         [ "$feature" = - ] || features="$features,$name/$feature"
     done < <(rows "$2")
     # A crate that can't be built is left out, and the others are built.
     while [ ${#arguments[@]} -gt 0 ]; do
         (cd "$group" && RUSTFLAGS="$flags -Awarnings" CARGO_TARGET_DIR=$work/target/$1/$2 cargo test --release --no-run \
-            --message-format json-render-diagnostics ${JOBS:+-j "$JOBS"} "${arguments[@]}" --features "${features#,}" --lib --test loom \
+            --message-format json-render-diagnostics ${JOBS:+-j "$JOBS"} "${arguments[@]}" --features "${features#,}" "${targets[@]}" \
             < /dev/null) > "$work/log/$2.$1.artifacts" 2> "$work/log/$2.$1.build" && return 0
         bad=$(sed -n 's/^error: could not compile `\([^`]*\)`.*/\1/p' "$work/log/$2.$1.build" | sort -u)
         before=${#arguments[@]}
@@ -129,6 +130,7 @@ executable() { # TESTER GROUP NAME TARGET: lib, or the name of a test
     [ ! -e "$work/log/$3.$1.build" ] || return 1
     [ "$4" != lib ] || kind='[a-z]*lib'
     grep -E "\"package_id\":\"[^\"]*/$2/$3#" "$work/log/$2.$1.artifacts" | grep -E "\"target\":\{\"kind\":\[\"$kind\"" |
+        { [ "$4" = lib ] && cat || grep -F "\"name\":\"$4\""; } |
         grep -oE '"executable":"[^"]+"' | cut -d'"' -f4
 }
 
@@ -175,10 +177,9 @@ row() { # NAME VERSION: the table's line
             for (end = ""; length(s) > 3; s = substr(s, 1, length(s) - 3)) end = "," substr(s, length(s) - 2) end
             return s end
         }
-        FILENAME == ARGV[1] { if ($3) { loom[$1] = $5 / ($6 > .001 ? $6 : .001); all++; done += $4 == $3 && $2 == "passed"; bad += $2 != "passed"; ln += $5; lt += $6 } next }
+        FILENAME == ARGV[1] { as[$1] = $2; if ($3) { loom[$1] = $5 / ($6 > .001 ? $6 : .001); all++; done += $4 == $3 && $2 == "passed"; ln += $5; lt += $6 } next }
         $3 { models++; n += $5; t += $6; if (loom[$1] > 0 && $5 > 0) { logs += log($5 / ($6 > .001 ? $6 : .001) / loom[$1]); both++ } }
-        !$3 && $2 == "passed" { without++ }
-        $2 != "passed" { found = found (found ? ", " : "") "`" $1 "` " $2 }
+        $2 != "passed" { found = found (found ? ", " : "") "`" $1 "` " $2 (as[$1] == $2 ? " (under loom, too)" : "") }
         END {
             printf "| %s | %d | %d | %s | %s | ", crate, lines, models, thousands(n), thousands(t > 0 ? n / t : 0)
             if (both) printf "%s | %.1f | %d of %d | ", thousands(ln / lt), exp(logs / both), done, all; else printf "| | | "
@@ -186,31 +187,36 @@ row() { # NAME VERSION: the table's line
         }' "$loom" "$work/log/$1.millpond.tsv"
 }
 
-for tool in awk cargo diff rustc timeout; do
-    command -v "$tool" > /dev/null || fail "$tool is needed"
-done
-for name in ${only[@]+"${only[@]}"}; do
-    rows | awk -v name="$name" '$1 == name { found = 1 } END { exit !found }' || fail "no crate of that name is in crates.txt: $name"
-done
-rm -rf "$work/log"
-mkdir -p "$work/log"
-fetch
-echo '| crate | lines | tests | executions | a second | loom a second | times as fast | complete in loom | found |'
-echo '|---|---|---|---|---|---|---|---|---|'
-for group in loom own; do
-    [ -n "$(rows "$group" | while read -r name _; do if wanted "$name"; then echo "$name"; fi; done)" ] || continue
-    workspace millpond "$group"
-    build millpond "$group"
-    if [ "$loom_seconds" != 0 ]; then
-        workspace loom "$group"
-        build loom "$group"
-    fi
-    rows "$group" | while read -r name version _ _ bound _ target; do
-        wanted "$name" || continue
-        tests millpond "$group" "$name" "$bound" "$target" ||
-            { echo "| $name $version | | not built: $work/log/$name.millpond.build | | | | | | |"; continue; }
-        rm -f "$work/log/$name.loom.tsv"
-        [ "$loom_seconds" = 0 ] || tests loom "$group" "$name" "$bound" "$target" || true
-        row "$name" "$version" "$group"
+main() {
+    local tool name group version bound target
+    for tool in awk cargo diff rustc timeout; do
+        command -v "$tool" > /dev/null || fail "$tool is needed"
     done
-done
+    for name in ${only[@]+"${only[@]}"}; do
+        rows | awk -v name="$name" '$1 == name { found = 1 } END { exit !found }' || fail "no crate of that name is in crates.txt: $name"
+    done
+    rm -rf "$work/log"
+    mkdir -p "$work/log"
+    fetch
+    echo '| crate | lines | tests | executions | a second | loom a second | times as fast | complete in loom | found |'
+    echo '|---|---|---|---|---|---|---|---|---|'
+    for group in loom own; do
+        [ -n "$(rows "$group" | while read -r name _; do if wanted "$name"; then echo "$name"; fi; done)" ] || continue
+        workspace millpond "$group"
+        build millpond "$group"
+        if [ "$loom_seconds" != 0 ]; then
+            workspace loom "$group"
+            build loom "$group"
+        fi
+        rows "$group" | while read -r name version _ _ bound _ target; do
+            wanted "$name" || continue
+            tests millpond "$group" "$name" "$bound" "$target" ||
+                { echo "| $name $version | | not built: $work/log/$name.millpond.build | | | | | | |"; continue; }
+            rm -f "$work/log/$name.loom.tsv"
+            [ "$loom_seconds" = 0 ] || tests loom "$group" "$name" "$bound" "$target" || true
+            row "$name" "$version" "$group"
+        done
+    done
+}
+
+main # read as a whole before it begins
