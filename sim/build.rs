@@ -1,5 +1,6 @@
 //! Tells the binary what it was built from, so that a finding names it: commit, whether the sources differ from it, compiler.
 
+use std::path::Path;
 use std::process::Command;
 
 fn first_line(program: &str, args: &[&str]) -> Option<String> {
@@ -9,8 +10,15 @@ fn first_line(program: &str, args: &[&str]) -> Option<String> {
 }
 
 fn main() {
-    for path in ["src", "build.rs", "../model/src", "../Cargo.lock", "../.git/HEAD", "../.git/index"] {
+    for path in ["src", "build.rs", "../model/src", "../Cargo.lock"] {
         println!("cargo:rerun-if-changed={path}");
+    }
+    // Where commits are noted, which is elsewhere in a worktree or a submodule. Cargo takes what isn't there for changed, each time.
+    for name in ["HEAD", "logs/HEAD"] {
+        let path = first_line("git", &["rev-parse", "--git-path", name]);
+        if let Some(path) = path.filter(|path| Path::new(path).exists()) {
+            println!("cargo:rerun-if-changed={path}");
+        }
     }
     let commit = match first_line("git", &["rev-parse", "--short=7", "HEAD"]) {
         Some(commit) => {

@@ -21,7 +21,7 @@ pub use std::cell::{BorrowError, BorrowMutError, Cell, LazyCell, OnceCell, Ref, 
 /// A cell for data that several threads touch, with whatever protects it. Interface of `loom::cell::UnsafeCell`.
 ///
 /// To make one, to take the data out and to drop it are accesses, too. So it should be shared by this crate's `Arc`, since nobody sees
-/// what is ordered by the counts of the host's.
+/// what is ordered by the counts of the host's; if that can't be, see [`Checker::unseen_owners`](crate::Checker::unseen_owners).
 pub struct UnsafeCell<T: ?Sized> {
     life: Life, // ends before the data's
     data: HostUnsafeCell<T>,
@@ -104,14 +104,14 @@ impl<T: ?Sized> UnsafeCell<T> {
     #[inline(always)]
     #[track_caller]
     pub fn get(&self) -> ConstPtr<T> {
-        ConstPtr { pointer: self.data.get(), _access: self.begin(Op::CellRead, Location::caller()) }
+        ConstPtr { pointer: self.data.get(), access: self.begin(Op::CellRead, Location::caller()) }
     }
 
     /// Writes for as long as the guard lives.
     #[inline(always)]
     #[track_caller]
     pub fn get_mut(&self) -> MutPtr<T> {
-        MutPtr { pointer: self.data.get(), _access: self.begin(Op::CellWrite, Location::caller()) }
+        MutPtr { pointer: self.data.get(), access: self.begin(Op::CellWrite, Location::caller()) }
     }
 }
 
@@ -142,12 +142,14 @@ impl Drop for Life {
     #[track_caller]
     fn drop(&mut self) {
         if let Some(gate) = self.0.mine() {
-            gate.gives_up(self.0.object(), Location::caller());
+            gate.drops(self.0.object(), Location::caller());
         }
     }
 }
 
-/// An access that goes on: it is told when it begins, and again when it ends, so that what comes in between must be ordered with both.
+/// An access that goes on: it is told when it begins and whenever the guard is used, so that what comes before and after must be ordered
+/// with both; and when it ends, so that nothing else came in between. That end is none of a use: a guard may go out of scope
+/// just after its data were published, as where it is a field of what publishes them when dropped.
 struct Access {
     stamp: u32,
     object: u32,
@@ -155,10 +157,22 @@ struct Access {
     site: &'static Location<'static>,
 }
 
+impl Access {
+    fn gate<'a>(&self) -> Option<Gate<'a>> {
+        Gate::open().filter(|gate| gate.stamp() == self.stamp)
+    }
+
+    fn again(&self, site: &'static Location<'static>) {
+        if let Some(gate) = self.gate() {
+            gate.cell(self.op, self.object, site);
+        }
+    }
+}
+
 impl Drop for Access {
     fn drop(&mut self) {
-        if let Some(gate) = Gate::open().filter(|gate| gate.stamp() == self.stamp) {
-            gate.cell(self.op, self.object, self.site);
+        if let Some(gate) = self.gate() {
+            gate.cell_still(self.op, self.object, self.site);
         }
     }
 }
@@ -173,7 +187,7 @@ impl fmt::Debug for Access {
 #[derive(Debug)]
 pub struct ConstPtr<T: ?Sized> {
     pointer: *const T,
-    _access: Access,
+    access: Access,
 }
 
 impl<T: ?Sized> ConstPtr<T> {
@@ -181,14 +195,20 @@ impl<T: ?Sized> ConstPtr<T> {
     ///
     /// # Safety
     /// The cell is there, and nobody writes, while the reference lives.
+    #[track_caller]
     pub unsafe fn deref(&self) -> &T {
+        self.access.again(Location::caller());
         // SAFETY: by the contract.
         unsafe { &*self.pointer }
     }
 
     /// Hands the pointer to `f`, which must not let it out.
+    #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-        f(self.pointer)
+        self.access.again(Location::caller());
+        let result = f(self.pointer);
+        self.access.again(Location::caller());
+        result
     }
 }
 
@@ -196,7 +216,7 @@ impl<T: ?Sized> ConstPtr<T> {
 #[derive(Debug)]
 pub struct MutPtr<T: ?Sized> {
     pointer: *mut T,
-    _access: Access,
+    access: Access,
 }
 
 impl<T: ?Sized> MutPtr<T> {
@@ -205,13 +225,19 @@ impl<T: ?Sized> MutPtr<T> {
     /// # Safety
     /// The cell is there, and nobody else reads or writes, while the reference lives.
     #[allow(clippy::mut_from_ref)] // loom's interface
+    #[track_caller]
     pub unsafe fn deref(&self) -> &mut T {
+        self.access.again(Location::caller());
         // SAFETY: by the contract.
         unsafe { &mut *self.pointer }
     }
 
     /// Hands the pointer to `f`, which must not let it out.
+    #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        f(self.pointer)
+        self.access.again(Location::caller());
+        let result = f(self.pointer);
+        self.access.again(Location::caller());
+        result
     }
 }

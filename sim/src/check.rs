@@ -81,6 +81,7 @@ pub struct Checker {
     max_steps: u64,
     max_threads: u32,
     stack_bytes: usize,
+    unseen_owners: bool,
     wall: Option<Duration>,
     progress: bool,
     explain: bool,
@@ -106,6 +107,7 @@ impl Checker {
             max_steps: 1_000_000,
             max_threads: MAX_THREADS,
             stack_bytes: options.stack_bytes,
+            unseen_owners: false,
             wall: None,
             progress: false,
             explain: true,
@@ -160,6 +162,14 @@ impl Checker {
     #[must_use]
     pub fn stack_bytes(self, stack_bytes: usize) -> Self {
         Self { stack_bytes, ..self }
+    }
+
+    /// The program shares atomics or cells by `std::sync::Arc`, or by anything else that nobody sees: so that one is dropped with nothing
+    /// that orders it after the last use is no finding. Without, it is, and this crate's `Arc` has counts that are seen. Who can
+    /// have it should: this hides a count that is ordered too weakly.
+    #[must_use]
+    pub fn unseen_owners(self, unseen_owners: bool) -> Self {
+        Self { unseen_owners, ..self }
     }
 
     /// Begins no further executions after this time. How many there are depends on the host then; what each does never.
@@ -250,6 +260,7 @@ impl Checker {
             max_steps: self.max_steps,
             max_threads: self.max_threads,
             stack_bytes: self.stack_bytes,
+            unseen_owners: self.unseen_owners,
             keep_switches: false,
             ..Options::default()
         }

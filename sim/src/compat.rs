@@ -45,7 +45,7 @@ pub fn check_pct(f: impl Fn() + Send + Sync + 'static, iterations: usize, depth:
 /// # Panics
 /// With the report, if one fails.
 pub fn check_urw(f: impl Fn() + Send + Sync + 'static, iterations: usize) {
-    Checker::new().executions(iterations as u64).memory(MemoryModel::Races).check(f);
+    Checker::new().executions(iterations as u64).memory(MemoryModel::Races).unseen_owners(true).check(f);
 }
 
 /// `shuttle::check_dfs`: every schedule, or so many of them.
@@ -58,8 +58,12 @@ pub fn check_dfs(f: impl Fn() + Send + Sync + 'static, max_iterations: Option<us
 }
 
 fn shuttled(strategy: Strategy, iterations: usize) -> Checker {
-    Checker::new().strategy(strategy).executions(iterations as u64).memory(MemoryModel::Races)
+    let checker = Checker::new().strategy(strategy).executions(iterations as u64).memory(MemoryModel::Races);
+    checker.unseen_owners(true) // `shuttle` sees no drop
 }
+
+/// `loom::MAX_THREADS`: for programs that are as large as `loom` can have them. Here there may be more.
+pub const MAX_THREADS: usize = 5;
 
 /// `loom::skip_branch`: this execution ends, and is none that failed.
 pub fn skip_branch() {

@@ -54,7 +54,8 @@ pub mod world;
 
 pub use check::{Checker, Report, check, replay};
 pub use compat::{
-    check_dfs, check_pct, check_random, check_random_with_seed, check_urw, explore, skip_branch, stop_exploring,
+    MAX_THREADS, check_dfs, check_pct, check_random, check_random_with_seed, check_urw, explore, skip_branch,
+    stop_exploring,
 };
 pub use model::model;
 

@@ -47,6 +47,9 @@ pub struct Builder {
     pub expect_explicit_explore: bool,
     /// Accepted, and without effect: a failure has locations.
     pub location: bool,
+    /// See [`Checker::unseen_owners`]: true, as if with `loom`, which doesn't see a drop, and for whose sake `std`'s `Arc` is where its own
+    /// can't be.
+    pub unseen_owners: bool,
     /// The report is printed, with the time that it took, if nothing is found, too. From `LOOM_LOG`.
     pub log: bool,
 }
@@ -71,6 +74,7 @@ impl Builder {
             checkpoint_interval: 20_000,
             expect_explicit_explore: false,
             location: false,
+            unseen_owners: true,
             log: std::env::var_os("LOOM_LOG").is_some(),
         }
     }
@@ -89,7 +93,8 @@ impl Builder {
     where
         F: Fn() + Sync + Send + 'static,
     {
-        let mut checker = Checker::new().executions(self.max_permutations.unwrap_or(10_000) as u64);
+        let mut checker =
+            Checker::new().executions(self.max_permutations.unwrap_or(10_000) as u64).unseen_owners(self.unseen_owners);
         if let Some(duration) = self.max_duration {
             checker = checker.wall(duration);
         }

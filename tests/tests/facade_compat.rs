@@ -4,7 +4,8 @@ mod facade_support;
 
 use facade_support::{everywhere, finished, inside, once};
 use millpond as loom;
-use millpond::engine::{Strategy, Verdict};
+use millpond::Checker;
+use millpond::engine::{MemoryModel, Strategy, Verdict};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic as host;
@@ -161,4 +162,88 @@ fn what_else_loom_has() {
             loom::explore();
         }));
     }
+}
+
+/// Two threads use what `std`'s `Arc` owns, and nothing but its counts orders the last use of one before the drop by the other.
+fn owned_by_std() {
+    use loom::cell::UnsafeCell;
+    use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    struct Shared(AtomicUsize, UnsafeCell<u32>);
+    // SAFETY: the cell is only read.
+    unsafe impl Sync for Shared {}
+    fn look(shared: &Shared) {
+        shared.0.fetch_add(1, Relaxed);
+        // SAFETY: nobody writes.
+        assert_eq!(shared.1.with(|value| unsafe { *value }), 7);
+    }
+    let shared = std::sync::Arc::new(Shared(AtomicUsize::new(0), UnsafeCell::new(7)));
+    let theirs = shared.clone();
+    loom::thread::spawn(move || look(&theirs));
+    look(&shared);
+}
+
+#[test]
+fn who_can_not_see_the_owners_does_not_accuse_the_last_of_them() {
+    let report = Checker::new().run(owned_by_std);
+    let text = report.to_string();
+    assert!(text.contains("UnorderedFree") && text.contains("Checker::unseen_owners"), "{text}");
+    for memory in [MemoryModel::Races, MemoryModel::Weak] {
+        let report = Checker::new().unseen_owners(true).memory(memory).run(owned_by_std);
+        assert!(report.is_clean() && report.executions == 10_000, "{report}");
+    }
+    loom::model(owned_by_std);
+    loom::check_random(owned_by_std, 1000);
+    loom::check_urw(owned_by_std, 1000);
+    loom::check_dfs(owned_by_std, None);
+}
+
+#[test]
+fn a_replay_knows_that_owners_are_unseen() {
+    let program = || {
+        owned_by_std();
+        lossy_counter();
+    };
+    let failure = Checker::new().unseen_owners(true).run(program).failure.expect("a lost update");
+    let token = failure.token.to_string();
+    assert!(token.contains("/unseen=1"), "{token}");
+    let text = panics(|| millpond::replay(&token, program));
+    assert!(text.contains("a lost update"), "{text}");
+}
+
+#[test]
+fn who_has_a_word_to_himself_comes_after_the_others_even_where_owners_are_unseen() {
+    use loom::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+    fn program(order: host::Ordering) {
+        let word = Box::into_raw(Box::new(AtomicUsize::new(0)));
+        let (place, done) = (loom::sync::Arc::new(AtomicPtr::new(word)), loom::sync::Arc::new(AtomicUsize::new(0)));
+        let theirs = (place.clone(), done.clone());
+        loom::thread::spawn(move || {
+            // SAFETY: it is freed after `done` is set.
+            unsafe { &*theirs.0.load(Relaxed) }.store(1, Relaxed);
+            theirs.1.store(1, order);
+        });
+        if done.load(Acquire) == 1 {
+            // SAFETY: nobody uses it any more; what is tested is whether that is known.
+            unsafe { Box::from_raw(word) }.with_mut(|value| assert_eq!(*value, 1));
+        }
+    }
+    let checker = Checker::new().unseen_owners(true);
+    let report = checker.run(|| program(Release));
+    assert!(report.is_clean(), "{report}");
+    let text = checker.run(|| program(Relaxed)).to_string();
+    assert!(text.contains("UnorderedFree"), "{text}");
+}
+
+#[test]
+fn a_promise_that_is_broken_is_seen() {
+    let message = |program: fn()| match once(Strategy::RunOn, 0, program).verdict {
+        Verdict::Panic { message, .. } => message,
+        other => panic!("{other}"),
+    };
+    // SAFETY: none: it is seen.
+    assert!(message(|| unsafe { loom::hint::unreachable_unchecked() }).contains("unreachable"));
+    // SAFETY: as above.
+    assert!(message(|| unsafe { loom::hint::assert_unchecked(loom::MAX_THREADS == 0) }).contains("said to hold"));
+    // SAFETY: it holds.
+    inside(|| unsafe { loom::hint::assert_unchecked(loom::MAX_THREADS > 1) });
 }

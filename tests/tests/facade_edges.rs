@@ -416,7 +416,49 @@ fn a_guard_of_a_cell_is_an_access_until_it_is_dropped() {
             scope.spawn(|| {
                 let guard = cell.cell().get_mut();
                 ready.store(true, Release); // too early
+                ready.load(Relaxed); // others may run before the guard is dropped
                 drop(guard);
+            });
+            if ready.load(Acquire) {
+                cell.read();
+            }
+        });
+    });
+    racy(|| {
+        let (cell, ready) = (Plain::new(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let guard = cell.cell().get_mut();
+                ready.store(true, Release); // too early
+                // SAFETY: none: it is seen.
+                guard.with(|value| unsafe { *value = 1 });
+            });
+            if ready.load(Acquire) {
+                cell.read();
+            }
+        });
+    });
+    racy(|| {
+        let (cell, ready) = (Plain::new(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let guard = cell.cell().get_mut();
+                ready.store(true, Release); // too early
+                // SAFETY: none: it is seen.
+                let _ = unsafe { guard.deref() };
+            });
+            if ready.load(Acquire) {
+                cell.read();
+            }
+        });
+    });
+    // A guard that is a field outlives the destructor that publishes its data, and nothing is done with it.
+    ordered(|| {
+        let (cell, ready) = (Plain::new(), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _guard = cell.cell().get_mut();
+                ready.store(true, Release);
             });
             if ready.load(Acquire) {
                 cell.read();

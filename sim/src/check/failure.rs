@@ -14,6 +14,7 @@ use super::story;
 use super::token::{Token, limits};
 use crate::deviations::{Deviations, Entry};
 use crate::engine::{Choice, Execution, Options, Record, Strategy, Verdict, execute, exhaust_with};
+use crate::ledger::FindingKind;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -209,6 +210,12 @@ impl fmt::Display for Failure {
             writeln!(f, "{diverged}")?;
         }
         writeln!(f, "{}", self.verdict)?;
+        if matches!(&self.verdict, Verdict::Finding(finding) if finding.kind == FindingKind::UnorderedFree) {
+            writeln!(
+                f,
+                "  if std's Arc owns it, whose counts are not seen: millpond::sync::Arc, or Checker::unseen_owners"
+            )?;
+        }
         let count = |n: u64, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
         write!(f, "  found by {}", self.member)?;
         if self.entries_before > 0 {

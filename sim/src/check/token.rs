@@ -26,18 +26,19 @@ pub struct Token {
     pub index: u64,
     /// The memory model.
     pub memory: MemoryModel,
-    /// Steps, threads and bytes of stack, where they are not those of [`Checker::new`].
-    pub limits: [Option<u64>; 3],
+    /// Steps, threads, bytes of stack, and whether there are unseen owners, where they are not those of [`Checker::new`].
+    pub limits: [Option<u64>; 4],
     /// The schedule.
     pub deviations: Deviations,
 }
 
 /// What the limits are called.
-const LIMITS: [&str; 3] = ["steps", "threads", "stack"];
+const LIMITS: [&str; 4] = ["steps", "threads", "stack", "unseen"];
 
 /// The limits of `options` that differ from the usual ones.
-pub(super) fn limits(options: &Options) -> [Option<u64>; 3] {
-    let values = |o: &Options| [o.max_steps, u64::from(o.max_threads), o.stack_bytes as u64];
+pub(super) fn limits(options: &Options) -> [Option<u64>; 4] {
+    let values =
+        |o: &Options| [o.max_steps, u64::from(o.max_threads), o.stack_bytes as u64, u64::from(o.unseen_owners)];
     let usual = values(&Checker::new().base());
     let mine = values(options);
     std::array::from_fn(|i| (mine[i] != usual[i]).then_some(mine[i]))
@@ -49,7 +50,7 @@ const VERSION: &str = "1";
 impl Token {
     /// The options of its execution.
     pub(super) fn options(&self, base: Options) -> Options {
-        let [steps, threads, stack] = self.limits;
+        let [steps, threads, stack, unseen] = self.limits;
         let options = Options {
             seed: self.seed,
             index: self.index,
@@ -57,6 +58,7 @@ impl Token {
             max_steps: steps.unwrap_or(base.max_steps),
             max_threads: threads.map_or(base.max_threads, |n| n as u32),
             stack_bytes: stack.map_or(base.stack_bytes, |n| n as usize),
+            unseen_owners: unseen.map_or(base.unseen_owners, |n| n != 0),
             ..base
         };
         self.deviations.applied(options)
@@ -102,7 +104,7 @@ impl FromStr for Token {
             return Err(wrong(format!("`{version}` is a version that this Millpond doesn't read")));
         }
         let number = |word: &str| word.parse().map_err(|_| wrong(format!("`{word}` is not a number")));
-        let mut limits = [None; 3];
+        let mut limits = [None; 4];
         for word in rest_of_head.split(',').filter(|word| !word.is_empty()) {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             let at = LIMITS.iter().position(|limit| *limit == name);

@@ -211,6 +211,7 @@ pub(super) struct Engine {
     pub local_stamp: Cell<u64>,
     pub blocks: Blocks,
     pub memory_limit: Cell<u64>,
+    pub unseen_owners: Cell<bool>,
     pub alloc_fails: Cell<(Option<When>, Chances)>,
     pub plants: RefCell<Vec<(Plant, Chances)>>,
     pub faults: RefCell<Vec<(Fault, When, Chances)>>,
@@ -333,6 +334,7 @@ impl Engine {
             local_stamp: Cell::new(0),
             blocks: Blocks::new(),
             memory_limit: Cell::new(u64::MAX),
+            unseen_owners: Cell::new(false),
             alloc_fails: Cell::new((None, Chances::default())),
             plants: RefCell::new(Vec::new()),
             faults: RefCell::new(Vec::new()),
@@ -405,6 +407,7 @@ impl Engine {
         self.free_locals.get_mut().clear();
         self.local_stamp.set(0);
         self.memory_limit.set(options.memory_limit.unwrap_or(u64::MAX));
+        self.unseen_owners.set(options.unseen_owners);
         self.alloc_fails.set((options.alloc_fails, Chances::default()));
         let (plants, faults) = (self.plants.get_mut(), self.faults.get_mut());
         plants.clear();

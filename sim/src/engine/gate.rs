@@ -314,9 +314,16 @@ impl<'a> Gate<'a> {
         self.engine.modelled_plain(object, What::Made, site);
     }
 
-    /// A plain cell or an atomic word is somebody's alone, or is gone.
+    /// A plain cell or an atomic word is somebody's alone.
     pub fn gives_up(self, object: u32, site: Site) {
         self.engine.modelled_freed(object, site);
+    }
+
+    /// A plain cell or an atomic word is dropped.
+    pub fn drops(self, object: u32, site: Site) {
+        if !self.engine.unseen_owners.get() {
+            self.gives_up(object, site);
+        }
     }
 
     /// An access to a plain cell ends: what came since it began must be ordered with it, too.
@@ -324,6 +331,13 @@ impl<'a> Gate<'a> {
     pub fn cell_ends(self, op: Op, object: u32, site: Site) {
         let what = if op == Op::CellWrite { What::Write } else { What::Read };
         self.engine.modelled_plain(object, what, site);
+    }
+
+    /// A guard of a plain cell is dropped: what came since it was used last must be ordered with that.
+    pub fn cell_still(self, op: Op, object: u32, site: Site) {
+        self.engine.cell_access(op, object, site);
+        let what = if op == Op::CellWrite { What::Write } else { What::Read };
+        self.engine.modelled_still(object, what, site);
     }
 
     /// Starts a thread.

@@ -36,6 +36,9 @@ pub struct Options {
     pub memory: MemoryModel,
     /// What is chosen besides who runs, sorted; where nothing is listed it is alternative 0. `None`: it is drawn.
     pub choices: Option<Arc<[Choice]>>,
+    /// Whether the last owner of an atomic word or a cell may be found by counts that nobody sees, as those of `std::sync::Arc`: that
+    /// it is dropped is no access then.
+    pub unseen_owners: bool,
     /// Whether the execution's partial order is told: [`Execution::class`](super::Execution::class).
     pub classes: bool,
     /// Whether the switches are: they grow with the length of the execution, where the program's own data need not.
@@ -69,6 +72,7 @@ impl Default for Options {
             record: Record::Lean,
             memory: MemoryModel::Interleaving,
             choices: None,
+            unseen_owners: false,
             classes: false,
             keep_switches: true,
             plants: Vec::new(),

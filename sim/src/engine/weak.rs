@@ -343,6 +343,14 @@ impl Memory {
         wide!(self, state => state.plain(t, object, what, site))
     }
 
+    /// A plain access that began before ends, and may have done nothing since.
+    ///
+    /// # Errors
+    /// The race with an access since it began.
+    pub fn still(&mut self, t: usize, object: u32, what: What, site: Site) -> Result<(), Box<Race>> {
+        wide!(self, state => state.still(t, object, what, site))
+    }
+
     /// A plain access to some bytes of an object, which are apart from what [`Memory::plain`] is about.
     ///
     /// # Errors

@@ -78,7 +78,9 @@ unsafe impl<V: Erase> Sync for Static<V> {}
 impl<V: Erase> Drop for Static<V> {
     #[track_caller]
     fn drop(&mut self) {
-        self.alone(Location::caller());
+        if let Some(gate) = self.word.tag().mine() {
+            gate.drops(self.word.tag().object(), Location::caller());
+        }
     }
 }
 

@@ -15,6 +15,19 @@ use std::io;
 use std::panic::Location;
 use std::sync::{Arc, OnceLock};
 
+/// What may be given to a thread, and come back: what is `Send`. With `--cfg loom` everything, because `loom` asks for nothing: simulated
+/// threads share one thread of the host.
+#[cfg(not(loom))]
+pub trait Given: Send {}
+#[cfg(not(loom))]
+impl<T: Send> Given for T {}
+
+/// As above.
+#[cfg(loom)]
+pub trait Given {}
+#[cfg(loom)]
+impl<T> Given for T {}
+
 /// What a thread leaves to the one that joins it.
 struct Packet<T> {
     result: UnsafeCell<Option<Result<T>>>,
@@ -55,8 +68,12 @@ pub(super) struct Handle<T> {
     packet: Arc<Packet<T>>,
 }
 
-// SAFETY: as for `std`'s: a shared handle gives no way to the result.
+// SAFETY: as for `std`'s: a shared handle gives no way to the result, and `T` is `Send`.
+#[cfg(not(loom))]
 unsafe impl<T> Send for Handle<T> {}
+// SAFETY: the result may leave the host's thread with the handle.
+#[cfg(loom)]
+unsafe impl<T: Send> Send for Handle<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Handle<T> {}
 
@@ -67,8 +84,8 @@ impl<T> Handle<T> {
     /// What `body` and `T` borrow is there until `done` has been dropped.
     pub unsafe fn start<F, D>(name: Option<String>, body: F, done: D, site: Site) -> io::Result<Self>
     where
-        F: FnOnce() -> T + Send,
-        T: Send,
+        F: FnOnce() -> T + Given,
+        T: Given,
     {
         let gate = gate();
         let packet = Arc::new(Packet { result: UnsafeCell::new(None), thread: OnceLock::new() });
@@ -171,8 +188,8 @@ impl Builder {
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
+        F: FnOnce() -> T + Given + 'static,
+        T: Given + 'static,
     {
         // SAFETY: nothing is borrowed.
         unsafe { Handle::start(self.name, f, (), Location::caller()) }.map(JoinHandle)
@@ -186,8 +203,8 @@ impl Builder {
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
+    F: FnOnce() -> T + Given + 'static,
+    T: Given + 'static,
 {
     Builder::new().spawn(f).unwrap_or_else(|error| panic!("failed to spawn thread: {error}"))
 }

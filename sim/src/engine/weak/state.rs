@@ -148,6 +148,14 @@ impl<const W: usize> State<W> {
         clash.map_err(|clash| self.race(clash, object, t, what, None, site))
     }
 
+    /// As `plain`, of an access that goes on and may have been the last one: it is compared, and not remembered.
+    pub fn still(&mut self, t: usize, object: u32, what: What, site: Site) -> Result<(), Box<Race>> {
+        let Some(at) = self.cells.find(object) else { return Ok(()) };
+        let mut copy = *self.cells.at(at);
+        let clash = copy.access(t, &self.threads[t].clock, what, site);
+        clash.map_err(|clash| self.race(clash, object, t, what, None, site))
+    }
+
     pub fn bytes(
         &mut self,
         t: usize,

@@ -215,6 +215,13 @@ impl Engine {
         }
     }
 
+    /// A plain access that began before ends, and may have done nothing since.
+    pub fn modelled_still(&self, object: u32, what: What, site: Site) {
+        if self.is_modelled() {
+            self.access(|memory, lane| memory.still(lane, object, what, site));
+        }
+    }
+
     /// An atomic or a plain object is given up: all that was done with it must have come before.
     #[cold]
     #[inline(never)]
