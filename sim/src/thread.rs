@@ -11,6 +11,7 @@
 //! thread that panicked is never reached, and the `Err` of [`Result`] is for code that is written for `std`.
 
 mod local;
+mod packet;
 mod scope;
 mod spawn;
 

@@ -103,7 +103,8 @@ build() { # TESTER GROUP
         case " $flags " in *" $cfg "*) ;; *) flags="$flags --cfg $cfg" ;; esac
         wanted "$name" || continue
         arguments+=("--package=path+file://$group/$name")
-        if [ "$target" = lib ]; then targets+=(--lib); else targets+=(--test "$target"); fi
+        if [ "$target" = lib ]; then target=--lib; else target=--test=$target; fi
+        case " ${targets[*]} " in *" $target "*) ;; *) targets+=("$target") ;; esac # cargo takes each once
         [ "$feature" = - ] || features="$features,$name/$feature"
     done < <(rows "$2")
     # A crate that can't be built is left out, and the others are built.

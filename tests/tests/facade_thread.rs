@@ -185,6 +185,54 @@ fn handles_and_names() {
     });
 }
 
+/// Joined, let go of before its thread has ended, and after.
+#[test]
+fn what_a_thread_leaves_is_destroyed_once() {
+    struct Left(std::sync::Arc<std::sync::atomic::AtomicU32>);
+    impl Drop for Left {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+    always(|| {
+        let gone = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let leave = |from: &std::sync::Arc<_>| {
+            let left = Left(std::sync::Arc::clone(from));
+            thread::spawn(move || left)
+        };
+        let (joined, early, late) = (leave(&gone), leave(&gone), leave(&gone));
+        drop(early);
+        let result = joined.join().expect("no panic");
+        while !late.is_finished() {
+            thread::yield_now();
+        }
+        let before = gone.load(Relaxed);
+        drop(late);
+        assert_eq!(gone.load(Relaxed), before + 1, "the handle was the last");
+        drop(result);
+        while std::sync::Arc::strong_count(&gone) > 1 {
+            thread::yield_now(); // until the second thread has ended
+        }
+        assert_eq!(gone.load(Relaxed), 3);
+    });
+}
+
+/// What its thread leaves is lost then.
+#[test]
+fn a_handle_may_be_let_go_of_outside_of_its_execution() {
+    static AWAY: std::sync::Mutex<Vec<thread::JoinHandle<String>>> = std::sync::Mutex::new(Vec::new());
+    finished(&once(Strategy::Random, 0, || {
+        let two = [thread::spawn(|| "one".to_string()), thread::spawn(|| "two".to_string())];
+        let [one, two] = two;
+        let elsewhere = std::thread::spawn(move || drop(one));
+        elsewhere.join().expect("it touches nothing");
+        AWAY.lock().expect("no panic").push(two);
+    }));
+    let away = std::mem::take(&mut *AWAY.lock().expect("no panic"));
+    assert_eq!(away.len(), 1);
+    finished(&once(Strategy::Random, 0, move || drop(away))); // in another one
+}
+
 #[test]
 fn a_panic_of_a_thread_is_the_finding() {
     let verdict = somewhere(0, || {

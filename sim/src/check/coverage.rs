@@ -47,6 +47,11 @@ pub(super) struct Sampled {
 }
 
 impl Sampled {
+    /// With room for so many executions.
+    pub fn of_at_most(executions: usize) -> Self {
+        Self { classes: Vec::with_capacity(executions), met: BTreeSet::new() }
+    }
+
     /// Says in `options`, those of execution `number`, what is to be written down of it.
     pub fn wants(&self, number: u64, options: &mut Options) {
         let (choices, is_early) = (options.pct_steps, number < FIRST);

@@ -12,7 +12,7 @@ use super::coverage::{Coverage, Sampled};
 use super::failure::{self, Failure};
 use super::plan::{self, Plans, Turn};
 use super::report::{MemberCount, Report};
-use super::{Checker, nondeterminism};
+use super::{Checker, EXECUTIONS, nondeterminism};
 use crate::engine::{Exhaustion, MemoryModel, Options, Record, Search, Strategy, Verdict};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,9 @@ const BLOCK: u64 = 61;
 /// One execution in so many is made again, to see whether the program is deterministic; number 1 is the first. Some of them on an OS
 /// thread of their own.
 const AGAIN_EVERY: u64 = 499;
+
+/// Of executions beyond those of a default check, one in so many is.
+const LATER_AGAIN_EVERY: u64 = 17 * AGAIN_EVERY;
 
 /// What workers have found out, all of them together.
 #[derive(Default)]
@@ -117,7 +120,7 @@ fn block(
     shared: &Mutex<Shared>,
 ) {
     let mut mine = Shared::default();
-    let mut sampled = Sampled::default();
+    let mut sampled = Sampled::of_at_most(BLOCK as usize);
     for number in numbers {
         if number > failed.load(Ordering::Relaxed) {
             break;
@@ -131,9 +134,10 @@ fn block(
             failed.fetch_min(number, Ordering::Relaxed);
             break;
         }
-        if number % AGAIN_EVERY == 1 {
+        let every = if number < EXECUTIONS { AGAIN_EVERY } else { LATER_AGAIN_EVERY };
+        if number % every == 1 {
             // A fresh OS thread costs as much as a thousand short executions.
-            let found = match number == 1 || (number / AGAIN_EVERY).is_power_of_two() {
+            let found = match number == 1 || (number / every).is_power_of_two() {
                 true => nondeterminism::look(options, program),
                 false => nondeterminism::look_here(options, program),
             };

@@ -3,17 +3,17 @@
 //! **Invariant: a thread writes its result before its end, and the handle, of which there is one, takes it after.**
 //!
 //! ```text
-//!   Job { body, packet, done } ──runs──> Packet { result } <──takes── JoinHandle
+//!   Job { body, packet, done } ──runs──> packet's result <──takes── JoinHandle
 //!                        └ dropped last, also if the job never ran: what the body borrows is free from there on
 //! ```
 
+use super::packet::Half;
 use super::{Result, Thread, gate};
 use crate::engine::{Gate, Site};
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::io;
 use std::panic::Location;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// What may be given to a thread, and come back: what is `Send`. With `--cfg loom` everything, because `loom` asks for nothing: simulated
 /// threads share one thread of the host.
@@ -28,22 +28,13 @@ pub trait Given {}
 #[cfg(loom)]
 impl<T> Given for T {}
 
-/// What a thread leaves to the one that joins it.
-struct Packet<T> {
-    result: UnsafeCell<Option<Result<T>>>,
-    /// The thread, once the handle was asked for it. It is here so that a handle is small.
-    thread: OnceLock<Thread>,
-}
-
-// SAFETY: by the module's invariant the two never touch the result at the same time.
-unsafe impl<T: Send> Sync for Packet<T> {}
-// SAFETY: as above.
-unsafe impl<T: Send> Send for Packet<T> {}
+/// With the thread, once the handle was asked for it: so a handle is small.
+type Packet<T> = Half<T, OnceLock<Thread>>;
 
 /// All that a thread does. Its fields are dropped in this order.
 struct Job<F, T, D> {
     body: F,
-    packet: Arc<Packet<T>>,
+    packet: Packet<T>,
     done: D,
 }
 
@@ -55,7 +46,7 @@ impl<F: FnOnce() -> T, T, D> Job<F, T, D> {
         let packet = packet;
         let result = body();
         // SAFETY: the handle looks at it after the end of this thread only.
-        unsafe { *packet.result.get() = Some(Ok(result)) };
+        unsafe { packet.put(result) };
         drop(packet);
         drop(done);
     }
@@ -64,11 +55,11 @@ impl<F: FnOnce() -> T, T, D> Job<F, T, D> {
 /// The right to join a thread.
 pub(super) struct Handle<T> {
     number: u32,
-    stamp: u32,
-    packet: Arc<Packet<T>>,
+    packet: Packet<T>,
 }
 
-// SAFETY: as for `std`'s: a shared handle gives no way to the result, and `T` is `Send`.
+// SAFETY: as for `std`'s: a shared handle gives no way to the result, and `T` is `Send`. The half that it has touches nothing that is the
+// execution's own when it is dropped elsewhere.
 #[cfg(not(loom))]
 unsafe impl<T> Send for Handle<T> {}
 // SAFETY: the result may leave the host's thread with the handle.
@@ -88,11 +79,11 @@ impl<T> Handle<T> {
         T: Given,
     {
         let gate = gate();
-        let packet = Arc::new(Packet { result: UnsafeCell::new(None), thread: OnceLock::new() });
-        let job = Job { body, packet: Arc::clone(&packet), done };
+        let (packet, theirs) = Half::pair(gate, OnceLock::new());
+        let job = Job { body, packet: theirs, done };
         // SAFETY: by the contract of this function.
         match unsafe { gate.spawn(name.unwrap_or_default(), move || job.run(), site) } {
-            Ok(number) => Ok(Self { number, stamp: gate.stamp(), packet }),
+            Ok(number) => Ok(Self { number, packet }),
             Err(_) if gate.stopping() => gate.give_up_for_good(),
             Err(error) => Err(io::Error::other(error)),
         }
@@ -100,19 +91,19 @@ impl<T> Handle<T> {
 
     fn gate<'a>(&self) -> Gate<'a> {
         let gate = gate();
-        assert_eq!(gate.stamp(), self.stamp, "a thread of another execution");
+        assert_eq!(gate.stamp(), self.packet.stamp(), "a thread of another execution");
         gate
     }
 
     pub fn thread(&self) -> &Thread {
-        self.packet.thread.get_or_init(|| Thread::new(self.number, self.stamp))
+        self.packet.info().get_or_init(|| Thread::new(self.number, self.packet.stamp()))
     }
 
     pub fn join(self, site: Site) -> Result<T> {
         let gate = self.gate();
         gate.join(self.number, site);
         // SAFETY: the thread has ended, or will never come to its end: nobody writes. There is one handle.
-        let result = unsafe { (*self.packet.result.get()).take() };
+        let result = unsafe { self.packet.take() };
         // A thread that was unwound has left nothing.
         result.unwrap_or_else(|| gate.give_up_for_good())
     }
