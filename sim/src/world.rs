@@ -246,7 +246,7 @@ impl<'a, P: Platform> World<'a, P> {
             step: step.clone(),
             number: *number,
             seed: self.seed,
-            wires: channels.map(|c| (c as u64, Arc::clone(&self.wires[c]))).collect(),
+            wires: channels.map(|c| (c as u64, Arc::clone(&self.wires[c]), self.wires[c].turn())).collect(),
             replies: pipeline::has_replies(&self.scenario.pipeline),
         };
         let join = P::spawn(format!("clients-{}", *number - 1), move || requests::send_all(&of));
