@@ -18,6 +18,7 @@
 //!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
 //!      ├─ access     what an operation is about to do        classes  which partial order an execution was
 //!      ├─ platform, atomic, sync    what the program sees: `Sim`
+//!      ├─ look       reading from outside of the program
 //!      └─ gate       what the facade needs of the engine        statics  objects that outlive executions
 //! ```
 //!
@@ -34,6 +35,7 @@ mod dpor;
 mod event;
 mod exhaust;
 mod gate;
+mod look;
 mod options;
 mod outcome;
 mod overflow;
@@ -77,6 +79,7 @@ pub use self::weak::MAX_LANES as MAX_MODELLED_THREADS;
 
 pub(crate) use self::core::Site;
 pub(crate) use self::gate::Gate;
+pub(crate) use self::look::{newest, observed};
 pub(crate) use self::tag::{Tag, Whose};
 pub(crate) use self::thread::NONE;
 

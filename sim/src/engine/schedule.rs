@@ -79,6 +79,9 @@ impl Engine {
             self.wait_abandoned();
             return;
         }
+        if self.is_looking() {
+            return self.interrupted(|| self.yield_now(op, site));
+        }
         self.check_stack();
         let me = self.here();
         let slot = self.current.get();
@@ -154,6 +157,9 @@ impl Engine {
             self.wait_abandoned();
             return;
         }
+        if self.is_looking() {
+            return self.interrupted(|| self.block(wait, access, site));
+        }
         self.check_stack();
         let me = self.here();
         me.site.set(site);
@@ -211,6 +217,7 @@ impl Engine {
     /// Makes `next` the thread that the scheduler resumes.
     #[inline(always)]
     pub fn switch_to(&self, next: u32) {
+        debug_assert!(!self.is_looking(), "nobody runs while somebody looks");
         let id = self.threads[next as usize].id.get();
         self.switched(id);
         self.current.set(next);
@@ -242,6 +249,15 @@ impl Engine {
     /// Wakes a blocked thread while the running one goes on.
     pub fn wake(&self, slot: u32) {
         self.make_runnable(slot);
+        if self.is_looking() {
+            // Somebody has waited for a lock that an interrupted look held.
+            return self.interrupted(|| self.woken(slot));
+        }
+        self.woken(slot);
+    }
+
+    /// The strategy is told of a thread that was woken.
+    fn woken(&self, slot: u32) {
         if !self.stopping.get() {
             self.reduced_wake(slot);
             self.account();

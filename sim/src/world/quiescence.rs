@@ -1,10 +1,13 @@
 //! Waiting until nothing moves, reading, and judging at the end.
 //!
 //! **Invariant: a loop is at rest when a task that was given to it after everything else has run and its queue is empty.**
-//! Virtual time moves only when no thread can run, so that a nap after that lets everything else come to rest too.
+//! Virtual time seldom moves while a thread can run, so that a nap after that lets everything else come to rest too.
+//!
+//! Who waits drives the program and is one of its threads, but has [`newest`] numbers; who reads and judges is none: [`observed`].
 
 use super::World;
 use super::allocator::sum as sum_of;
+use crate::engine::{newest, observed};
 use crate::ledger::{Finding, FindingKind};
 use crate::observed::{CROSSING, Sample, retained_bytes};
 use crate::scenario::{Metric, Oracle, Peer};
@@ -45,7 +48,7 @@ impl<P: Platform> World<'_, P> {
             }
             self.executors.iter().for_each(pass);
             P::sleep(nap);
-            if self.at_rest() {
+            if newest(|| self.at_rest()) {
                 return;
             }
             nap = (nap * 2).min(Duration::from_secs(1));
@@ -56,7 +59,7 @@ impl<P: Platform> World<'_, P> {
     pub(super) fn settle_loop(&self, l: usize) {
         for _ in 0..NAPS_MAX {
             pass(&self.loops[l]);
-            if self.loops[l].stats().queue_length == 0 {
+            if newest(|| self.loops[l].stats().queue_length) == 0 {
                 return;
             }
         }
@@ -87,6 +90,10 @@ impl<P: Platform> World<'_, P> {
 
     /// Reads everything.
     pub(super) fn read(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
+        observed(|| self.sample(step, at_write, writers))
+    }
+
+    fn sample(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
         let pools = self.recyclers();
         let memory = self.pools.buffers.pooled().map(PooledBackend::metrics);
         let memory = memory.as_ref();
@@ -165,7 +172,7 @@ impl<P: Platform> World<'_, P> {
 
     /// INV-P1, INV-P4 and INV-P5 after a step, where nobody is inside the pooled allocator.
     pub(super) fn judge_arenas(&self, step: &str) {
-        if let Some(Err(broken)) = self.pools.buffers.pooled().map(PooledBackend::check) {
+        if let Some(Err(broken)) = self.pools.buffers.pooled().map(|pooled| observed(|| pooled.check())) {
             let text = format!("after \"{step}\": {broken}");
             self.seen.borrow_mut().findings.push(Finding::plain(FindingKind::Conservation, 0, text));
         }
@@ -173,6 +180,15 @@ impl<P: Platform> World<'_, P> {
 
     /// The safety oracles that need the world, after the last thread has ended.
     pub(super) fn judge(&self, seen: &std::cell::RefCell<Seen>) {
+        if let Some(detector) = self.pools.buffers.leak_detector() {
+            // Everything that was lost is known from now on.
+            detector.collect();
+            detector.report();
+        }
+        observed(|| self.find(seen));
+    }
+
+    fn find(&self, seen: &std::cell::RefCell<Seen>) {
         let found = |kind, text: String| seen.borrow_mut().findings.push(Finding::plain(kind, 0, text));
         for event_loop in self.loops.iter().chain(&self.executors) {
             let abandoned = event_loop.stats().tasks_abandoned;
@@ -192,9 +208,6 @@ impl<P: Platform> World<'_, P> {
         }
         self.judge_memory(&found);
         if let Some(detector) = self.pools.buffers.leak_detector() {
-            // Everything that was lost is known from now on.
-            detector.collect();
-            detector.report();
             let stats = detector.stats();
             if let Err(broken) = stats.check() {
                 found(FindingKind::Conservation, broken.to_string());
