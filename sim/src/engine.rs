@@ -63,6 +63,7 @@ pub use self::choice::Choice;
 pub use self::dpor::DPOR_THREADS;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
 pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
+pub use self::look::{newest, observed};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
@@ -79,7 +80,7 @@ pub use self::weak::MAX_LANES as MAX_MODELLED_THREADS;
 
 pub(crate) use self::core::Site;
 pub(crate) use self::gate::Gate;
-pub(crate) use self::look::{newest, observed};
+
 pub(crate) use self::tag::{Tag, Whose};
 pub(crate) use self::thread::NONE;
 

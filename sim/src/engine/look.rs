@@ -38,7 +38,7 @@ impl Drop for Ends<'_> {
 
 /// Runs `f`, which reads and changes nothing, as an observer of the running execution; outside of all it just runs.
 #[track_caller]
-pub(crate) fn observed<R>(f: impl FnOnce() -> R) -> R {
+pub fn observed<R>(f: impl FnOnce() -> R) -> R {
     let Some(engine) = running().filter(|engine| !engine.is_looking() && !engine.stopping.get()) else { return f() };
     engine.point(Access::NONE, Location::caller());
     engine.begin_look();
@@ -56,7 +56,7 @@ impl Drop for Forgets<'_> {
 }
 
 /// Runs `f`, whose loads return the newest stores: steps of the running thread like any other, on a memory with fewer choices.
-pub(crate) fn newest<R>(f: impl FnOnce() -> R) -> R {
+pub fn newest<R>(f: impl FnOnce() -> R) -> R {
     let Some(engine) = running() else { return f() };
     let mine = &engine.here().sees_newest;
     let _forgets = Forgets(mine, mine.replace(true));
