@@ -318,7 +318,8 @@ impl Command {
             // A seed has many of them: this one is told by its switches.
             Some(deviations) => {
                 line.push_str(" --strategy RunOn");
-                if !deviations.is_empty() {
+                // Without a list, what else is chosen on a weak memory would be drawn.
+                if !deviations.is_empty() || outcome.told_memory().is_some() {
                     line.push_str(&format!(" --deviate {}", quoted(&deviations.to_string())));
                 }
             }

@@ -1,7 +1,8 @@
 //! The peers' side of a `Requests` step: one thread sends for all of them, and waits for what comes back.
 //!
 //! **Invariant: a peer's requests depend on the steps, the seed and its channel only**: each draws from a stream of its own, and a
-//! peer that hasn't come to the end of one step doesn't begin the next. The bytes of request n of channel c are all `31 c + n`, so that its receiver sees whether it is one, and whether one is missing.
+//! peer that hasn't come to the end of one step doesn't begin the next. The bytes of request n of channel c are all `31 c + n`, so
+//! that its receiver sees whether it is one, and whether one is missing.
 
 use super::business::size;
 use super::stream;
