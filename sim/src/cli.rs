@@ -86,7 +86,8 @@ pub struct RunArgs {
     /// delay:DELAYS, dfs:PREEMPTIONS
     #[arg(long, value_name = "S", value_parser = parse_strategy)]
     strategy: Option<Schedule>,
-    /// What loads may return: interleaving, races (the same, and races are findings), weak (C++20) [default: what the file says]
+    /// What loads may return: interleaving, races (the same, and races are findings), weak (C++20) [default: what the file says; if
+    /// nothing, half of a portfolio's executions are weak]
     #[arg(long, value_name = "M")]
     memory: Option<MemoryModel>,
     /// Print one JSON object a line

@@ -18,6 +18,7 @@
 //!      ├─ panics, overflow, stop                        blocks   memory of `Platform::alloc`
 //!      ├─ access     what an operation is about to do        classes  which partial order an execution was
 //!      ├─ platform, atomic, sync    what the program sees: `Sim`
+//!      ├─ look       reading from outside of the program
 //!      └─ gate       what the facade needs of the engine        statics  objects that outlive executions
 //! ```
 //!
@@ -34,6 +35,7 @@ mod dpor;
 mod event;
 mod exhaust;
 mod gate;
+mod look;
 mod options;
 mod outcome;
 mod overflow;
@@ -61,6 +63,7 @@ pub use self::choice::Choice;
 pub use self::dpor::DPOR_THREADS;
 pub use self::event::{CHECKPOINT_EVERY, Entry, MAX_LOG, Op};
 pub use self::exhaust::{Exhaustion, Failure, Search, exhaust, exhaust_with};
+pub use self::look::{newest, observed};
 pub use self::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 pub use self::outcome::{Execution, Spinning, ThreadInfo, Verdict, Wait, Waiting};
 pub use self::platform::{Sim, SimId, SimJoin, SimThread, SimTicket};
@@ -77,6 +80,7 @@ pub use self::weak::MAX_LANES as MAX_MODELLED_THREADS;
 
 pub(crate) use self::core::Site;
 pub(crate) use self::gate::Gate;
+
 pub(crate) use self::tag::{Tag, Whose};
 pub(crate) use self::thread::NONE;
 

@@ -100,7 +100,7 @@ pub struct Found {
     pub seed: u64,
     /// `--strategy`, if it was given.
     pub strategy: Option<String>,
-    /// `--memory`, if it was given; the execution's, if it is told by its deviations.
+    /// `--memory`, if it was given; otherwise the execution's, if it isn't the default one.
     #[serde(default)]
     pub memory: Option<MemoryModel>,
     /// The digest of the whole execution.
@@ -135,8 +135,6 @@ impl Found {
         } else {
             outcome.switches.iter().map(|s| format!("{}:{}", s.step, s.to)).collect()
         };
-        // One schedule of many has the memory that it had.
-        let told = outcome.deviations.as_ref().map(|_| outcome.memory).filter(|m| *m != MemoryModel::default());
         Self {
             v: 1,
             finding: finding.kind.to_string(),
@@ -145,7 +143,7 @@ impl Found {
             cell: command.cell.clone(),
             seed: outcome.seed,
             strategy: command.strategy.clone(),
-            memory: told.or(command.memory),
+            memory: command.memory.or(outcome.told_memory()),
             digest: format!("{:016x}", outcome.digest),
             steps: outcome.steps,
             built: crate::built().to_string(),

@@ -9,7 +9,6 @@
 //!                                                 the cell's scenario, its one seed, `deviations`
 //! ```
 
-use crate::engine::MemoryModel;
 use crate::found::Found;
 use crate::new::{NewError, write};
 use crate::reduce::{Reduced, reduce};
@@ -90,7 +89,7 @@ pub fn keep(cell: &Cell, seed: u64, how: &How, name: &str, folder: &Path) -> Res
     let scenario = Scenario {
         seeds: seed..seed + 1,
         deviations: reduced.outcome.deviations.clone(),
-        memory: Some(reduced.outcome.memory).filter(|memory| *memory != MemoryModel::default()),
+        memory: reduced.outcome.told_memory(),
         sweep: Sweep::default(),
         table: Vec::new(),
         ..cell.scenario.clone()

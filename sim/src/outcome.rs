@@ -61,6 +61,11 @@ impl Outcome {
         self.findings.first()
     }
 
+    /// Its memory, if it has to be told: by default, memory is an interleaving where nobody draws which.
+    pub fn told_memory(&self) -> Option<MemoryModel> {
+        Some(self.memory).filter(|memory| *memory != MemoryModel::default())
+    }
+
     /// Name of the thread with this number.
     pub fn thread(&self, id: u32) -> &str {
         self.threads.get(id as usize).map_or("?", String::as_str)

@@ -4,7 +4,9 @@
 //! enumeration each has its deviations besides.
 
 use crate::deviations::Deviations;
-use crate::engine::{self, Execution, Facts, Granularity, MemoryModel, Options, Plan, Record, Strategy, Verdict};
+use crate::engine::{
+    self, Execution, Facts, Granularity, MAX_MODELLED_THREADS, MemoryModel, Options, Plan, Record, Strategy, Verdict,
+};
 use crate::ledger::{Finding, FindingKind, Tolerance};
 use crate::observed::Samples;
 use crate::oracle;
@@ -47,7 +49,7 @@ impl How {
     pub fn for_cell(&self, cell: &Cell) -> Self {
         let schedule = self.schedule.unwrap_or(cell.scenario.schedule);
         let counts = match schedule {
-            _ if self.deviations.is_some() => return self.clone(),
+            _ if deviations(&cell.scenario, self).is_some() => return self.clone(),
             Schedule::Pct { .. } | Schedule::Delays { .. } if self.pct_steps.is_none() => false,
             Schedule::Urw | Schedule::Surw | Schedule::Portfolio if self.facts.is_none() => true,
             _ => return self.clone(),
@@ -121,14 +123,22 @@ pub fn perform(
 /// Whose turn it is, if `cell` is searched by the portfolio: the seed is the index.
 fn plan(cell: &Cell, seed: u64, how: &How) -> Option<Plan> {
     let schedule = how.schedule.unwrap_or(cell.scenario.schedule);
-    let facts = how.facts.as_ref().filter(|_| schedule == Schedule::Portfolio && how.deviations.is_none())?;
-    Some(engine::plan(engine::interleaved(seed, facts), facts, memories(cell, how)))
+    let facts =
+        how.facts.as_ref().filter(|_| schedule == Schedule::Portfolio && deviations(&cell.scenario, how).is_none())?;
+    Some(engine::plan(engine::interleaved(seed, facts), facts, memories(cell, how, facts)))
 }
 
-/// The memory of every other execution of the portfolio. On weak memory a number that one thread writes and another one reads, such as a
-/// statistic, may be old, and oracles read such numbers: it has to be asked for.
-fn memories(cell: &Cell, how: &How) -> [MemoryModel; 2] {
-    [how.memory.or(cell.scenario.memory).unwrap_or_default(); 2]
+/// The memories that the executions of the portfolio have by turns: if nothing else is asked for, half of them have a weak one. Not where
+/// threads are preempted at tasks only, which is asked for where there is too much to look at each operation; and not with more threads
+/// than clocks have lanes.
+fn memories(cell: &Cell, how: &How, facts: &Facts) -> [MemoryModel; 2] {
+    match how.memory.or(cell.scenario.memory) {
+        Some(memory) => [memory; 2],
+        None if cell.scenario.preempt == Preempt::AtOperations && facts.threads <= MAX_MODELLED_THREADS => {
+            [MemoryModel::Interleaving, MemoryModel::Weak]
+        }
+        None => [MemoryModel::Interleaving; 2],
+    }
 }
 
 /// The memory of the execution of `cell` with `seed`.
@@ -301,16 +311,15 @@ impl Command {
         if !self.cell.is_empty() {
             line.push_str(&format!(" --cell {}", quoted(&self.cell)));
         }
-        // One schedule of many has the memory that it had.
-        let told = outcome.deviations.is_some() && outcome.memory != MemoryModel::default();
-        if let Some(memory) = self.memory.or(told.then_some(outcome.memory)) {
+        if let Some(memory) = self.memory.or(outcome.told_memory()) {
             line.push_str(&format!(" --memory {memory}"));
         }
         match &outcome.deviations {
             // A seed has many of them: this one is told by its switches.
             Some(deviations) => {
                 line.push_str(" --strategy RunOn");
-                if !deviations.is_empty() {
+                // Without a list, what else is chosen on a weak memory would be drawn.
+                if !deviations.is_empty() || outcome.told_memory().is_some() {
                     line.push_str(&format!(" --deviate {}", quoted(&deviations.to_string())));
                 }
             }

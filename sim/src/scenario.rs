@@ -104,7 +104,8 @@ pub struct Scenario {
     /// simulation; what is impossible is skipped.
     #[serde(default)]
     pub deviations: Option<Deviations>,
-    /// What a load may return, and whether accesses are checked for races. Absent: `Interleaving`.
+    /// What a load may return, and whether accesses are checked for races. Absent: every other execution of the portfolio has `Weak`,
+    /// unless threads are preempted at tasks only or are too many for it; everything else has `Interleaving`.
     #[serde(default)]
     pub memory: Option<MemoryModel>,
     /// Where a thread may be preempted.

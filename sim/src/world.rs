@@ -90,6 +90,9 @@ pub fn play<P: Platform>(scenario: &Scenario, seed: u64, seen: &RefCell<Seen>) {
     let mut world: World<'_, P> = World::build(scenario, seed, seen);
     for (i, step) in scenario.workload.iter().enumerate() {
         world.take(step);
+        if ends(step, &scenario.workload[i + 1..]) {
+            world.await_threads();
+        }
         if quiesces(&scenario.workload[..=i]) {
             world.judge_arenas(step.name());
         }
@@ -246,7 +249,7 @@ impl<'a, P: Platform> World<'a, P> {
             step: step.clone(),
             number: *number,
             seed: self.seed,
-            wires: channels.map(|c| (c as u64, Arc::clone(&self.wires[c]))).collect(),
+            wires: channels.map(|c| (c as u64, Arc::clone(&self.wires[c]), self.wires[c].turn())).collect(),
             replies: pipeline::has_replies(&self.scenario.pipeline),
         };
         let join = P::spawn(format!("clients-{}", *number - 1), move || requests::send_all(&of));
@@ -447,6 +450,14 @@ impl<'a, P: Platform> World<'a, P> {
         self.await_errands();
     }
 
+    /// Waits until the threads of the loops and executors, which have shut down, have ended: what they still had in their hands is put
+    /// away then, and the numbers are exact.
+    fn await_threads(&self) {
+        for event_loop in self.loops.iter().chain(&self.executors) {
+            event_loop.join().expect("a loop catches the panics of its tasks");
+        }
+    }
+
     /// Ends what still runs, in the order in which a program would, and judges.
     fn end(mut self) {
         for business in &mut self.business {
@@ -462,9 +473,8 @@ impl<'a, P: Platform> World<'a, P> {
         for client in self.clients.0.drain(..) {
             client.join().expect("a client does not panic");
         }
-        for event_loop in self.loops.iter().chain(&self.executors).chain([&self.linger]) {
-            event_loop.join().expect("a loop catches the panics of its tasks");
-        }
+        self.await_threads();
+        self.linger.join().expect("a loop catches the panics of its tasks");
         // Caches of dead threads that nobody has freed yet.
         self.pools.domain.collect();
         self.judge(self.seen);
@@ -478,6 +488,13 @@ const ATTEMPTS: u32 = 1_000;
 fn at_last<T, E: std::fmt::Debug>(attempt: impl Fn() -> Result<T, E>) -> T {
     let early = (1..ATTEMPTS).find_map(|_| attempt().ok());
     early.unwrap_or_else(|| attempt().expect("no environment refuses for ever"))
+}
+
+/// Whether `step` shuts everybody down and nobody does anything in those that are `left`. Otherwise the next one races with what the
+/// loops' threads do at their ends.
+fn ends(step: &Step, left: &[Step]) -> bool {
+    let is_still = |s: &Step| matches!(s, Step::Idle(_) | Step::Collect(_) | Step::Shutdown(_));
+    matches!(step, Step::Shutdown(shutdown) if shutdown.of == Ending::Everybody) && left.iter().all(is_still)
 }
 
 /// Whether nobody is inside the allocator after these steps: what was written is drained, and the other steps await their end.

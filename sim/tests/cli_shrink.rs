@@ -77,6 +77,26 @@ fn a_finding_that_is_kept_is_a_scenario_like_any_other() {
     assert_eq!(folder.read(path), text);
 }
 
+/// Only the memory that some of its seeds have shows it, and that goes with the finding wherever it goes.
+#[test]
+fn a_finding_on_weak_memory_keeps_its_memory() {
+    let (folder, ran) = run("weak", &support::scenario("planted/outbound_not_volatile.ron"));
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert!(ran.line("  replay   ").contains(" --memory weak "), "{}", ran.out);
+    assert!(folder.read(&file(&ran)).contains("memory: Some(Weak)"), "{}", folder.read(&file(&ran)));
+    let shrunk = folder.play(&["shrink", &file(&ran)]);
+    assert_eq!((shrunk.code, shrunk.err.as_str()), (0, ""), "{}", shrunk.out);
+    let again = folder.paste(shrunk.line("  replay   "));
+    assert_eq!(again.code, 0, "{}{}", again.out, again.err);
+    assert!(again.out.contains("reproduced: "), "{}", again.out);
+    let kept = folder.play(&["keep", &file(&ran), "plainly"]);
+    assert_eq!((kept.code, kept.err.as_str()), (0, ""), "{}", kept.out);
+    let path = "scenarios/regressions/plainly.ron";
+    assert!(folder.read(path).contains("memory: Weak"), "{}", folder.read(path));
+    let ran = folder.play(&["run", path]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
+}
+
 #[test]
 fn nothing_to_reduce_and_no_finding_are_said() {
     let folder = Folder::new("nothing");

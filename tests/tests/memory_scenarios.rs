@@ -4,7 +4,7 @@ use millpond::engine::MemoryModel;
 use millpond::ledger::FindingKind;
 use millpond::run::{How, execute};
 use millpond::scenario::{self, Plant, Scenario, Schedule, When};
-use millpond_tests::{load, scenarios};
+use millpond_tests::{load, parse, scenarios};
 use std::path::{Path, PathBuf};
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -94,4 +94,30 @@ fn a_link_that_is_published_plainly_is_found() {
     let file = "good/thread_dies_while_working.ron";
     assert_eq!(planted(file, plant, MemoryModel::Interleaving, 1), None);
     assert_eq!(planted(file, plant, MemoryModel::Races, 8), Some(FindingKind::DataRace));
+}
+
+/// The memories of the first executions of a scenario.
+fn memories(text: &str) -> Vec<MemoryModel> {
+    let loaded = parse(text);
+    let all = (0..8).map(|seed| execute(&loaded.cells[0], seed, &How::default()).0);
+    all.inspect(|outcome| assert_eq!(outcome.findings, [], "{text}")).map(|outcome| outcome.memory).collect()
+}
+
+#[test]
+fn half_of_a_portfolios_executions_have_weak_memory() {
+    let all = memories("(name: \"x\")");
+    assert_eq!(all[0], MemoryModel::Interleaving, "the first one is the plain one");
+    assert_eq!(all.iter().filter(|memory| **memory == MemoryModel::Weak).count(), 4, "{all:?}");
+    for memory in MemoryModel::ALL {
+        assert_eq!(memories(&format!("(name: \"x\", memory: {memory:?})")), [memory; 8], "it can be asked for");
+    }
+    let plain = [MemoryModel::Interleaving; 8];
+    assert_eq!(memories("(name: \"x\", schedule: Random)"), plain, "other schedules have it when they ask");
+    assert_eq!(memories("(name: \"x\", preempt: AtTasks)"), plain, "what is too large to be looked at closely");
+    let many = "(name: \"x\", topology: (business_threads: 61), workload: [Phase(writes: 1), Drain(), Shutdown()])";
+    assert_eq!(
+        memories(many),
+        plain,
+        "clocks have 64 lanes, and there are main, two loops, 61 and the one that lingers"
+    );
 }

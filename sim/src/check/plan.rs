@@ -19,8 +19,6 @@ use std::sync::Arc;
 pub(super) struct Known {
     /// For the strategies: the most that any of them had.
     pub most: Facts,
-    /// Threads of the one that had most of them.
-    pub threads: usize,
     /// The options of the first pilot that failed.
     pub failed: Option<Options>,
 }
@@ -33,12 +31,12 @@ pub(super) fn known(checker: &Checker, program: &impl Fn()) -> Known {
     let base = Options { record: Record::Bare, ..Facts::pilot(&checker.base()) };
     let strategies =
         [Strategy::Random, Strategy::Random, Strategy::Random, Strategy::Delays(Arc::default()), Strategy::RoundRobin];
-    let mut known = Known { most: Facts { choices: 1, profile: Arc::default() }, threads: 0, failed: None };
+    let mut known = Known { most: Facts { choices: 1, threads: 0, profile: Arc::default() }, failed: None };
     for (number, strategy) in strategies.into_iter().enumerate() {
         let options = Options { strategy, index: PILOT - number as u64, ..base.clone() };
         let execution = execute(&options, program);
-        known.threads = known.threads.max(execution.threads.len());
         let facts = Facts::of(&execution);
+        known.most.threads = known.most.threads.max(facts.threads);
         let longer = facts.choices >= known.most.choices;
         if matches!(options.strategy, Strategy::Random) && (number == 0 || longer) {
             known.most.profile = facts.profile;
@@ -96,9 +94,9 @@ pub(super) struct Plans<'a> {
 impl<'a> Plans<'a> {
     /// Those of `checker`. A worker has its own, so that workers share no counter.
     pub fn new(checker: &'a Checker, known: &Known) -> Self {
-        let facts = Facts { choices: known.most.choices, profile: Arc::new(Profile::clone(&known.most.profile)) };
+        let facts = Facts { profile: Arc::new(Profile::clone(&known.most.profile)), ..known.most };
         // Clocks have a bounded number of lanes: more threads interleave.
-        let few = known.threads <= MAX_MODELLED_THREADS;
+        let few = facts.threads <= MAX_MODELLED_THREADS;
         let memory = checker.memory.or((!few).then_some(MemoryModel::Interleaving));
         let memories = memory.map_or([MemoryModel::Interleaving, MemoryModel::Weak], |memory| [memory; 2]);
         let strategy = checker.strategy.clone().unwrap_or(Strategy::Random);

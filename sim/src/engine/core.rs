@@ -17,6 +17,7 @@ use super::choice::Choice;
 use super::classes::Classes;
 use super::coroutine::{Resume, Scheduler};
 use super::event::{Events, Op, What};
+use super::look::Look;
 use super::options::{Chances, Granularity, MemoryModel, Options, Plant, Record, Strategy, Switch, When};
 use super::outcome::Verdict;
 use super::profile::Profiler;
@@ -110,6 +111,8 @@ pub(super) struct Engine {
     pub patient: Cell<bool>,
     pub classes: Classes,
     pub modelled: Modelled,
+    /// If an observer looks: what that has set aside.
+    pub look: Cell<Option<Look>>,
     // Scheduling.
     pub current: Cell<u32>,
     /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
@@ -266,6 +269,7 @@ impl Engine {
             patient: Cell::new(false),
             classes: Classes::default(),
             modelled: Modelled::new(),
+            look: Cell::new(None),
             current: Cell::new(0),
             tasks: Cell::new(0),
             budget_set: Cell::new(0),
@@ -365,6 +369,7 @@ impl Engine {
         self.watched.set(options.classes || reduces);
         self.reducing.set(reduces);
         self.taking.set(false);
+        self.look.set(None);
         self.enumerates.set(options.strategy.enumerates());
         self.bare.set(options.record == Record::Bare);
         self.classes.begin(options.classes);
@@ -613,10 +618,10 @@ impl Engine {
     /// An access to a plain cell: for rich logs only.
     #[inline(always)]
     pub fn cell_access(&self, op: Op, object: u32, site: Site) {
-        if self.reducing.get() {
+        if self.watched.get() && self.reducing.get() {
             self.reduced_event(op, object, 0);
         }
-        if self.events.is_rich() && !self.stopping.get() {
+        if self.events.is_rich() && !self.stopping.get() && !self.is_looking() {
             let what = What { op, object, class: 0, order: 0, extra: 0 };
             self.events.log_only(self.thread_id.get(), self.step(), what, site);
         }

@@ -45,8 +45,8 @@
 //!
 //! **What else depends on the order** counts as an object: plain cells, streams of random numbers, occasions of a fault
 //! that are counted, what the ledger watches, the end of a thread. **What does not**: numbers of threads and of objects, statistics
-//! (`Platform::Counter`), how much memory is used at most, and anything outside of the simulated world. A program, or an oracle, that
-//! looks at one of these sees one order out of each class.
+//! (`Platform::Counter`), how much memory is used at most, what an observer looks at ([`observed`](super::observed)), and anything
+//! outside of the simulated world. A program, or an oracle, that looks at one of these sees one order out of each class.
 //!
 //! What a step chooses besides ([`Engine::choose`]: stale loads) is tried one after the other before the step is left. Where a
 //! sequentially consistent fence comes among the others counts, too. That this is all that a weak memory needs is not proved but

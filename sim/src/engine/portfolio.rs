@@ -84,6 +84,8 @@ const PCT_TURNS: u64 = 7;
 pub struct Facts {
     /// Steps with a choice.
     pub choices: u64,
+    /// Threads that were started.
+    pub threads: usize,
     /// Events and shared objects.
     pub profile: Arc<Profile>,
 }
@@ -96,7 +98,7 @@ impl Facts {
     pub fn of(pilot: &Execution) -> Self {
         let profile =
             pilot.profile.clone().unwrap_or_else(|| panic!("the pilot execution must have `Options::profile`"));
-        Self { choices: pilot.choices.max(1), profile }
+        Self { choices: pilot.choices.max(1), threads: pilot.threads.len(), profile }
     }
 
     /// The options of the pilot execution of what `options` are for.

@@ -80,6 +80,9 @@ impl Engine {
             self.wait_abandoned();
             return;
         }
+        if self.is_looking() {
+            return self.interrupted(|| self.yield_now(op, site));
+        }
         self.check_stack();
         let me = self.here();
         let slot = self.current.get();
@@ -173,6 +176,11 @@ impl Engine {
             self.wait_abandoned();
             return None;
         }
+        if self.is_looking() {
+            let Some(wait) = me.wait.take() else { unreachable!("it knows what it waits for") };
+            self.interrupted(|| self.block(wait, access, site));
+            return None;
+        }
         self.check_stack();
         me.site.set(site);
         me.pending.set(access);
@@ -238,6 +246,7 @@ impl Engine {
     /// Makes `next` the thread that the scheduler resumes.
     #[inline(always)]
     pub fn switch_to(&self, next: u32) {
+        debug_assert!(!self.is_looking(), "nobody runs while somebody looks");
         let id = self.threads[next as usize].id.get();
         self.switched(id);
         self.current.set(next);
@@ -280,6 +289,16 @@ impl Engine {
     #[inline]
     pub fn wake(&self, slot: u32) {
         self.make_runnable(slot);
+        if self.is_looking() {
+            // Somebody has waited for a lock that an interrupted look held.
+            return self.interrupted(|| self.woken(slot));
+        }
+        self.woken(slot);
+    }
+
+    /// The strategy is told of a thread that was woken.
+    #[inline]
+    fn woken(&self, slot: u32) {
         if self.prioritising.get() && self.has_woken(slot) {
             return;
         }

@@ -69,6 +69,8 @@ pub(super) struct Thread {
     pub node: Cell<u32>,
     /// Threads that it has started.
     pub children: Cell<u32>,
+    /// Whether its loads return the newest stores.
+    pub sees_newest: Cell<bool>,
     /// SURW: objects that it has touched.
     pub touched: Cell<u32>,
     /// SURW: whether what it does next is in the subset.
@@ -117,6 +119,7 @@ impl Thread {
             weight: Cell::new(0),
             node: Cell::new(NONE),
             children: Cell::new(0),
+            sees_newest: Cell::new(false),
             touched: Cell::new(0),
             interesting: Cell::new(false),
             table: RefCell::default(),
@@ -159,6 +162,7 @@ impl Thread {
         self.weight.set(0);
         self.node.set(NONE);
         self.children.set(0);
+        self.sees_newest.set(false);
         self.touched.set(0);
         self.interesting.set(false);
         self.locals_gone.set(false);

@@ -60,7 +60,9 @@ fn strategy(name: &str) -> &'static str {
         "Urw" => "uniformly among all interleavings, by a pilot execution's counts: `--strategy urw`",
         "Surw" => "uniformly among all orders of the operations on one shared object, or on all: `--strategy surw`",
         "Delays" => "in turn, with so many skipped turns: `Delays(delays: 2)`, `--strategy delay:2`",
-        "Portfolio" => "few delays, SURW, PCT, POS and the random walk by turns: `--strategy portfolio`",
+        "Portfolio" => {
+            "the default: few delays, SURW, PCT, POS and the random walk by turns, half of them on weak memory"
+        }
         "Pct" => "random priorities with depth - 1 change points: `Pct(depth: 3)`, `--strategy pct:3`",
         _ => "",
     }
@@ -245,12 +247,10 @@ fn defect(name: &str) -> &'static str {
         "RejectedWriteLeaks" => "a write that its executor refused forgets its message (4.0.12)",
         "IllegalPromiseLeaks" => "a write whose promise is complete already forgets its message (#8765)",
         "OutboundNotVolatile" => {
-            "whether a channel takes writes is read plainly while the loop closes it; for `memory: Races` or `Weak`"
+            "whether a channel takes writes is read plainly while the loop closes it: no interleaving shows it"
         }
-        "QueueNotVolatile" => {
-            "a hand-over queue is hooked into its owner's list plainly; for `memory: Races` or `Weak`"
-        }
-        "LinkNotVolatile" => "a link of a hand-over queue is hooked in plainly; for `memory: Races` or `Weak`",
+        "QueueNotVolatile" => "a hand-over queue is hooked into its owner's list plainly: no interleaving shows it",
+        "LinkNotVolatile" => "a link of a hand-over queue is hooked in plainly: no interleaving shows it",
         "PeerLookedAtOnce" => "a message is given to a peer that has closed since the look (4.0.31)",
         "ReadBufferReleasedTwice" => "a read loop releases a buffer that nothing was read into twice (#3368)",
         "UnflushedSkipped" => "a close from inside a failure skips the unflushed messages (a89b17fa94)",

@@ -9,7 +9,8 @@ use super::phase::Payload;
 use super::step::Awaits;
 use super::{Size, Span};
 
-/// The peers send requests, and await the replies if the pipeline replies.
+/// The peers send requests, and await the replies if the pipeline replies. A peer that is still at an earlier step's requests comes to
+/// its end first.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Requests {

@@ -1,10 +1,14 @@
 //! Waiting until nothing moves, reading, and judging at the end.
 //!
-//! **Invariant: a loop is at rest when a task that was given to it after everything else has run and its queue is empty.**
-//! Virtual time moves only when no thread can run, so that a nap after that lets everything else come to rest too.
+//! **Invariant: everybody is at rest when all queues were empty twice, and nobody has run anything in between** but the tasks that
+//! were given to each to find that out. Queues alone don't tell: the last task may still run, and give one to somebody else.
+//! Virtual time seldom moves while a thread can run, so that a nap after that lets everything else come to rest too.
+//!
+//! Who waits drives the program and is one of its threads, but has [`newest`] numbers; who reads and judges is none: [`observed`].
 
 use super::World;
 use super::allocator::sum as sum_of;
+use crate::engine::{newest, observed};
 use crate::ledger::{Finding, FindingKind};
 use crate::observed::{CROSSING, Sample, retained_bytes};
 use crate::scenario::{Metric, Oracle, Peer};
@@ -37,17 +41,15 @@ impl<P: Platform> World<'_, P> {
     /// Waits until all loops that aren't stalled are at rest and what can be written is written.
     pub(super) fn settle(&self) {
         let mut nap = Duration::from_micros(1);
+        let mut before = None;
         for _ in 0..NAPS_MAX {
-            for (event_loop, stall) in self.loops.iter().zip(&self.stalls) {
-                if stall.is_none() {
-                    pass(event_loop);
-                }
-            }
-            self.executors.iter().for_each(pass);
+            let passes: u64 = self.awake().map(|executor| u64::from(pass(executor))).sum();
             P::sleep(nap);
-            if self.at_rest() {
+            let run = newest(|| self.at_rest().then(|| self.tasks_run()));
+            if run.is_some() && run == before.map(|before| before + passes) {
                 return;
             }
+            before = run;
             nap = (nap * 2).min(Duration::from_secs(1));
         }
     }
@@ -56,7 +58,7 @@ impl<P: Platform> World<'_, P> {
     pub(super) fn settle_loop(&self, l: usize) {
         for _ in 0..NAPS_MAX {
             pass(&self.loops[l]);
-            if self.loops[l].stats().queue_length == 0 {
+            if newest(|| self.loops[l].stats().queue_length) == 0 {
                 return;
             }
         }
@@ -74,19 +76,32 @@ impl<P: Platform> World<'_, P> {
         }
     }
 
+    /// The loops that aren't stalled, then the executors.
+    fn awake(&self) -> impl Iterator<Item = &EventLoop<P>> {
+        let loops = self.loops.iter().zip(&self.stalls).filter(|(_, stall)| stall.is_none());
+        loops.map(|(event_loop, _)| event_loop).chain(&self.executors)
+    }
+
+    /// Tasks that they have run.
+    fn tasks_run(&self) -> u64 {
+        self.awake().map(|executor| executor.stats().tasks_run).sum()
+    }
+
     fn at_rest(&self) -> bool {
-        let running = self.loops.iter().zip(&self.stalls).filter(|(_, stall)| stall.is_none());
-        let queued: u64 = running.map(|(event_loop, _)| event_loop.stats().queue_length).sum();
+        let queued: u64 = self.awake().map(|executor| executor.stats().queue_length).sum();
         let stalled = self.stalls.iter().any(Option::is_some);
         let written = stalled
             || self.scenario.socket.peer == Peer::NeverReads
             || self.channels.iter().all(|c| c.pending_bytes() == 0);
-        let elsewhere: u64 = self.executors.iter().map(|executor| executor.stats().queue_length).sum();
-        queued + elsewhere == 0 && written && (!self.desk.is_manned() || self.desk.is_clear())
+        queued == 0 && written && (!self.desk.is_manned() || self.desk.is_clear())
     }
 
     /// Reads everything.
     pub(super) fn read(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
+        observed(|| self.sample(step, at_write, writers))
+    }
+
+    fn sample(&self, step: &str, at_write: Option<u64>, writers: &[u32]) -> Sample {
         let pools = self.recyclers();
         let memory = self.pools.buffers.pooled().map(PooledBackend::metrics);
         let memory = memory.as_ref();
@@ -165,7 +180,7 @@ impl<P: Platform> World<'_, P> {
 
     /// INV-P1, INV-P4 and INV-P5 after a step, where nobody is inside the pooled allocator.
     pub(super) fn judge_arenas(&self, step: &str) {
-        if let Some(Err(broken)) = self.pools.buffers.pooled().map(PooledBackend::check) {
+        if let Some(Err(broken)) = self.pools.buffers.pooled().map(|pooled| observed(|| pooled.check())) {
             let text = format!("after \"{step}\": {broken}");
             self.seen.borrow_mut().findings.push(Finding::plain(FindingKind::Conservation, 0, text));
         }
@@ -173,6 +188,15 @@ impl<P: Platform> World<'_, P> {
 
     /// The safety oracles that need the world, after the last thread has ended.
     pub(super) fn judge(&self, seen: &std::cell::RefCell<Seen>) {
+        if let Some(detector) = self.pools.buffers.leak_detector() {
+            // Everything that was lost is known from now on.
+            detector.collect();
+            detector.report();
+        }
+        observed(|| self.find(seen));
+    }
+
+    fn find(&self, seen: &std::cell::RefCell<Seen>) {
         let found = |kind, text: String| seen.borrow_mut().findings.push(Finding::plain(kind, 0, text));
         for event_loop in self.loops.iter().chain(&self.executors) {
             let abandoned = event_loop.stats().tasks_abandoned;
@@ -192,9 +216,6 @@ impl<P: Platform> World<'_, P> {
         }
         self.judge_memory(&found);
         if let Some(detector) = self.pools.buffers.leak_detector() {
-            // Everything that was lost is known from now on.
-            detector.collect();
-            detector.report();
             let stats = detector.stats();
             if let Err(broken) = stats.check() {
                 found(FindingKind::Conservation, broken.to_string());
@@ -225,16 +246,15 @@ fn sum_adaptive(stats: &Option<[AdaptiveStats; 2]>, f: fn(&AdaptiveStats) -> u64
     stats.iter().flatten().map(f).sum()
 }
 
-/// Waits until the loop has run everything that it was given before.
-fn pass<P: Platform>(event_loop: &EventLoop<P>) {
+/// Waits until the loop has run everything that it was given before, by a task of its own; whether it took that.
+fn pass<P: Platform>(event_loop: &EventLoop<P>) -> bool {
     let passed = Promise::<P>::untracked();
     let theirs = passed.clone();
-    if event_loop
-        .execute_fn(move || {
-            theirs.try_complete(Ok(()));
-        })
-        .is_ok()
-    {
+    let given = event_loop.execute_fn(move || {
+        theirs.try_complete(Ok(()));
+    });
+    if given.is_ok() {
         assert_eq!(passed.wait(), Ok(()), "the only outcome it is given");
     }
+    given.is_ok()
 }

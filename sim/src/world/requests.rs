@@ -1,7 +1,8 @@
 //! The peers' side of a `Requests` step: one thread sends for all of them, and waits for what comes back.
 //!
-//! **Invariant: a peer's requests depend on the step, the seed and its channel only**: each draws from a stream of its own. The
-//! bytes of request n of channel c are all `31 c + n`, so that its receiver sees whether it is one, and whether one is missing.
+//! **Invariant: a peer's requests depend on the steps, the seed and its channel only**: each draws from a stream of its own, and a
+//! peer that hasn't come to the end of one step doesn't begin the next. The bytes of request n of channel c are all `31 c + n`, so
+//! that its receiver sees whether it is one, and whether one is missing.
 
 use super::business::size;
 use super::stream;
@@ -24,8 +25,8 @@ pub(super) struct RequestsOf<P: Platform> {
     /// The number of the step: what its peers draw depends on it.
     pub(super) number: u64,
     pub(super) seed: u64,
-    /// The wires of the step's channels, with these channels' indices.
-    pub(super) wires: Vec<(u64, Arc<Wire<P>>)>,
+    /// The wires of the step's channels, with these channels' indices and the step's turn at each.
+    pub(super) wires: Vec<(u64, Arc<Wire<P>>, u64)>,
     /// Whether anybody replies.
     pub(super) replies: bool,
 }
@@ -34,6 +35,8 @@ struct Client<'a, P: Platform> {
     of: &'a RequestsOf<P>,
     channel: u64,
     wire: &'a Wire<P>,
+    turn: u64,
+    has_begun: bool,
     left: u64,
     due: Duration,
     progress: u64,
@@ -50,13 +53,16 @@ enum Next {
     Soon,
     /// Nothing before this time, unless something happens.
     At(Duration),
+    /// Nothing before something happens.
+    Later,
     Done,
 }
 
 /// Sends all requests of a step; on a thread of its own.
 pub(super) fn send_all<P: Platform>(of: &RequestsOf<P>) {
     let now = P::now();
-    let mut clients: Vec<Client<'_, P>> = of.wires.iter().map(|(c, wire)| Client::new(of, *c, wire, now)).collect();
+    let mut clients: Vec<Client<'_, P>> =
+        of.wires.iter().map(|(c, wire, turn)| Client::new(of, *c, wire, *turn, now)).collect();
     while !clients.is_empty() {
         let mut wake: Option<Duration> = None;
         let mut is_busy = false;
@@ -70,24 +76,37 @@ pub(super) fn send_all<P: Platform>(of: &RequestsOf<P>) {
                 wake = Some(wake.map_or(time, |wake| wake.min(time)));
                 true
             }
-            Next::Done => false,
+            Next::Later => true,
+            Next::Done => {
+                client.wire.end_turn();
+                false
+            }
         });
-        if let (false, Some(time)) = (is_busy, wake) {
-            P::park_timeout(time.saturating_sub(P::now()));
+        match wake {
+            _ if is_busy || clients.is_empty() => {}
+            Some(time) => P::park_timeout(time.saturating_sub(P::now())),
+            None => P::park(),
         }
     }
 }
 
 impl<'a, P: Platform> Client<'a, P> {
-    fn new(of: &'a RequestsOf<P>, channel: u64, wire: &'a Wire<P>, now: Duration) -> Self {
-        wire.await_by(P::current());
+    fn new(of: &'a RequestsOf<P>, channel: u64, wire: &'a Wire<P>, turn: u64, now: Duration) -> Self {
         let draws = stream(of.seed, 1 << 48 | of.number << 32 | channel);
-        Self { of, channel, wire, left: of.step.requests, due: now, progress: 0, naps: 0, nap_ends: now, draws }
+        let (left, has_begun) = (of.step.requests, false);
+        Self { of, channel, wire, turn, has_begun, left, due: now, progress: 0, naps: 0, nap_ends: now, draws }
     }
 
     fn go_on(&mut self) -> Next {
-        let (now, status) = (P::now(), self.wire.status());
-        if status.is_over {
+        let now = P::now();
+        if !self.has_begun {
+            if !self.wire.begins(self.turn, P::current()) {
+                return Next::Later;
+            }
+            (self.has_begun, self.due, self.nap_ends) = (true, now, now);
+        }
+        let status = self.wire.status();
+        if status.is_over || status.has_ended && self.left > 0 {
             return Next::Done;
         }
         if status.progress != self.progress {

@@ -1,16 +1,18 @@
 //! The wire between a peer and its channel: what the peer has sent, and what came back.
 //!
-//! **Invariant: what was sent is read in order, once; and whoever waits for the peer is told of every read, reply and end.**
+//! **Invariant: what was sent is read in order, once; a peer takes its steps one after another; and whoever acts for it is told of
+//! every read, reply and end.**
 //!
 //! ```text
-//!   Clients ──send──> sent bytes ──read──> channel
-//!      └─ unparked <── replies, counted <──write── channel
+//!   step 1's client ──send──> sent bytes ──read──> channel
+//!    │         └─ unparked <── replies, counted <──write── channel
+//!    └─ends its turn──> step 2's client
 //! ```
 
 use millpond_model::Platform;
 use millpond_model::platform::{Lock, ThreadOps};
 use millpond_model::transport::{ReadOutcome, Readiness};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// How requests and replies are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,6 +91,8 @@ struct State<P: Platform> {
     sent: VecDeque<u8>,
     /// The bytes of each request that have not been read yet.
     unread: VecDeque<usize>,
+    /// How many of them, the first ones, nobody waits for any longer.
+    unawaited: usize,
     /// The bytes of each reply that have not come yet, without lengths.
     awaited: VecDeque<usize>,
     /// Requests sent.
@@ -103,7 +107,12 @@ struct State<P: Platform> {
     is_closed: bool,
     reader: FrameReader,
     readiness: Option<Readiness<P>>,
+    /// Whoever acts for the peer.
     client: Option<P::Thread>,
+    /// Turns given, and those that have ended.
+    turns: [u64; 2],
+    /// Those who wait for a later turn.
+    later: BTreeMap<u64, P::Thread>,
 }
 
 /// See the [module](self).
@@ -121,8 +130,10 @@ pub(super) struct Status {
     pub(super) unread: usize,
     /// It changes with every read and reply.
     pub(super) progress: u64,
-    /// The connection has ended, or the peer's half of it.
+    /// The connection has ended, or the peer's half of it and all is read.
     pub(super) is_over: bool,
+    /// The peer sends no more.
+    pub(super) has_ended: bool,
     /// The number of the next request.
     pub(super) number: u64,
 }
@@ -132,6 +143,7 @@ impl<P: Platform> Wire<P> {
         let state = State {
             sent: VecDeque::new(),
             unread: VecDeque::new(),
+            unawaited: 0,
             awaited: VecDeque::new(),
             number: 0,
             read: 0,
@@ -143,24 +155,52 @@ impl<P: Platform> Wire<P> {
             reader: FrameReader::default(),
             readiness: None,
             client: None,
+            turns: [0; 2],
+            later: BTreeMap::new(),
         };
         Self { state: P::Mutex::new(state), requests, replies }
     }
 
     // ---- the peer's end
 
-    /// Whoever waits for the peer.
-    pub(super) fn await_by(&self, client: P::Thread) {
-        self.state.lock().client = Some(client);
+    /// The turn of a step: it comes when those that were given before have ended.
+    pub(super) fn turn(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.turns[0] += 1;
+        state.turns[0] - 1
+    }
+
+    /// Whether it is the turn of `client`, who acts for the peer then; otherwise it is unparked when it is.
+    pub(super) fn begins(&self, turn: u64, client: P::Thread) -> bool {
+        let mut state = self.state.lock();
+        if state.turns[1] < turn {
+            state.later.insert(turn, client);
+            return false;
+        }
+        state.client = Some(client);
+        true
+    }
+
+    /// Whoever acted for the peer does so no longer.
+    pub(super) fn end_turn(&self) {
+        let mut state = self.state.lock();
+        state.turns[1] += 1;
+        state.client = None;
+        let ended = state.turns[1];
+        let next = state.later.remove(&ended);
+        drop(state);
+        rouse(next);
     }
 
     pub(super) fn status(&self) -> Status {
         let state = self.state.lock();
+        let unread = state.unread.len() - state.unawaited;
         Status {
             unanswered: state.awaited.len(),
-            unread: state.unread.len(),
+            unread,
             progress: state.progress,
-            is_over: state.is_closed || state.is_reset || state.has_ended && state.unread.is_empty(),
+            is_over: state.is_closed || state.is_reset || state.has_ended && unread == 0,
+            has_ended: state.has_ended,
             number: state.number,
         }
     }
@@ -190,11 +230,11 @@ impl<P: Platform> Wire<P> {
         tell(readiness);
     }
 
-    /// What isn't answered is not awaited any longer, and what isn't read neither.
+    /// What isn't answered is not awaited any longer, and what isn't read neither; it counts when it is read.
     pub(super) fn forgive(&self) {
         let mut state = self.state.lock();
         state.awaited.clear();
-        state.unread.clear();
+        state.unawaited = state.unread.len();
     }
 
     /// Sends no more.
@@ -249,6 +289,7 @@ impl<P: Platform> Wire<P> {
             return if state.has_ended { ReadOutcome::Ended } else { ReadOutcome::WouldBlock };
         }
         let ended = consume(&mut state.unread, n);
+        state.unawaited = state.unawaited.saturating_sub(ended);
         state.read += ended as u64;
         state.progress += 1;
         let client = state.client.clone();

@@ -6,6 +6,7 @@
 //! ```text
 //!   operation ── point ── is_modelled? ──no── the word itself
 //!                              └yes── Memory: choose a store ── race? ── a finding; the thread goes no further
+//!                                     (an observer's loads, locks and plain reads don't come here: see `look`)
 //! ```
 
 use super::super::core::{Engine, Site};
@@ -116,6 +117,7 @@ impl Engine {
 
     fn pick(&self, what: Pick, n: u32) -> u32 {
         match what {
+            Pick::Read | Pick::Place if self.here().sees_newest.get() => 0,
             Pick::Read | Pick::Place => self.choose_old(n),
             Pick::Fail => u32::from(self.choose_rarely(SPURIOUS)),
         }
@@ -129,6 +131,9 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub fn modelled_load(&self, object: u32, value: u64, order: Ordering, site: Site) -> (u64, u8) {
+        if self.is_looking() {
+            return (value, 0);
+        }
         let loaded = self.access(|memory, lane| {
             memory.load(self.by(lane, object, value, site), order, &mut |what, n| self.pick(what, n))
         });
@@ -195,7 +200,7 @@ impl Engine {
 
     /// A fence.
     pub fn modelled_fence(&self, order: Ordering) {
-        if self.is_modelled() {
+        if self.is_modelled() && !self.is_looking() {
             self.memory(|memory, lane| memory.fence(lane, order));
         }
     }
@@ -210,7 +215,7 @@ impl Engine {
     /// A plain access to an object.
     #[inline]
     pub fn modelled_plain(&self, object: u32, what: What, site: Site) {
-        if self.is_modelled() {
+        if self.is_modelled() && !(what == What::Read && self.is_looking()) {
             self.access(|memory, lane| memory.plain(lane, object, what, site));
         }
     }
@@ -253,6 +258,9 @@ impl Engine {
     #[cold]
     #[inline(never)]
     pub fn modelled_bytes(&self, start: NonNull<u8>, length: usize, what: What, site: Site) {
+        if what == What::Read && self.is_looking() {
+            return;
+        }
         let at = start.addr().get();
         let found = self.modelled.blocks.borrow().range(..=at).next_back().map(|(start, block)| (*start, *block));
         let Some((first, (size, number))) = found else { return };
@@ -281,7 +289,7 @@ impl Engine {
     /// Whoever has released `by` comes before what the running thread does from now on: it has taken a lock or a message.
     #[inline]
     pub fn acquired(&self, by: HandOver) {
-        if self.is_modelled() {
+        if self.is_modelled() && !self.is_looking() {
             self.memory(|memory, lane| memory.acquire(lane, by));
         }
     }
@@ -289,7 +297,7 @@ impl Engine {
     /// What the running thread has done comes before whoever acquires `by` from now on.
     #[inline]
     pub fn released(&self, by: HandOver) {
-        if self.is_modelled() {
+        if self.is_modelled() && !self.is_looking() {
             self.memory(|memory, lane| memory.release(lane, by));
         }
     }
