@@ -1,0 +1,42 @@
+//! What a look through the facade leaves as it was.
+
+use millpond::cell::UnsafeCell;
+use millpond::engine::{MemoryModel, Options, Strategy, Verdict, execute, observed};
+use millpond::sync::Arc;
+use millpond::thread;
+use std::time::Duration;
+
+fn finished(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Finished)
+}
+
+struct Plain(UnsafeCell<u64>);
+// SAFETY: the execution is on one OS thread, and nothing of it runs beside the accesses.
+unsafe impl Sync for Plain {}
+// SAFETY: as above.
+unsafe impl Send for Plain {}
+
+/// Another thread writes plainly, main looks with nothing that orders the two.
+fn looked_at(read: fn(&Plain) -> u64) -> Verdict {
+    let options = Options { memory: MemoryModel::Races, strategy: Strategy::RunOn, ..Options::default() };
+    let execution = execute(&options, || {
+        let plain = Arc::new(Plain(UnsafeCell::new(0)));
+        let theirs = Arc::clone(&plain);
+        // SAFETY: see above.
+        let other = thread::spawn(move || theirs.0.with_mut(|p| unsafe { *p = 1 }));
+        thread::sleep(Duration::from_millis(1)); // the other one runs to its end
+        assert_eq!(observed(|| read(&plain)), 1);
+        other.join().expect("no panic");
+    });
+    execution.verdict
+}
+
+#[test]
+fn a_guard_of_a_cell_makes_no_race() {
+    // SAFETY: see above.
+    let verdict = looked_at(|plain| plain.0.with(|p| unsafe { *p }));
+    assert!(finished(&verdict), "{verdict}");
+    // SAFETY: see above.
+    let verdict = looked_at(|plain| unsafe { *plain.0.get().deref() });
+    assert!(finished(&verdict), "{verdict}");
+}
