@@ -1,9 +1,11 @@
 //! What a look through the facade leaves as it was.
 
 use millpond::cell::UnsafeCell;
-use millpond::engine::{MemoryModel, Options, Strategy, Verdict, execute, observed};
+use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute, observed};
+use millpond::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use millpond::sync::Arc;
 use millpond::thread;
+use millpond::time::Instant;
 use std::time::Duration;
 
 fn finished(verdict: &Verdict) -> bool {
@@ -39,4 +41,36 @@ fn a_guard_of_a_cell_makes_no_race() {
     // SAFETY: see above.
     let verdict = looked_at(|plain| unsafe { *plain.0.get().deref() });
     assert!(finished(&verdict), "{verdict}");
+}
+
+/// A program with a look in the middle, during which nobody may run.
+fn with(look: impl Fn()) -> Execution {
+    let options = Options { strategy: Strategy::RoundRobin, ..Options::default() };
+    execute(&options, || {
+        let word = Arc::new(AtomicU64::new(0));
+        let theirs = Arc::clone(&word);
+        let other = thread::spawn(move || {
+            for _ in 0..5 {
+                theirs.fetch_add(1, Relaxed);
+            }
+        });
+        observed(|| {
+            let before = word.load(Relaxed);
+            look();
+            assert_eq!(word.load(Relaxed), before);
+        });
+        other.join().expect("no panic");
+    })
+}
+
+#[test]
+fn the_clock_read_again_and_again_is_no_step() {
+    let watched = with(|| {
+        for _ in 0..20 {
+            assert_eq!(Instant::now().elapsed(), Duration::ZERO);
+        }
+    });
+    assert!(finished(&watched.verdict), "{}", watched.verdict);
+    let plain = with(|| ());
+    assert_eq!((watched.steps, watched.digest), (plain.steps, plain.digest));
 }
