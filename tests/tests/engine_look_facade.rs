@@ -1,7 +1,7 @@
 //! What a look through the facade leaves as it was.
 
 use millpond::cell::UnsafeCell;
-use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute, observed};
+use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute, exhaust, observed};
 use millpond::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use millpond::sync::Arc;
 use millpond::thread;
@@ -73,4 +73,18 @@ fn the_clock_read_again_and_again_is_no_step() {
     assert!(finished(&watched.verdict), "{}", watched.verdict);
     let plain = with(|| ());
     assert_eq!((watched.steps, watched.digest), (plain.steps, plain.digest));
+}
+
+#[test]
+fn the_end_of_a_thread_is_no_access_of_a_look() {
+    let many = |looks: bool| {
+        let options = Options { strategy: Strategy::Dpor, ..Options::default() };
+        let all = exhaust(&options, 1000, move || {
+            let other = thread::spawn(|| ());
+            let _ended = observed(|| looks && other.is_finished());
+            other.join().expect("no panic");
+        });
+        all.unwrap_or_else(|failure| panic!("{failure:?}")).schedules
+    };
+    assert_eq!(many(true), many(false));
 }
