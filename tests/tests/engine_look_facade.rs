@@ -3,7 +3,7 @@
 use millpond::cell::UnsafeCell;
 use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute, exhaust, observed};
 use millpond::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use millpond::sync::Arc;
+use millpond::sync::{Arc, Mutex};
 use millpond::thread;
 use millpond::time::Instant;
 use std::time::Duration;
@@ -87,4 +87,32 @@ fn the_end_of_a_thread_is_no_access_of_a_look() {
         all.unwrap_or_else(|failure| panic!("{failure:?}")).schedules
     };
     assert_eq!(many(true), many(false));
+}
+
+#[test]
+fn a_lock_is_no_progress() {
+    let spin = |look: bool| {
+        let options = Options { max_steps: 100_000, ..Options::default() };
+        let execution = execute(&options, || {
+            let (word, lock) = (Arc::new(AtomicU64::new(0)), Mutex::new(()));
+            let theirs = Arc::clone(&word);
+            let other = thread::spawn(move || {
+                while theirs.load(Relaxed) == 0 {
+                    thread::yield_now();
+                }
+            });
+            while word.load(Relaxed) == 0 {
+                if look {
+                    observed(|| drop(lock.lock()));
+                }
+                thread::yield_now();
+            }
+            other.join().expect("no panic");
+        });
+        execution.verdict
+    };
+    for look in [false, true] {
+        let verdict = spin(look);
+        assert!(matches!(verdict, Verdict::Livelock { .. }), "{look}: {verdict}");
+    }
 }
