@@ -116,3 +116,21 @@ fn a_lock_is_no_progress() {
         assert!(matches!(verdict, Verdict::Livelock { .. }), "{look}: {verdict}");
     }
 }
+
+#[test]
+fn what_fails_in_it_fails_at_its_step() {
+    let steps = |reads: u32| {
+        let execution = execute(&Options::default(), || {
+            let word = AtomicU64::new(0);
+            observed(|| {
+                for _ in 0..reads {
+                    assert_eq!(word.load(Relaxed), 0);
+                }
+                assert_ne!(word.load(Relaxed), 0);
+            });
+        });
+        assert!(matches!(execution.verdict, Verdict::Panic { .. }), "{}", execution.verdict);
+        execution.steps
+    };
+    assert_eq!(steps(50), steps(0));
+}
