@@ -560,7 +560,7 @@ impl Engine {
     /// The number of the step that is being taken.
     #[inline]
     pub fn step(&self) -> u64 {
-        let passed = if self.stopping.get() { 0 } else { self.budget_set.get() - self.budget_left() };
+        let passed = if self.stopping.get() || self.is_looking() { 0 } else { self.budget_set.get() - self.budget_left() };
         self.steps.get() + passed
     }
 

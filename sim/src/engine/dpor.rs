@@ -628,7 +628,7 @@ impl Engine {
     }
 
     fn reduced_touch(&self, space: Space, id: u32, how: How) {
-        if self.reduces() {
+        if self.reduces() && !self.is_looking() {
             let mut path = self.path.borrow_mut();
             if path.reduction().records() {
                 path.reduction_mut().order.touch(space, id, how);

@@ -25,6 +25,7 @@ pub(super) struct Look {
     budget_set: u64,
     quiet: bool,
     watched: bool,
+    progressed: bool,
 }
 
 /// Ends a look when dropped, as a panic does that goes through it.
@@ -82,6 +83,7 @@ impl Engine {
             budget_set: self.budget_set.replace(NEVER),
             quiet: self.quiet.replace(true),
             watched: self.watched.replace(false),
+            progressed: self.progressed.get(),
         };
         assert!(self.look.replace(Some(look)).is_none(), "one look at a time");
     }
@@ -90,6 +92,7 @@ impl Engine {
         let Some(look) = self.look.take() else { return };
         self.quiet.set(look.quiet);
         self.watched.set(look.watched);
+        self.progressed.set(look.progressed); // the locks that it took are open again
         self.taking.set(false); // the lock that was waited for is one of the look's
         // While threads are unwound, the budget is another one.
         if !self.stopping.get() {

@@ -288,17 +288,11 @@ impl Engine {
     /// Wakes a blocked thread while the running one goes on.
     #[inline]
     pub fn wake(&self, slot: u32) {
-        self.make_runnable(slot);
         if self.is_looking() {
             // Somebody has waited for a lock that an interrupted look held.
-            return self.interrupted(|| self.woken(slot));
+            return self.interrupted(|| self.wake(slot));
         }
-        self.woken(slot);
-    }
-
-    /// The strategy is told of a thread that was woken.
-    #[inline]
-    fn woken(&self, slot: u32) {
+        self.make_runnable(slot);
         if self.prioritising.get() && self.has_woken(slot) {
             return;
         }

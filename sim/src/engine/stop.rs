@@ -22,7 +22,9 @@ impl Engine {
         if self.stopping.get() {
             return;
         }
-        self.account();
+        if !self.is_looking() {
+            self.account(); // else that was done before, and what came since is no step
+        }
         *self.verdict.borrow_mut() = Some(verdict);
         self.events.freeze();
         self.stopping.set(true);

@@ -222,7 +222,7 @@ impl Engine {
 
     /// A plain access that began before ends, and may have done nothing since.
     pub fn modelled_still(&self, object: u32, what: What, site: Site) {
-        if self.is_modelled() {
+        if self.is_modelled() && !(what == What::Read && self.is_looking()) {
             self.access(|memory, lane| memory.still(lane, object, what, site));
         }
     }
