@@ -179,7 +179,7 @@ fn format(json: bool, brief: bool) -> Format {
 pub struct ReplayArgs {
     /// The scenario file
     pub file: PathBuf,
-    /// The seed [default: the file's first]
+    /// The seed [default: the file's first; of `shrink`, the first that finds anything]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// The cell of a sweep, by its label
@@ -203,6 +203,11 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
+    /// Whether they say which seed it is, or which schedule.
+    pub fn names_seed(&self) -> bool {
+        self.seed.is_some() || self.deviate.is_some()
+    }
+
     /// What they mean for a scenario.
     pub fn options(&self, scenario: &Scenario) -> ReplayOptions {
         ReplayOptions {

@@ -13,21 +13,33 @@ use crate::found::Found;
 use crate::new::{NewError, write};
 use crate::reduce::{Reduced, reduce};
 use crate::report::{Verdict, story};
-use crate::run::{Command, How};
+use crate::run::{Command, How, execute};
 use crate::scenario::{Cell, Expect, Loaded, Scenario, Sweep, printable, text_of};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where kept findings go, from the working directory.
 pub const DIRECTORY: &str = "scenarios/regressions";
 
-/// Reduces what `cell` finds with `seed`, tells it to `out`, and writes its finding file.
+/// Reduces what `cell` finds with the first of `seeds` that finds anything, tells it to `out`, and writes its finding file.
 ///
 /// # Errors
 /// What writing to `out` says.
-pub fn shrink(loaded: &Loaded, cell: &Cell, seed: u64, how: &How, out: &mut dyn Write) -> io::Result<Verdict> {
-    let Some(reduced) = reduce(cell, seed, how) else {
-        writeln!(out, "nothing is found with seed {seed}: there is nothing to reduce")?;
+pub fn shrink(loaded: &Loaded, cell: &Cell, seeds: Range<u64>, how: &How, out: &mut dyn Write) -> io::Result<Verdict> {
+    let one = seeds.end - seeds.start == 1;
+    let first = if one { Some(seeds.start) } else { first_found(cell, seeds.clone(), how) };
+    let Some(reduced) = first.and_then(|seed| reduce(cell, seed, how)) else {
+        match first {
+            Some(seed) => {
+                let other = "`run` names the seeds that find something";
+                writeln!(out, "nothing is found with seed {seed}: there is nothing to reduce; {other}")?;
+            }
+            None => {
+                let Range { start, end } = seeds;
+                writeln!(out, "nothing is found with seeds {start}..{end}: there is nothing to reduce")?;
+            }
+        }
         return Ok(Verdict::NotAsExpected);
     };
     let command = Command {
@@ -56,6 +68,12 @@ pub fn shrink(loaded: &Loaded, cell: &Cell, seed: u64, how: &How, out: &mut dyn 
         Err(e) => writeln!(out, "  the finding file could not be written: {e}")?,
     }
     Ok(Verdict::AsExpected)
+}
+
+/// The first of `seeds` with which `cell` finds anything.
+fn first_found(cell: &Cell, mut seeds: Range<u64>, how: &How) -> Option<u64> {
+    let how = how.for_cell(cell);
+    seeds.find(|seed| execute(cell, *seed, &how).0.finding().is_some())
 }
 
 /// `reduced from 531 deviations to 2 (1 preemption) in 412 executions`.

@@ -115,18 +115,20 @@ fn replay_finding(finding: &Finding, args: &ReplayArgs, out: &mut dyn Write) -> 
     }
 }
 
-/// A finding file says itself what to reduce; a scenario is told the seed.
+/// A finding file says itself what to reduce; a scenario is told the seed, or its first one that finds anything is taken.
 fn shrink(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
-    let (loaded, options, label) = match found::open(&args.file) {
+    let (loaded, options, seeds, label) = match found::open(&args.file) {
         Some(Ok(finding)) => {
             let options = finding.options(args.options(&finding.loaded.scenario));
-            (finding.loaded, options, Some(finding.found.cell).filter(|label| !label.is_empty()))
+            let label = Some(finding.found.cell).filter(|label| !label.is_empty());
+            (finding.loaded, options, None, label)
         }
         Some(Err(message)) => return Ok(complain(&format!("error: {}: {message}", printable(&args.file)))),
         None => match open(&args.file) {
             Ok(loaded) => {
                 let options = args.options(&loaded.scenario);
-                (loaded, options, args.cell.clone())
+                let seeds = Some(loaded.scenario.seeds.clone()).filter(|_| !args.names_seed());
+                (loaded, options, seeds, args.cell.clone())
             }
             Err(exit) => return Ok(exit),
         },
@@ -135,7 +137,10 @@ fn shrink(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
         Ok(_) if options.is_many(&loaded.scenario) => Ok(complain(
             "error: an enumeration has many executions with this seed; name one: `--deviate`, or its finding file",
         )),
-        Ok(cell) => keep::shrink(&loaded, cell, options.seed, &options.how(), out).map(Exit::from),
+        Ok(cell) => {
+            let seeds = seeds.unwrap_or(options.seed..options.seed + 1);
+            keep::shrink(&loaded, cell, seeds, &options.how(), out).map(Exit::from)
+        }
         Err(message) => Ok(complain(&message)),
     }
 }

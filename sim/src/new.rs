@@ -127,8 +127,10 @@ const TEMPLATE: &str = r#"#![type = "millpond::scenario::Scenario"]
     // faults: [PeerReset(Rate(0.02))],
     // plant: [ForgottenRelease(Rate(0.5))],
 
-    // Random, RoundRobin, RunOn, Pct(depth: 3), Dfs(preemptions: 1) for every schedule, or Dpor for every partial order.
-    schedule: Random,
+    // Portfolio, half of its executions on weak memory; or Random, RoundRobin, RunOn, Pct(depth: 3), Pos, Surw, Dfs(preemptions: 1)
+    // for every schedule, or Dpor for every partial order.
+    schedule: Portfolio,
+    // memory: Weak, // of all executions: Interleaving, Races (races are findings), or Weak (C++20)
     seeds: 0..16,
 
     oracles: [

@@ -104,6 +104,15 @@ fn new_writes_a_scenario_that_checks_and_never_overwrites() {
     assert_eq!(files.len(), 1, "no draft stays behind");
 }
 
+/// Whoever begins with the scaffold has what the documents call the default.
+#[test]
+fn a_new_scenario_is_searched_by_the_portfolio() {
+    let folder = Folder::new("portfolio");
+    assert_eq!(folder.run(&["new", "x"]).code, 0);
+    let ran = folder.play(&["run", "scenarios/x.ron"]);
+    assert!(ran.code == 0 && ran.out.contains("Portfolio, preempted at operations"), "{}", ran.out);
+}
+
 /// What a new scenario shows in comments can be used as it is.
 #[test]
 fn the_commented_lines_of_a_new_scenario_load() {

@@ -42,6 +42,21 @@ fn a_finding_is_reduced_to_few_preemptions_and_reproduced() {
     assert!(again.out.contains("reproduced: "), "{}", again.out);
 }
 
+/// As the README has it.
+#[test]
+fn without_a_seed_it_is_the_first_that_finds_anything() {
+    let (folder, ran) = run("first", &support::scenario("planted/lost_task.ron"));
+    let line = ran.line("  replay   ");
+    assert!(!line.contains("--seed 0 "), "the first seed finds nothing: {line}");
+    let seed = line.split("--seed ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a seed");
+    let shrunk = folder.play(&["shrink", "x.ron"]);
+    assert_eq!((shrunk.code, shrunk.err.as_str()), (0, ""), "{}", shrunk.out);
+    assert!(shrunk.line("  replay   ").contains(&format!("--seed {seed} ")), "{}", shrunk.out);
+    let first = folder.play(&["shrink", "x.ron", "--seed", "0"]);
+    assert_eq!(first.code, 1, "{}", first.out);
+    assert!(first.out.contains("`run` names the seeds that find something"), "{}", first.out);
+}
+
 #[test]
 fn what_is_found_in_every_schedule_has_no_order_to_blame() {
     let (folder, ran) = run("blameless", &expecting("MustFind(Leak)"));
@@ -103,7 +118,7 @@ fn nothing_to_reduce_and_no_finding_are_said() {
     folder.write("x.ron", HOLDS);
     let ran = folder.play(&["shrink", "x.ron"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.out.contains("nothing is found with seed 0"), "{}", ran.out);
+    assert!(ran.out.contains("nothing is found with seeds 0..2"), "{}", ran.out);
     refused(folder.play(&["keep", "x.ron", "name"]), "is not a finding file");
     refused(folder.play(&["shrink", "none.ron"]), "none.ron");
 }
