@@ -191,7 +191,7 @@ pub struct ConstPtr<T: ?Sized> {
 }
 
 impl<T: ?Sized> ConstPtr<T> {
-    /// The data.
+    /// The data. The access is here: how long the reference is used is not seen.
     ///
     /// # Safety
     /// The cell is there, and nobody writes, while the reference lives.
@@ -220,7 +220,7 @@ pub struct MutPtr<T: ?Sized> {
 }
 
 impl<T: ?Sized> MutPtr<T> {
-    /// The data.
+    /// The data. The access is here: how long the reference is used is not seen.
     ///
     /// # Safety
     /// The cell is there, and nobody else reads or writes, while the reference lives.

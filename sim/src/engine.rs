@@ -78,7 +78,7 @@ pub use self::strategy::DelaySchedules;
 pub use self::sync::{SimCell, SimCounter, SimGuard, SimLocal, SimMutex};
 pub use self::weak::MAX_LANES as MAX_MODELLED_THREADS;
 
-pub(crate) use self::core::Site;
+pub(crate) use self::core::{Site, is_last_here};
 pub(crate) use self::gate::Gate;
 
 pub(crate) use self::tag::{Tag, Whose};

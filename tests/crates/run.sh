@@ -178,12 +178,15 @@ row() { # NAME VERSION: the table's line
             for (end = ""; length(s) > 3; s = substr(s, 1, length(s) - 3)) end = "," substr(s, length(s) - 2) end
             return s end
         }
-        FILENAME == ARGV[1] { as[$1] = $2; if ($3) { loom[$1] = $5 / ($6 > .001 ? $6 : .001); all++; done += $4 == $3 && $2 == "passed"; ln += $5; lt += $6 } next }
+        # Where loom is done in less than a tenth of a second, the time is that of starting the process.
+        FILENAME == ARGV[1] && $6 >= .1 && $5 { loom[$1] = $5 / $6; ln += $5; lt += $6 }
+        FILENAME == ARGV[1] { as[$1] = $2; if ($3) { all++; done += $4 == $3 && $2 == "passed" } next }
         $3 { models++; n += $5; t += $6; if (loom[$1] > 0 && $5 > 0) { logs += log($5 / ($6 > .001 ? $6 : .001) / loom[$1]); both++ } }
         $2 != "passed" { found = found (found ? ", " : "") "`" $1 "` " $2 (as[$1] == $2 ? " (under loom, too)" : "") }
         END {
             printf "| %s | %d | %d | %s | %s | ", crate, lines, models, thousands(n), thousands(t > 0 ? n / t : 0)
-            if (both) printf "%s | %.1f | %d of %d | ", thousands(ln / lt), exp(logs / both), done, all; else printf "| | | "
+            if (both) printf "%s | %.1f | ", thousands(ln / lt), exp(logs / both); else printf "| | "
+            if (all) printf "%d of %d | ", done, all; else printf "| "
             print (found ? found : "nothing") " |"
         }' "$loom" "$work/log/$1.millpond.tsv"
 }

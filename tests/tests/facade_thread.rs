@@ -217,9 +217,21 @@ fn what_a_thread_leaves_is_destroyed_once() {
     });
 }
 
+#[test]
+fn what_a_thread_leaves_is_destroyed_with_a_handle_that_outlives_the_execution() {
+    let (left, mut kept) = (std::sync::Arc::new(()), None);
+    finished(&once(Strategy::RunOn, 0, || {
+        let left = std::sync::Arc::clone(&left);
+        kept = Some(thread::spawn(move || left));
+    }));
+    assert_eq!(std::sync::Arc::strong_count(&left), 2, "the thread's result");
+    drop(kept);
+    assert_eq!(std::sync::Arc::strong_count(&left), 1);
+}
+
 /// What its thread leaves is lost then.
 #[test]
-fn a_handle_may_be_let_go_of_outside_of_its_execution() {
+fn a_handle_may_be_let_go_of_on_another_thread_of_the_host_or_in_another_execution() {
     static AWAY: std::sync::Mutex<Vec<thread::JoinHandle<String>>> = std::sync::Mutex::new(Vec::new());
     finished(&once(Strategy::Random, 0, || {
         let two = [thread::spawn(|| "one".to_string()), thread::spawn(|| "two".to_string())];

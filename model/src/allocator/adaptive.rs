@@ -217,6 +217,7 @@ impl<P: Platform> Pools<P> {
 
 impl<P: Platform> Drop for Pools<P> {
     fn drop(&mut self) {
+        P::inherits(); // the last `Arc` of it
         if !self.finalized {
             self.finalize();
         }

@@ -53,6 +53,14 @@ pub(super) const UNWIND_OPERATIONS: u64 = 1 << 20;
 thread_local! {
     /// The engine that runs on this OS thread.
     static RUNNING: Cell<*const Engine> = const { Cell::new(std::ptr::null()) };
+    /// Stamp of the last execution that began on this OS thread; what it leaves behind is gone when the next one begins.
+    static LAST: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether the execution with this stamp is the last one that began on this OS thread: then none of its code is on any other.
+#[inline(always)]
+pub(crate) fn is_last_here(stamp: u32) -> bool {
+    LAST.get() == stamp
 }
 
 /// The engine that runs on this OS thread. The reference must not be kept beyond the caller's own work: the lifetime is
@@ -428,6 +436,7 @@ impl Engine {
             }
             *self.ledger.get_mut() = Ledger::new(rich);
         }
+        LAST.set(self.stamp.get());
     }
 
     /// The running thread's slot.
@@ -560,7 +569,8 @@ impl Engine {
     /// The number of the step that is being taken.
     #[inline]
     pub fn step(&self) -> u64 {
-        let passed = if self.stopping.get() || self.is_looking() { 0 } else { self.budget_set.get() - self.budget_left() };
+        let passed =
+            if self.stopping.get() || self.is_looking() { 0 } else { self.budget_set.get() - self.budget_left() };
         self.steps.get() + passed
     }
 

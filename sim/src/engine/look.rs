@@ -37,7 +37,8 @@ impl Drop for Ends<'_> {
     }
 }
 
-/// Runs `f`, which reads and changes nothing, as an observer of the running execution; outside of all it just runs.
+/// Runs `f`, which reads and changes nothing, as an observer of the running execution; outside of all it just runs. To clone an `Arc` is
+/// a change: it makes an edge.
 #[track_caller]
 pub fn observed<R>(f: impl FnOnce() -> R) -> R {
     let Some(engine) = running().filter(|engine| !engine.is_looking() && !engine.stopping.get()) else { return f() };

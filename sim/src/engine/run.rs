@@ -273,7 +273,9 @@ impl Engine {
             let reason = format!("{} threads are alive already", self.alive.len());
             if self.alive.len() < self.asked_threads.get() {
                 // Not a limit that the program was told.
-                self.fail_here(Verdict::Stopped(format!("{reason}: more than the memory model can follow")));
+                self.fail_here(Verdict::Stopped(format!(
+                    "{reason}: more than the memory model can follow; an interleaving memory has no such limit"
+                )));
             }
             return Err(SpawnError { name, reason });
         }

@@ -37,6 +37,7 @@ pub fn execution(cell: &Cell, outcome: &Outcome, command: &Command) -> Value {
     });
     match command.on {
         On::Sim => {
+            line["memory"] = json!(outcome.memory.to_string());
             line["digest"] = json!(format!("{:016x}", outcome.digest));
             line["steps"] = json!(outcome.steps);
             line["events"] = json!(outcome.events);

@@ -34,8 +34,11 @@ pub fn tell(outcome: &Outcome, expected: bool, command: &Command, file: Option<&
     if let Some(swarm) = &outcome.swarm {
         let _ = writeln!(out, "  this seed drew: {swarm}");
     }
-    if let Some(turn) = &outcome.turn {
-        let _ = writeln!(out, "  found by the portfolio's {turn}");
+    let memory = outcome.told_memory().map(|memory| format!("the memory is {memory}"));
+    let turn = outcome.turn.as_ref().map(|turn| format!("found by the portfolio's {turn}"));
+    let how: Vec<String> = turn.into_iter().chain(memory).collect();
+    if !how.is_empty() {
+        let _ = writeln!(out, "  {}", how.join("; "));
     }
     // A real thread counts its own operations.
     out.push_str(&life(outcome, if command.on == On::Sim { "step" } else { "operation" }));

@@ -1,16 +1,16 @@
 //! What a thread leaves to the one that joins it.
 //!
-//! **Invariant: there are two halves, the job's and the handle's, and `both` is touched by code of their execution only**, which is on
-//! one thread of the host. So it is no atomic: those of two `Arc`s took a twentieth of a short execution.
+//! **Invariant: there are two halves, the job's and the handle's, and `both` is touched on the host's thread of their execution only**, up
+//! to the beginning of the next one there. So it is no atomic: those of two `Arc`s took a twentieth of a short execution.
 //!
 //! ```text
-//!   job's half ──┐                       dropped inside the execution: the first clears `both`, the second frees
-//!                ├── result, both        dropped elsewhere (by a handle that got away): nobody frees
+//!   job's half ──┐                       dropped there: the first clears `both`, the second frees
+//!                ├── result, both        dropped elsewhere, or later, by a handle that got away: nobody frees
 //!   handle's  ───┘
 //! ```
 
 use super::Result;
-use crate::engine::Gate;
+use crate::engine::{Gate, is_last_here};
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 
@@ -74,10 +74,10 @@ impl<T, I> Half<T, I> {
 impl<T, I> Drop for Half<T, I> {
     #[inline]
     fn drop(&mut self) {
-        if Gate::open().is_none_or(|gate| gate.stamp() != self.stamp) {
+        if !is_last_here(self.stamp) {
             return;
         }
-        // SAFETY: this is code of the execution, and so is all other that comes here; the packet is freed by the second half.
+        // SAFETY: all that comes here is on one thread, that of the execution; the packet is freed by the second half.
         let other = unsafe { (*self.packet.as_ptr()).both.replace(false) };
         if !other {
             // SAFETY: it came from a box, and the other half is gone.

@@ -189,6 +189,7 @@ impl<P: Platform> Chunk<P> {
 
 impl<P: Platform> Drop for Chunk<P> {
     fn drop(&mut self) {
+        P::inherits(); // the last `Arc` of it
         // SAFETY: it came from `alloc` with this layout, and nobody refers to the chunk any more, hence no block.
         unsafe { P::dealloc(self.start, self.layout) };
     }

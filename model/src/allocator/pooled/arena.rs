@@ -341,6 +341,7 @@ fn grant_of(chunk: &Chunk, sizes: &Sizes, slot: u32, place: Place) -> Grant {
 
 impl<P: Platform> Drop for Arena<P> {
     fn drop(&mut self) {
+        P::inherits(); // the last `Arc` of it
         let layout = self.scope.chunk_layout();
         let state = self.state.get_mut();
         for chunk in state.chunks.drain(..).flatten().chain(state.spare.take()) {

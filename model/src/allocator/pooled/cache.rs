@@ -372,6 +372,7 @@ impl<P: Platform> ThreadCache<P> {
 
 impl<P: Platform> Drop for ThreadCache<P> {
     fn drop(&mut self) {
+        P::inherits(); // the last `Arc` of it
         let config = &self.scope.config;
         let freed = match config.cache_rescue {
             CacheRescue::Watcher => self.keeps_any(),
