@@ -182,7 +182,7 @@ row() { # NAME VERSION: the table's line
         FILENAME == ARGV[1] && $6 >= .1 && $5 { loom[$1] = $5 / $6; ln += $5; lt += $6 }
         FILENAME == ARGV[1] { as[$1] = $2; if ($3) { all++; done += $4 == $3 && $2 == "passed" } next }
         $3 { models++; n += $5; t += $6; if (loom[$1] > 0 && $5 > 0) { logs += log($5 / ($6 > .001 ? $6 : .001) / loom[$1]); both++ } }
-        $2 != "passed" { found = found (found ? ", " : "") "`" $1 "` " $2 (as[$1] == $2 ? " (under loom, too)" : "") }
+        $2 != "passed" { found = found (found ? ", " : "") "`" $1 "` " $2 (as[$1] && as[$1] != "passed" ? " (fails under loom, too)" : "") }
         END {
             printf "| %s | %d | %d | %s | %s | ", crate, lines, models, thousands(n), thousands(t > 0 ? n / t : 0)
             if (both) printf "%s | %.1f | ", thousands(ln / lt), exp(logs / both); else printf "| | "
