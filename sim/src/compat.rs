@@ -28,7 +28,7 @@ pub fn check_random(f: impl Fn() + Send + Sync + 'static, iterations: usize) {
 /// # Panics
 /// With the report, if one fails.
 pub fn check_random_with_seed(f: impl Fn() + Send + Sync + 'static, seed: u64, iterations: usize) {
-    shuttled(Strategy::Random, iterations).seed(seed).check(f);
+    shuttled(iterations).strategy(Strategy::Random).seed(seed).check(f);
 }
 
 /// `shuttle::check_pct`: so many executions with random priorities.
@@ -37,7 +37,7 @@ pub fn check_random_with_seed(f: impl Fn() + Send + Sync + 'static, seed: u64, i
 /// With the report, if one fails.
 pub fn check_pct(f: impl Fn() + Send + Sync + 'static, iterations: usize, depth: usize) {
     let depth = u32::try_from(depth).unwrap_or(u32::MAX);
-    shuttled(Strategy::Pct { depth }, iterations).check(f);
+    shuttled(iterations).strategy(Strategy::Pct { depth }).check(f);
 }
 
 /// `shuttle::check_urw`: the random walk of which all schedules are equally likely. Here it is the portfolio, of which that is a member.
@@ -45,7 +45,7 @@ pub fn check_pct(f: impl Fn() + Send + Sync + 'static, iterations: usize, depth:
 /// # Panics
 /// With the report, if one fails.
 pub fn check_urw(f: impl Fn() + Send + Sync + 'static, iterations: usize) {
-    Checker::new().executions(iterations as u64).memory(MemoryModel::Races).unseen_owners(true).check(f);
+    shuttled(iterations).check(f);
 }
 
 /// `shuttle::check_dfs`: every schedule, or so many of them.
@@ -54,11 +54,11 @@ pub fn check_urw(f: impl Fn() + Send + Sync + 'static, iterations: usize) {
 /// With the report, if one fails.
 pub fn check_dfs(f: impl Fn() + Send + Sync + 'static, max_iterations: Option<usize>) {
     let most = max_iterations.unwrap_or(usize::MAX);
-    shuttled(Strategy::Dfs { preemptions: u32::MAX }, most).check(f);
+    shuttled(most).strategy(Strategy::Dfs { preemptions: u32::MAX }).check(f);
 }
 
-fn shuttled(strategy: Strategy, iterations: usize) -> Checker {
-    let checker = Checker::new().strategy(strategy).executions(iterations as u64).memory(MemoryModel::Races);
+fn shuttled(iterations: usize) -> Checker {
+    let checker = Checker::new().executions(iterations as u64).memory(MemoryModel::Races);
     checker.unseen_owners(true) // `shuttle` sees no drop
 }
 

@@ -9,6 +9,7 @@
 //!                                                 the cell's scenario, its one seed, `deviations`
 //! ```
 
+use crate::check;
 use crate::found::Found;
 use crate::new::{NewError, write};
 use crate::reduce::{Reduced, reduce};
@@ -56,8 +57,7 @@ pub fn shrink(loaded: &Loaded, cell: &Cell, seeds: Range<u64>, how: &How, out: &
     if reduced.after == 0 {
         writeln!(out, "  it is found with the default schedule: no order of the threads is to blame")?;
     } else {
-        let legend = "after a value's arrow: its lowest byte; 0 or 1 for a pointer";
-        writeln!(out, "\n  its end ({legend})\n{}", reduced.story)?;
+        writeln!(out, "\n  its end ({})\n{}", check::story::LEGEND, reduced.story)?;
     }
     let expected = expected(&cell.scenario, &reduced);
     if let Some(story) = story::tell(&reduced.outcome, expected, &command, file.as_deref().ok()) {

@@ -32,7 +32,7 @@ pub struct Builder {
     pub max_threads: usize,
     /// Accepted, and without effect: `loom` gives up an execution that has so many choices. Here it fails after a million steps.
     pub max_branches: usize,
-    /// How many executions; 10,000 if `None`. From `LOOM_MAX_PERMUTATIONS`.
+    /// How many executions; as many as [`Checker::new`] says if `None`. From `LOOM_MAX_PERMUTATIONS`.
     pub max_permutations: Option<usize>,
     /// Begins no further execution after this time. From `LOOM_MAX_DURATION`, in seconds.
     pub max_duration: Option<Duration>,
@@ -93,8 +93,10 @@ impl Builder {
     where
         F: Fn() + Sync + Send + 'static,
     {
-        let mut checker =
-            Checker::new().executions(self.max_permutations.unwrap_or(10_000) as u64).unseen_owners(self.unseen_owners);
+        let mut checker = Checker::new().unseen_owners(self.unseen_owners);
+        if let Some(executions) = self.max_permutations {
+            checker = checker.executions(executions as u64);
+        }
         if let Some(duration) = self.max_duration {
             checker = checker.wall(duration);
         }

@@ -52,33 +52,27 @@ fn same(outcome: &Outcome) -> Option<(FindingKind, Option<Kind>)> {
 
 /// Reduces what `cell` finds with `seed`; `None` if it finds nothing.
 pub fn reduce(cell: &Cell, seed: u64, how: &How) -> Option<Reduced> {
-    let run = |deviations: Option<Deviations>, rich: bool| -> (Outcome, Execution) {
-        execute(cell, seed, &How { deviations, rich, ..how.clone() })
-    };
-    let (original, execution) = run(how.deviations.clone(), true);
+    let (original, execution) = execute(cell, seed, &How { rich: true, ..how.clone() });
     let wanted = same(&original)?;
     let all = Deviations::of(&execution);
     // Without its turn in the portfolio it has the same memory.
-    let how = &How { memory: Some(original.memory), ..how.clone() };
-    let run = |deviations: Option<Deviations>, rich: bool| -> (Outcome, Execution) {
-        execute(cell, seed, &How { deviations, rich, ..how.clone() })
+    let how = How { memory: Some(original.memory), ..how.clone() };
+    let run = |deviations: Deviations, rich: bool| -> (Outcome, Execution) {
+        execute(cell, seed, &How { deviations: Some(deviations), rich, ..how.clone() })
     };
-    if same(&run(Some(all.clone()), false).0) != Some(wanted) {
+    if same(&run(all.clone(), false).0) != Some(wanted) {
         // Not one that a list of deviations repeats.
         return None;
     }
     let most = (STEPS / execution.steps.max(1)).clamp(TRIES.0, TRIES.1);
-    let shrunk = shrink(&all.entries(), most as u32, |part| {
-        same(&run(Some(part.iter().copied().collect()), false).0) == Some(wanted)
-    });
-    let (_, least) = run(Some(shrunk.entries.into_iter().collect()), true);
+    let shrunk =
+        shrink(&all.entries(), most as u32, |part| same(&run(part.iter().copied().collect(), false).0) == Some(wanted));
+    let (_, least) = run(shrunk.entries.into_iter().collect(), true);
     let deviations = Deviations::of(&least);
-    let (outcome, least) = run(Some(deviations.clone()), true);
-    let entries = deviations.entries();
-    let decisive = (0..entries.len()).rev().find_map(|i| {
-        let fewer = entries.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, entry)| *entry).collect();
-        let (passes, other) = run(Some(fewer), true);
-        passes.finding().is_none().then(|| decisive::between(&least, &other)).flatten()
+    let (outcome, least) = run(deviations.clone(), true);
+    let decisive = decisive::without_one(&least, &deviations.entries(), |fewer| {
+        let (passes, other) = run(fewer.iter().copied().collect(), true);
+        passes.finding().is_none().then_some(other)
     });
     Some(Reduced {
         before: all.len(),

@@ -70,10 +70,8 @@ pub fn execute(cell: &Cell, seed: u64, how: &How) -> (Outcome, Execution) {
     let options = options(&cell, seed, &how);
     let (outcome, execution) =
         perform(&cell, &Arc::new(cell.scenario.clone()), seed, |main| engine::execute(&options, main));
-    let plan = plan(&cell, seed, &how);
-    let memory = memory(&cell, &how, plan.as_ref());
-    let turn = plan.map(|plan| format!("{} ({})", plan.member, plan.strategy));
-    (Outcome { deviations: how.deviations, swarm, turn, memory, ..outcome }, execution)
+    let turn = plan(&cell, seed, &how).map(|plan| format!("{} ({})", plan.member, plan.strategy));
+    (Outcome { deviations: how.deviations, swarm, turn, memory: options.memory, ..outcome }, execution)
 }
 
 /// The cell that `seed` draws, in a swarm, and in words what it drew.
@@ -141,11 +139,6 @@ fn memories(cell: &Cell, how: &How, facts: &Facts) -> [MemoryModel; 2] {
     }
 }
 
-/// The memory of the execution of `cell` with `seed`.
-fn memory(cell: &Cell, how: &How, plan: Option<&Plan>) -> MemoryModel {
-    plan.map_or_else(|| how.memory.or(cell.scenario.memory).unwrap_or_default(), |plan| plan.memory)
-}
-
 /// What the schedule is instead of any, if it is told by its deviations.
 pub(crate) fn deviations<'a>(scenario: &'a Scenario, how: &'a How) -> Option<&'a Deviations> {
     how.deviations.as_ref().or(scenario.deviations.as_ref().filter(|_| how.schedule.is_none()))
@@ -177,7 +170,7 @@ pub fn options(cell: &Cell, seed: u64, how: &How) -> Options {
             Preempt::AtTasks => Granularity::Task,
         },
         pct_steps: how.pct_steps.unwrap_or_else(|| Options::default().pct_steps),
-        memory: memory(cell, how, plan.as_ref()),
+        memory: plan.map_or_else(|| how.memory.or(scenario.memory).unwrap_or_default(), |plan| plan.memory),
         profile: how.profile,
         max_steps: scenario.budget.steps,
         record: if how.rich { Record::Rich } else { Record::Lean },

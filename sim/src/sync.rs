@@ -42,6 +42,7 @@ use crate::engine::{Gate, Site, Tag, Whose};
 struct AtEnd<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for AtEnd<F> {
+    #[inline(always)]
     fn drop(&mut self) {
         (self.0)();
     }

@@ -27,49 +27,36 @@ macro_rules! same {
 }
 
 /// The same paths, twice: what is written for one is code for the other.
-#[allow(unused_imports)] // that they are there is the test
-mod facade {
-    pub use millpond::sync::atomic::{
-        AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicPtr, AtomicU8, AtomicU16, AtomicU32,
-        AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
+macro_rules! paths {
+    ($module:ident: $root:ident) => {
+        #[allow(unused_imports)] // that they are there is the test
+        mod $module {
+            pub use std::io::Result as IoResult;
+            pub use $root::sync::atomic::{
+                AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicPtr, AtomicU8, AtomicU16,
+                AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
+            };
+            pub use $root::sync::mpsc::{
+                Receiver, RecvError, RecvTimeoutError, SendError, Sender, SyncSender, TryRecvError, TrySendError,
+                channel, sync_channel,
+            };
+            pub use $root::sync::{
+                Arc, Barrier, BarrierWaitResult, Condvar, LazyLock, LockResult, Mutex, MutexGuard, Once, OnceLock,
+                OnceState, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, TryLockResult,
+                WaitTimeoutResult, Weak,
+            };
+            pub use $root::thread::{
+                AccessError, Builder, JoinHandle, LocalKey, Result as ThreadResult, Scope, ScopedJoinHandle, Thread,
+                ThreadId, available_parallelism, current, panicking, park, park_timeout, scope, sleep, spawn,
+                yield_now,
+            };
+            pub use $root::time::{Duration, Instant};
+        }
     };
-    pub use millpond::sync::mpsc::{
-        Receiver, RecvError, RecvTimeoutError, SendError, Sender, SyncSender, TryRecvError, TrySendError, channel,
-        sync_channel,
-    };
-    pub use millpond::sync::{
-        Arc, Barrier, BarrierWaitResult, Condvar, LazyLock, LockResult, Mutex, MutexGuard, Once, OnceLock, OnceState,
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, TryLockResult, WaitTimeoutResult, Weak,
-    };
-    pub use millpond::thread::{
-        AccessError, Builder, JoinHandle, LocalKey, Result as ThreadResult, Scope, ScopedJoinHandle, Thread, ThreadId,
-        available_parallelism, current, panicking, park, park_timeout, scope, sleep, spawn, yield_now,
-    };
-    pub use millpond::time::{Duration, Instant};
-    pub use std::io::Result as IoResult;
 }
 
-#[allow(unused_imports)]
-mod host {
-    pub use std::io::Result as IoResult;
-    pub use std::sync::atomic::{
-        AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicPtr, AtomicU8, AtomicU16, AtomicU32,
-        AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
-    };
-    pub use std::sync::mpsc::{
-        Receiver, RecvError, RecvTimeoutError, SendError, Sender, SyncSender, TryRecvError, TrySendError, channel,
-        sync_channel,
-    };
-    pub use std::sync::{
-        Arc, Barrier, BarrierWaitResult, Condvar, LazyLock, LockResult, Mutex, MutexGuard, Once, OnceLock, OnceState,
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, TryLockResult, WaitTimeoutResult, Weak,
-    };
-    pub use std::thread::{
-        AccessError, Builder, JoinHandle, LocalKey, Result as ThreadResult, Scope, ScopedJoinHandle, Thread, ThreadId,
-        available_parallelism, current, panicking, park, park_timeout, scope, sleep, spawn, yield_now,
-    };
-    pub use std::time::{Duration, Instant};
-}
+paths! { facade: millpond }
+paths! { host: std }
 
 same! {
     AtomicBool {

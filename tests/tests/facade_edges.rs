@@ -408,61 +408,48 @@ fn a_static_is_anew_for_the_memory_model_too() {
     });
 }
 
+/// A thread does `publish` with a cell and a flag; this one reads the cell if it sees the flag.
+fn read_if_ready(publish: impl Fn(&Plain, &AtomicBool) + Sync) {
+    let (cell, ready) = (Plain::new(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| publish(&cell, &ready));
+        if ready.load(Acquire) {
+            cell.read();
+        }
+    });
+}
+
 #[test]
 fn a_guard_of_a_cell_is_an_access_until_it_is_dropped() {
     racy(|| {
-        let (cell, ready) = (Plain::new(), AtomicBool::new(false));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let guard = cell.cell().get_mut();
-                ready.store(true, Release); // too early
-                ready.load(Relaxed); // others may run before the guard is dropped
-                drop(guard);
-            });
-            if ready.load(Acquire) {
-                cell.read();
-            }
+        read_if_ready(|cell, ready| {
+            let guard = cell.cell().get_mut();
+            ready.store(true, Release); // too early
+            ready.load(Relaxed); // others may run before the guard is dropped
+            drop(guard);
         });
     });
     racy(|| {
-        let (cell, ready) = (Plain::new(), AtomicBool::new(false));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let guard = cell.cell().get_mut();
-                ready.store(true, Release); // too early
-                // SAFETY: none: it is seen.
-                guard.with(|value| unsafe { *value = 1 });
-            });
-            if ready.load(Acquire) {
-                cell.read();
-            }
+        read_if_ready(|cell, ready| {
+            let guard = cell.cell().get_mut();
+            ready.store(true, Release); // too early
+            // SAFETY: none: it is seen.
+            guard.with(|value| unsafe { *value = 1 });
         });
     });
     racy(|| {
-        let (cell, ready) = (Plain::new(), AtomicBool::new(false));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let guard = cell.cell().get_mut();
-                ready.store(true, Release); // too early
-                // SAFETY: none: it is seen.
-                let _ = unsafe { guard.deref() };
-            });
-            if ready.load(Acquire) {
-                cell.read();
-            }
+        read_if_ready(|cell, ready| {
+            let guard = cell.cell().get_mut();
+            ready.store(true, Release); // too early
+            // SAFETY: none: it is seen.
+            let _ = unsafe { guard.deref() };
         });
     });
     // A guard that is a field outlives the destructor that publishes its data, and nothing is done with it.
     ordered(|| {
-        let (cell, ready) = (Plain::new(), AtomicBool::new(false));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _guard = cell.cell().get_mut();
-                ready.store(true, Release);
-            });
-            if ready.load(Acquire) {
-                cell.read();
-            }
+        read_if_ready(|cell, ready| {
+            let _guard = cell.cell().get_mut();
+            ready.store(true, Release);
         });
     });
     ordered(|| {

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   execution   0 .. FIRST      short ones, and one long one in SAMPLE, tell their class; one in LOG_EVERY its log
-//!               FIRST ..        one in SAMPLE tells its class; one in LATER_LOG_EVERY its log
+//!               FIRST ..        one in SAMPLE tells its class; its log one in SAMPLE * LOG_EVERY
 //!   log ──> which two places met on an object, in which order
 //! ```
 
@@ -28,9 +28,6 @@ const SAMPLE: u64 = 17;
 /// One execution in so many is logged.
 const LOG_EVERY: u64 = 127;
 
-/// Of later executions one in so many is.
-const LATER_LOG_EVERY: u64 = 17 * LOG_EVERY;
-
 /// Executions from this number on do not tell their classes: what is kept is bounded.
 const CLASSES_MAX: u64 = 1 << 26;
 
@@ -38,6 +35,11 @@ const CLASSES_MAX: u64 = 1 << 26;
 const LOG_STEPS: u64 = 20_000;
 
 type Site = &'static Location<'static>;
+
+/// One execution in how many does something of which one in `every` early ones does it.
+pub(super) fn spaced(number: u64, every: u64) -> u64 {
+    if number < FIRST { every } else { SAMPLE * every }
+}
 
 /// What one worker has seen.
 #[derive(Default)]
@@ -54,11 +56,10 @@ impl Sampled {
 
     /// Says in `options`, those of execution `number`, what is to be written down of it.
     pub fn wants(&self, number: u64, options: &mut Options) {
-        let (choices, is_early) = (options.pct_steps, number < FIRST);
-        let all = is_early && choices <= LONG;
-        options.classes = number < CLASSES_MAX && (all || number.is_multiple_of(SAMPLE));
-        let every = if is_early { LOG_EVERY } else { LATER_LOG_EVERY };
-        if number.is_multiple_of(every) && choices <= LOG_STEPS {
+        let choices = options.pct_steps;
+        let every = if choices <= LONG { spaced(number, 1) } else { SAMPLE };
+        options.classes = number < CLASSES_MAX && number.is_multiple_of(every);
+        if number.is_multiple_of(spaced(number, LOG_EVERY)) && choices <= LOG_STEPS {
             options.record = Record::Rich;
         }
     }

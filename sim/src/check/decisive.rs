@@ -9,6 +9,7 @@
 //! ```
 
 use super::story;
+use crate::deviations::Entry;
 use crate::engine::{Access, Execution};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -31,6 +32,19 @@ impl fmt::Display for Decisive {
 /// So many operations on an object before another one are compared with it.
 const NEAR: usize = 64;
 
+/// The pair of `fails`, whose schedule has these entries: from the schedules that lack one of them, the last ones first. `passes` executes
+/// such a schedule, and gives what came of it if it does not fail.
+pub(crate) fn without_one(
+    fails: &Execution,
+    entries: &[Entry],
+    mut passes: impl FnMut(&[Entry]) -> Option<Execution>,
+) -> Option<Decisive> {
+    (0..entries.len()).rev().find_map(|i| {
+        let fewer = [&entries[..i], &entries[i + 1..]].concat();
+        passes(&fewer).and_then(|passes| between(fails, &passes))
+    })
+}
+
 /// An operation by thread and number among the thread's own that touch something.
 type Name = (u32, u32);
 
@@ -48,7 +62,7 @@ fn operations(execution: &Execution) -> Vec<(Name, Access, usize)> {
 }
 
 /// The first pair of `fails` that comes the other way round in `passes`.
-pub(crate) fn between(fails: &Execution, passes: &Execution) -> Option<Decisive> {
+fn between(fails: &Execution, passes: &Execution) -> Option<Decisive> {
     let there: BTreeMap<Name, (usize, Access)> =
         operations(passes).into_iter().enumerate().map(|(at, (name, access, _))| (name, (at, access))).collect();
     let here = operations(fails);

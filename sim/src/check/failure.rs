@@ -193,14 +193,11 @@ fn with_preemptions(
     })
 }
 
-/// The pair whose order decides: from the schedules that lack one entry, the last ones first.
+/// The pair whose order decides.
 fn decide(options: &Options, fails: &Execution, program: &impl Fn()) -> Option<Decisive> {
-    let entries = Deviations::of(fails).entries();
-    (0..entries.len()).rev().find_map(|i| {
-        let mut fewer = entries.clone();
-        fewer.remove(i);
-        let passes = execute(&Options { record: Record::Rich, classes: false, ..apply(options, &fewer) }, program);
-        matches!(passes.verdict, Verdict::Finished).then(|| decisive::between(fails, &passes)).flatten()
+    decisive::without_one(fails, &Deviations::of(fails).entries(), |fewer| {
+        let other = execute(&Options { record: Record::Rich, classes: false, ..apply(options, fewer) }, program);
+        matches!(other.verdict, Verdict::Finished).then_some(other)
     })
 }
 
@@ -230,7 +227,7 @@ impl fmt::Display for Failure {
         if let Some(decisive) = &self.decisive {
             writeln!(f, "\n  it fails because\n          {decisive}\n  the other way round it does not")?;
         }
-        writeln!(f, "\n  what happened (after a value's arrow: its lowest byte; 0 or 1 for a pointer)")?;
+        writeln!(f, "\n  what happened ({})", story::LEGEND)?;
         f.write_str(&self.story)?;
         write!(f, "\n  replay  millpond::replay(\"{}\", || ...)", self.token)
     }

@@ -8,11 +8,11 @@
 //!   failed:     smallest number of a failure so far, or none
 //! ```
 
-use super::coverage::{Coverage, Sampled};
+use super::coverage::{Coverage, Sampled, spaced};
 use super::failure::{self, Failure};
 use super::plan::{self, Plans, Turn};
 use super::report::{MemberCount, Report};
-use super::{Checker, EXECUTIONS, nondeterminism};
+use super::{Checker, nondeterminism};
 use crate::engine::{Exhaustion, MemoryModel, Options, Record, Search, Strategy, Verdict};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,11 +24,8 @@ use std::time::{Duration, Instant};
 const BLOCK: u64 = 61;
 
 /// One execution in so many is made again, to see whether the program is deterministic; number 1 is the first. Some of them on an OS
-/// thread of their own.
+/// thread of their own. Later ones more rarely.
 const AGAIN_EVERY: u64 = 499;
-
-/// Of executions beyond those of a default check, one in so many is.
-const LATER_AGAIN_EVERY: u64 = 17 * AGAIN_EVERY;
 
 /// What workers have found out, all of them together.
 #[derive(Default)]
@@ -51,7 +48,6 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     let (next, failed) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let shared = Mutex::new(Shared::default());
     let late = || checker.wall.is_some_and(|wall| start.elapsed() > wall);
-    let plans = Plans::new(checker, &facts);
     let work = || {
         let mut plans = Plans::new(checker, &facts);
         loop {
@@ -85,8 +81,8 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
         let failure = tell_of(checker, options, "a pilot".to_string(), program);
         return Report::failed(shared.executions.max(1), failure);
     }
+    let mut plans = Plans::new(checker, &facts);
     let failure = (number != u64::MAX).then(|| {
-        let mut plans = plans.clone();
         let (turn, options) = plans.of(number);
         let options = options.clone();
         tell_of(checker, &options, plans.name(turn), program)
@@ -134,7 +130,7 @@ fn block(
             failed.fetch_min(number, Ordering::Relaxed);
             break;
         }
-        let every = if number < EXECUTIONS { AGAIN_EVERY } else { LATER_AGAIN_EVERY };
+        let every = spaced(number, AGAIN_EVERY);
         if number % every == 1 {
             // A fresh OS thread costs as much as a thousand short executions.
             let found = match number == 1 || (number / every).is_power_of_two() {

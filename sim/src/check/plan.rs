@@ -82,7 +82,6 @@ impl Turn {
 }
 
 /// The executions of a check. What they have in common is made once: to clone it would take as long as a short execution.
-#[derive(Clone)]
 pub(super) struct Plans<'a> {
     asked: Option<&'a Strategy>,
     facts: Facts,

@@ -9,6 +9,9 @@ use std::fmt::Write;
 /// Lines of one paragraph at most.
 const RUN_MAX: usize = 16;
 
+/// How to read a line's values.
+pub(crate) const LEGEND: &str = "after a value's arrow: its lowest byte; 0 or 1 for a pointer";
+
 /// The name of thread `id`.
 pub(super) fn thread_name(execution: &Execution, id: u32) -> String {
     let name = execution.threads.get(id as usize).map(|t| t.name.clone()).unwrap_or_default();

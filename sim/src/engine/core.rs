@@ -371,20 +371,21 @@ impl Engine {
             self.threads.iter_mut().for_each(|thread| *thread.coroutine.get_mut() = None);
         }
         self.stamp.set(next_stamp());
-        self.events.begin(options.record == Record::Rich);
+        let (rich, bare) = (options.record == Record::Rich, options.record == Record::Bare);
+        self.events.begin(rich);
         let reduces = matches!(options.strategy, Strategy::Dpor);
-        self.quiet.set(options.record == Record::Bare && !options.classes && !reduces);
+        self.quiet.set(bare && !options.classes && !reduces);
         self.watched.set(options.classes || reduces);
         self.reducing.set(reduces);
         self.taking.set(false);
         self.look.set(None);
         self.enumerates.set(options.strategy.enumerates());
-        self.bare.set(options.record == Record::Bare);
+        self.bare.set(bare);
         self.classes.begin(options.classes);
         self.modelled.begin(options.memory);
         self.plain.set(self.quiet.get() && !self.is_modelled());
-        self.rich.set(options.record == Record::Rich);
-        self.counting.set(options.record == Record::Rich || matches!(options.strategy, Strategy::Shifted(_)));
+        self.rich.set(rich);
+        self.counting.set(rich || matches!(options.strategy, Strategy::Shifted(_)));
         self.shifts.get_mut().clear();
         self.given_choices.get_mut().clone_from(&options.choices);
         self.taken.get_mut().clear();
@@ -429,7 +430,6 @@ impl Engine {
             plants.extend(options.plants.iter().map(|p| (*p, Chances::default())));
             faults.extend(options.faults.iter().map(|(fault, when)| (*fault, *when, Chances::default())));
         }
-        let rich = options.record == Record::Rich;
         if self.observed.replace(rich) || rich {
             for count in &self.reached {
                 count.set(0);

@@ -30,7 +30,12 @@ pub(crate) struct Gate<'a> {
     pub(super) engine: &'a Engine,
 }
 
-#[allow(dead_code, reason = "the second half of the facade uses the rest")]
+/// What an access to a plain cell does, for the memory model.
+#[inline(always)]
+fn done_by(op: Op) -> What {
+    if op == Op::CellWrite { What::Write } else { What::Read }
+}
+
 impl<'a> Gate<'a> {
     #[inline(always)]
     pub(super) fn new(engine: &'a Engine) -> Self {
@@ -281,11 +286,10 @@ impl<'a> Gate<'a> {
         self.engine.acquired(HandOver::Object(object));
     }
 
-    /// An acquire fence, with no scheduling point: what this thread's operations on the atomic word `object` have read is ordered
-    /// before what comes.
+    /// An acquire fence, with no scheduling point: what this thread's operations on atomic words have read is ordered before what
+    /// comes.
     #[inline(always)]
-    pub fn acquires_word(self, object: u32) {
-        let _ = object; // a fence is about all words
+    pub fn acquire_fence(self) {
         self.engine.modelled_fence(Ordering::Acquire);
     }
 
@@ -308,8 +312,7 @@ impl<'a> Gate<'a> {
     #[inline(always)]
     pub fn cell(self, op: Op, object: u32, site: Site) {
         self.engine.cell_access(op, object, site);
-        let what = if op == Op::CellWrite { What::Write } else { What::Read };
-        self.engine.modelled_plain(object, what, site);
+        self.cell_ends(op, object, site);
     }
 
     /// A plain cell is made.
@@ -332,15 +335,13 @@ impl<'a> Gate<'a> {
     /// An access to a plain cell ends: what came since it began must be ordered with it, too.
     #[inline(always)]
     pub fn cell_ends(self, op: Op, object: u32, site: Site) {
-        let what = if op == Op::CellWrite { What::Write } else { What::Read };
-        self.engine.modelled_plain(object, what, site);
+        self.engine.modelled_plain(object, done_by(op), site);
     }
 
     /// A guard of a plain cell is dropped: what came since it was used last must be ordered with that.
     pub fn cell_still(self, op: Op, object: u32, site: Site) {
         self.engine.cell_access(op, object, site);
-        let what = if op == Op::CellWrite { What::Write } else { What::Read };
-        self.engine.modelled_still(object, what, site);
+        self.engine.modelled_still(object, done_by(op), site);
     }
 
     /// Starts a thread.

@@ -50,12 +50,10 @@ impl Engine {
             Strategy::Dfs { .. } | Strategy::Dpor => self.path.borrow_mut().begin(),
             _ => {}
         }
-        let watched = options.profile || self.rich.get() || self.counting.get();
-        let walks = matches!(options.strategy, Strategy::Random);
-        let walking = walks && options.granularity == Granularity::Operation && !watched;
-        self.walking.set(walking);
-        let prioritises = matches!(options.strategy, Strategy::Pct { .. });
-        self.prioritising.set(prioritises && options.granularity == Granularity::Operation && !watched);
+        // Nobody wants to know of a point but the strategy. With a rich record each thread's steps are counted.
+        let unwatched = options.granularity == Granularity::Operation && !options.profile && !self.counting.get();
+        self.walking.set(unwatched && matches!(options.strategy, Strategy::Random));
+        self.prioritising.set(unwatched && matches!(options.strategy, Strategy::Pct { .. }));
         // A clone costs more than to see that there is no need of one, and a comparison more than to see that there is nothing to compare.
         let mut strategy = self.strategy.borrow_mut();
         let both_walk = matches!((&*strategy, &options.strategy), (Strategy::Random, Strategy::Random));

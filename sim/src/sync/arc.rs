@@ -258,7 +258,7 @@ impl Count {
             Home::Execution(gate) => {
                 let last = self.0.apply_in(gate, Op::Sub, Release, site, |count| count - 1) == 1;
                 if last {
-                    gate.acquires_word(self.0.tag().object());
+                    gate.acquire_fence();
                 }
                 last
             }
@@ -323,7 +323,7 @@ impl Count {
     /// What others did before they counted down happens before what comes.
     fn acquire(&self) {
         match self.home() {
-            Home::Execution(gate) => gate.acquires_word(self.0.tag().object()),
+            Home::Execution(gate) => gate.acquire_fence(),
             Home::Outside => fence(Acquire), // pairs with the Release of whoever dropped one before
             Home::Lost => {}
         }

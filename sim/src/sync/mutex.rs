@@ -5,7 +5,7 @@
 //!
 //! Outside of executions it is a flag of the host: whoever would have to wait panics, since set-up code has nobody to wait for.
 
-use super::{LockResult, PoisonError, TryLockError, TryLockResult, enter};
+use super::{AtEnd, LockResult, PoisonError, TryLockError, TryLockResult, enter};
 use crate::engine::{Access, Gate, NONE, Op, Site, Tag, Wait};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -149,7 +149,10 @@ impl RawMutex {
 
     #[inline(never)]
     fn unlock_from_point(&self, gate: Gate<'_>, site: Site) {
-        let opens = Opens { mutex: self, gate, site };
+        let opens = AtEnd(|| {
+            self.poison(gate.panicking());
+            self.give(gate, site);
+        });
         gate.point_here(self.access(), site);
         drop(opens);
     }
@@ -187,21 +190,6 @@ impl RawMutex {
     #[inline]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Relaxed)
-    }
-}
-
-/// Opens the mutex when dropped, also when the scheduling point before unwinds.
-struct Opens<'a> {
-    mutex: &'a RawMutex,
-    gate: Gate<'a>,
-    site: Site,
-}
-
-impl Drop for Opens<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.mutex.poison(self.gate.panicking());
-        self.mutex.give(self.gate, self.site);
     }
 }
 
