@@ -8,7 +8,7 @@
 //! ```
 
 use crate::deviations::Deviations;
-use crate::engine::{Record, Search, Strategy};
+use crate::engine::{Options, Record, Search, Strategy};
 use crate::outcome::Outcome;
 use crate::run::{How, deviations, drawn, options, perform};
 use crate::scenario::{Cell, Scenario, Schedule};
@@ -77,7 +77,9 @@ pub fn enumerate(cell: &Cell, seed: u64, bound: Bound, how: &How, stop: impl Fn(
         Bound::Preemptions(preemptions) => (Strategy::Dfs { preemptions }, false),
         Bound::PartialOrders => (Strategy::Dpor, true),
     };
-    let mut search = Search::new(crate::engine::Options { strategy, classes, ..options(cell, seed, how) });
+    let options = Options { strategy, classes, ..options(cell, seed, how) };
+    let memory = options.memory;
+    let mut search = Search::new(options);
     let mut all = Enumeration {
         bound,
         schedules: 0,
@@ -105,7 +107,7 @@ pub fn enumerate(cell: &Cell, seed: u64, bound: Bound, how: &How, stop: impl Fn(
             all.schedules = search.reached().schedules;
             all.classes = search.reached().classes;
             all.complete = search.reached().complete;
-            return Outcome { enumeration: Some(all), swarm: swarm.clone(), ..kept };
+            return Outcome { enumeration: Some(all), swarm: swarm.clone(), memory, ..kept };
         }
         first = Some(kept);
     }
@@ -115,7 +117,7 @@ pub fn enumerate(cell: &Cell, seed: u64, bound: Bound, how: &How, stop: impl Fn(
 fn told(cell: &Cell, scenario: &Arc<Scenario>, seed: u64, how: &How, search: &Search) -> Deviations {
     let strategy = Strategy::Deviate(search.deviations().to_vec().into());
     let choices = Some(search.choices().into());
-    let options = crate::engine::Options { strategy, choices, record: Record::Rich, ..options(cell, seed, how) };
+    let options = Options { strategy, choices, record: Record::Rich, ..options(cell, seed, how) };
     let (_, execution) = perform(cell, scenario, seed, |main| crate::engine::execute(&options, main));
     Deviations::of(&execution)
 }

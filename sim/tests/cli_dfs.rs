@@ -137,6 +137,18 @@ fn a_finding_in_the_first_schedule_is_reproduced_without_deviations() {
 }
 
 #[test]
+fn an_enumeration_says_its_memory() {
+    for strategy in ["dfs:0", "dpor"] {
+        for memory in ["interleaving", "races"] {
+            let json = play("memory", HOLDS, &["--strategy", strategy, "--memory", memory, "--json"]).1;
+            let executions = lines(&json, "execution");
+            assert_eq!(executions.len(), 2, "{strategy}: {}{}", json.out, json.err);
+            assert!(executions.iter().all(|line| line["memory"] == memory), "{strategy}: {}", json.out);
+        }
+    }
+}
+
+#[test]
 fn the_number_of_jobs_does_not_change_the_answer() {
     let swept = LOSES.replace("workload:", "sweep: Matrix(preset: [Netty4_1_88, Millpond]), workload:");
     for text in [HOLDS, LOSES, &swept] {
