@@ -138,9 +138,10 @@ fn a_finding_in_the_first_schedule_is_reproduced_without_deviations() {
 
 #[test]
 fn an_enumeration_says_its_memory() {
+    let text = HOLDS.replace("workload:", "budget: (schedules: 10), workload:");
     for strategy in ["dfs:0", "dpor"] {
         for memory in ["interleaving", "races"] {
-            let json = play("memory", HOLDS, &["--strategy", strategy, "--memory", memory, "--json"]).1;
+            let json = play("memory", &text, &["--strategy", strategy, "--memory", memory, "--json"]).1;
             let executions = lines(&json, "execution");
             assert_eq!(executions.len(), 2, "{strategy}: {}{}", json.out, json.err);
             assert!(executions.iter().all(|line| line["memory"] == memory), "{strategy}: {}", json.out);
