@@ -6,7 +6,7 @@
 //! consumers, a mutex around a queue, and parking. The last three are for what an execution costs by itself. The fastest
 //! of nine rounds is told: what else the machine does can only make it slower.
 
-use millpond::engine::{Facts, MemoryModel, Options, Record, Sim, SimThread, Strategy, execute, execute_briefly};
+use millpond::engine::{Facts, MemoryModel, Options, Record, Series, Sim, SimThread, Strategy, execute};
 use millpond_model::Platform;
 use millpond_model::platform::{AtomicOps, JoinOps, Lock, ThreadOps};
 use std::collections::VecDeque;
@@ -89,13 +89,13 @@ fn queue() {
 }
 
 /// Nanoseconds of an execution in the fastest of nine rounds of `runs`, and the steps of one.
-fn time(mut options: Options, runs: u64, program: impl Fn()) -> (f64, f64) {
+fn time(options: Options, runs: u64, program: impl Fn()) -> (f64, f64) {
+    let mut series = Series::new(options);
     let mut rounds: Vec<(f64, f64)> = (0..9)
         .map(|round| {
             let (start, mut steps) = (Instant::now(), 0);
             for i in 0..runs {
-                options.index = round * runs + i;
-                let brief = execute_briefly(&options, &program).unwrap_or_else(|e| panic!("{}", e.verdict));
+                let brief = series.execute(round * runs + i, &program).unwrap_or_else(|e| panic!("{}", e.verdict));
                 steps += brief.steps;
             }
             (start.elapsed().as_nanos() as f64 / runs as f64, steps as f64 / runs as f64)

@@ -47,6 +47,7 @@ mod random;
 mod run;
 mod schedule;
 mod search;
+mod series;
 mod set;
 mod shift;
 mod statics;
@@ -72,6 +73,7 @@ pub use self::profile::Profile;
 pub use self::random::{Generator, Stream};
 pub use self::schedule::LIVELOCK_YIELDS;
 pub use self::search::DFS_THREADS;
+pub use self::series::{Brief, Series, execute};
 pub use self::set::MAX_THREADS;
 pub use self::shift::Shift;
 pub use self::strategy::DelaySchedules;
@@ -84,100 +86,10 @@ pub(crate) use self::gate::Gate;
 pub(crate) use self::tag::{Tag, Whose};
 pub(crate) use self::thread::NONE;
 
-use self::core::{Engine, Running};
+use self::core::Engine;
 use self::platform::engine;
-use self::search::Path;
 use crate::ledger::{Finding, Ledger};
 use millpond_model::platform::ThreadId;
-use std::cell::Cell;
-use std::mem::ManuallyDrop;
-
-thread_local! {
-    /// The engine of the execution before, with its stacks and buffers.
-    static KEPT: Cell<Option<Box<Engine>>> = const { Cell::new(None) };
-}
-
-/// Runs `main` as simulated thread 0, named `main`, together with all threads that it starts, until all have ended or there
-/// is another verdict.
-///
-/// An execution that ends with another verdict than `Finished` is *abandoned*: each thread is unwound, one after another and
-/// with no scheduling, so that destructors run and host memory is freed; memory from `Platform::alloc` is freed after that.
-/// **No object that lives in that memory may be used, or dropped, after the execution.**
-///
-/// # Panics
-/// If called inside an execution, or if `options.max_threads` is 0 or above [`MAX_THREADS`].
-pub fn execute(options: &Options, main: impl FnOnce()) -> Execution {
-    if matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor) {
-        return execute_path(options, &mut Path::of(&options.strategy), main);
-    }
-    perform(options, None, main, Engine::finish)
-}
-
-/// What is told of an execution in which nothing went wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Brief {
-    /// [`Execution::digest`]
-    pub digest: u64,
-    /// [`Execution::class`]
-    pub class: u64,
-    /// [`Execution::steps`]
-    pub steps: u64,
-    /// [`Execution::choices`]
-    pub choices: u64,
-    /// [`Execution::preemptions`]
-    pub preemptions: u64,
-}
-
-/// As [`execute`], for a search: nothing is put together that only a failure is told by.
-///
-/// # Errors
-/// All that is known, unless every thread ended and the ledger found nothing.
-///
-/// # Panics
-/// As [`execute`], and with a strategy that enumerates.
-pub fn execute_briefly(options: &Options, main: impl FnOnce()) -> Result<Brief, Box<Execution>> {
-    assert!(!matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor), "an enumeration has a path");
-    perform(options, None, main, |engine| engine.brief().ok_or_else(|| Box::new(engine.finish())))
-}
-
-/// As [`execute`], with the schedule that `path` leads to if the strategy is `Dfs` or `Dpor`.
-fn execute_path(options: &Options, path: &mut Path, main: impl FnOnce()) -> Execution {
-    perform(options, Some(path), main, Engine::finish)
-}
-
-/// This OS thread's engine, and what it needs.
-#[cold]
-fn first() -> Box<Engine> {
-    panics::install();
-    overflow::install();
-    Box::new(Engine::new())
-}
-
-/// Runs `main`, and tells what `tell` says of it.
-#[inline]
-fn perform<R>(
-    options: &Options,
-    mut path: Option<&mut Path>,
-    main: impl FnOnce(),
-    tell: impl FnOnce(&Engine) -> R,
-) -> R {
-    // If the engine itself panics there are threads alive on its stacks: it is leaked then.
-    let mut engine = ManuallyDrop::new(KEPT.take().unwrap_or_else(first));
-    if let Some(path) = &mut path {
-        std::mem::swap(engine.path.get_mut(), path);
-    }
-    engine.begin(options);
-    {
-        let _running = Running::enter(&engine);
-        engine.drive(main);
-    }
-    let told = tell(&engine);
-    if let Some(path) = path {
-        std::mem::swap(engine.path.get_mut(), path);
-    }
-    KEPT.set(Some(ManuallyDrop::into_inner(engine)));
-    told
-}
 
 /// A stream of the running execution.
 #[derive(Clone, Copy, Debug)]

@@ -11,7 +11,7 @@
 //!   log ──> which two places met on an object, in which order
 //! ```
 
-use crate::engine::{Entry, Execution, Options, Record, Verdict, execute, execute_briefly};
+use crate::engine::{Entry, Execution, Series, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::Location;
@@ -41,6 +41,27 @@ pub(super) fn spaced(number: u64, every: u64) -> u64 {
     if number < FIRST { every } else { SAMPLE * every }
 }
 
+/// What is written down of an execution, besides how it ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Which partial order it was.
+    pub class: bool,
+    /// What happened.
+    pub log: bool,
+}
+
+impl Wanted {
+    /// Of execution `number` of a program with so many choices.
+    #[inline]
+    pub fn of(number: u64, choices: u64) -> Self {
+        let every = if choices <= LONG { spaced(number, 1) } else { SAMPLE };
+        Self {
+            class: number < CLASSES_MAX && number.is_multiple_of(every),
+            log: number.is_multiple_of(spaced(number, LOG_EVERY)) && choices <= LOG_STEPS,
+        }
+    }
+}
+
 /// What one worker has seen.
 #[derive(Default)]
 pub(super) struct Sampled {
@@ -54,31 +75,26 @@ impl Sampled {
         Self { classes: Vec::with_capacity(executions), met: BTreeSet::new() }
     }
 
-    /// Says in `options`, those of execution `number`, what is to be written down of it.
-    pub fn wants(&self, number: u64, options: &mut Options) {
-        let choices = options.pct_steps;
-        let every = if choices <= LONG { spaced(number, 1) } else { SAMPLE };
-        options.classes = number < CLASSES_MAX && number.is_multiple_of(every);
-        if number.is_multiple_of(spaced(number, LOG_EVERY)) && choices <= LOG_STEPS {
-            options.record = Record::Rich;
-        }
-    }
-
-    /// Executes `program`; whether every thread ended. `steps` grows by its steps.
-    pub fn execute(&mut self, options: &Options, program: &impl Fn(), steps: &mut u64) -> bool {
-        if options.record == Record::Rich {
-            let execution = execute(options, program);
+    /// Executes `program`, of which this is wanted; whether every thread ended. `steps` grows by its steps.
+    pub fn execute(
+        &mut self,
+        (series, number, wanted): (&mut Series, u64, Wanted),
+        program: &impl Fn(),
+        steps: &mut u64,
+    ) -> bool {
+        if wanted.log {
+            let execution = series.execute_fully(number, program);
             *steps += execution.steps;
             let ended = matches!(execution.verdict, Verdict::Finished);
             if ended {
-                self.add(options, execution);
+                self.add(wanted, execution);
             }
             return ended;
         }
-        match execute_briefly(options, program) {
+        match series.execute(number, program) {
             Ok(brief) => {
                 *steps += brief.steps;
-                if options.classes {
+                if wanted.class {
                     self.classes.push(brief.class);
                 }
                 true
@@ -90,12 +106,12 @@ impl Sampled {
         }
     }
 
-    /// An execution that was made with `options`.
-    pub fn add(&mut self, options: &Options, execution: Execution) {
-        if options.classes {
+    /// An execution of which this was wanted.
+    pub fn add(&mut self, wanted: Wanted, execution: Execution) {
+        if wanted.class {
             self.classes.push(execution.class);
         }
-        if options.record == Record::Rich {
+        if wanted.log {
             meetings(&execution.log, |before, after| {
                 self.met.insert((before, after));
             });

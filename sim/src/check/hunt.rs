@@ -8,7 +8,7 @@
 //!   failed:     smallest number of a failure so far, or none
 //! ```
 
-use super::coverage::{Coverage, Sampled, spaced};
+use super::coverage::{Coverage, Sampled, Wanted, spaced};
 use super::failure::{self, Failure};
 use super::plan::{self, Plans, Turn};
 use super::report::{MemberCount, Report};
@@ -83,9 +83,8 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
     }
     let mut plans = Plans::new(checker, &facts);
     let failure = (number != u64::MAX).then(|| {
-        let (turn, options) = plans.of(number);
-        let options = options.clone();
-        tell_of(checker, &options, plans.name(turn), program)
+        let (options, member) = plans.told(number);
+        tell_of(checker, &options, member, program)
     });
     let members = Turn::all().zip(shared.members).filter(|(_, n)| *n > 0);
     let members = members.map(|(turn, executions)| MemberCount { name: plans.name(turn), executions }).collect();
@@ -121,9 +120,8 @@ fn block(
         if number > failed.load(Ordering::Relaxed) {
             break;
         }
-        let (turn, options) = plans.of(number);
-        sampled.wants(number, options);
-        let fails = !sampled.execute(options, program, &mut mine.steps);
+        let (turn, wanted) = plans.of(number);
+        let fails = !sampled.execute((plans.series(), number, wanted), program, &mut mine.steps);
         mine.executions += 1;
         mine.members[turn.index()] += 1;
         if fails {
@@ -134,8 +132,8 @@ fn block(
         if number % every == 1 {
             // A fresh OS thread costs as much as a thousand short executions.
             let found = match number == 1 || (number / every).is_power_of_two() {
-                true => nondeterminism::look(options, program),
-                false => nondeterminism::look_here(options, program),
+                true => nondeterminism::look(plans.series(), number, program),
+                false => nondeterminism::look_here(plans.series(), number, program),
             };
             mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
         }
@@ -174,7 +172,7 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
                 Some(tell_of(checker, &Options { strategy, choices, ..options.clone() }, member.clone(), program));
             break;
         }
-        sampled.add(&options, execution);
+        sampled.add(Wanted { class: true, log: false }, execution);
         if !search.advance() || checker.wall.is_some_and(|wall| start.elapsed() > wall) {
             break;
         }

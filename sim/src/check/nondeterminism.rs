@@ -9,7 +9,7 @@
 //!   execution on a fresh one ────> events ──┘       (other addresses, other hash keys, other thread-locals)
 //! ```
 
-use crate::engine::{Entry, Execution, Options, Record, execute};
+use crate::engine::{Entry, Execution, Options, Record, Series, execute};
 use std::fmt;
 use std::thread;
 
@@ -37,17 +37,17 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// Executes `program` twice with `options`; where the two part, if they do.
-pub(super) fn look(options: &Options, program: &(impl Fn() + Send + Sync)) -> Option<Divergence> {
-    let rich = Options { record: Record::Rich, ..options.clone() };
-    let once = execute(&rich, program);
-    compare(&once, &elsewhere(&rich, program))
+/// Makes execution `number` twice; where the two part, if they do.
+pub(super) fn look(series: &mut Series, number: u64, program: &(impl Fn() + Send + Sync)) -> Option<Divergence> {
+    series.options_mut().record = Record::Rich;
+    let once = series.execute_fully(number, program);
+    compare(&once, &elsewhere(series.options(), program))
 }
 
 /// As [`look`], on this OS thread: for less, and seeing less.
-pub(super) fn look_here(options: &Options, program: &(impl Fn() + Send + Sync)) -> Option<Divergence> {
-    let rich = Options { record: Record::Rich, ..options.clone() };
-    compare(&execute(&rich, program), &execute(&rich, program))
+pub(super) fn look_here(series: &mut Series, number: u64, program: &(impl Fn() + Send + Sync)) -> Option<Divergence> {
+    series.options_mut().record = Record::Rich;
+    compare(&series.execute_fully(number, program), &series.execute_fully(number, program))
 }
 
 /// Executes `program` on an OS thread of its own.

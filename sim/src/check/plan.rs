@@ -8,9 +8,10 @@
 //! ```
 
 use super::Checker;
+use super::coverage::Wanted;
 use crate::engine::{
-    Facts, MAX_MODELLED_THREADS, Member, MemoryModel, Options, PCT_DEPTHS, Profile, Record, Strategy, Verdict, execute,
-    memory_of, plan,
+    Facts, MAX_MODELLED_THREADS, Member, MemoryModel, Options, PCT_DEPTHS, Profile, Record, Series, Strategy, Verdict,
+    execute, memory_of, plan,
 };
 use std::sync::Arc;
 
@@ -81,13 +82,14 @@ impl Turn {
     }
 }
 
-/// The executions of a check. What they have in common is made once: to clone it would take as long as a short execution.
+/// The executions of a check.
 pub(super) struct Plans<'a> {
     asked: Option<&'a Strategy>,
     facts: Facts,
     /// Which take turns.
     memories: [MemoryModel; 2],
-    options: Options,
+    /// Has the options of the last one planned, but for its index.
+    series: Series,
 }
 
 impl<'a> Plans<'a> {
@@ -100,33 +102,56 @@ impl<'a> Plans<'a> {
         let memories = memory.map_or([MemoryModel::Interleaving, MemoryModel::Weak], |memory| [memory; 2]);
         let strategy = checker.strategy.clone().unwrap_or(Strategy::Random);
         let options = Options { pct_steps: facts.choices, strategy, memory: memories[0], ..checker.base() };
-        Self { asked: checker.strategy.as_ref(), facts, memories, options }
+        Self { asked: checker.strategy.as_ref(), facts, memories, series: Series::new(options) }
     }
 
-    /// Execution `number`, and who it counts for. All options are set that another execution may have changed.
-    pub fn of(&mut self, number: u64) -> (Turn, &mut Options) {
-        let options = &mut self.options;
+    /// Gets ready for execution `number`: who it counts for, and what is wanted of it.
+    #[inline]
+    pub fn of(&mut self, number: u64) -> (Turn, Wanted) {
         let turn = match self.asked {
             Some(_) => {
                 if self.memories[0] != self.memories[1] {
-                    options.memory = memory_of(number, &self.facts, self.memories);
+                    self.series.options_mut().memory = memory_of(number, &self.facts, self.memories);
                 }
                 Turn::Asked
             }
-            None => {
-                let planned = plan(number, &self.facts, self.memories);
-                options.memory = planned.memory;
-                options.strategy = planned.strategy;
-                match options.strategy {
-                    Strategy::Pct { depth } => Turn::Pct(depth),
-                    _ => Turn::Of(planned.member),
-                }
-            }
+            None => self.take_turn(number),
         };
-        options.index = number;
-        options.record = Record::Bare;
-        options.classes = false;
-        (turn, options)
+        let wanted = Wanted::of(number, self.facts.choices);
+        let record = if wanted.log { Record::Rich } else { Record::Bare };
+        // What all have in common is set up once: it takes as long as a short execution.
+        let options = self.series.options();
+        if options.classes != wanted.class || options.record != record {
+            let options = self.series.options_mut();
+            options.classes = wanted.class;
+            options.record = record;
+        }
+        (turn, wanted)
+    }
+
+    /// The turn of a member of the portfolio.
+    #[inline(never)]
+    fn take_turn(&mut self, number: u64) -> Turn {
+        let planned = plan(number, &self.facts, self.memories);
+        let options = self.series.options_mut();
+        options.memory = planned.memory;
+        options.strategy = planned.strategy;
+        match options.strategy {
+            Strategy::Pct { depth } => Turn::Pct(depth),
+            _ => Turn::Of(planned.member),
+        }
+    }
+
+    /// Who executes them.
+    pub fn series(&mut self) -> &mut Series {
+        &mut self.series
+    }
+
+    /// The options of execution `number`, as a search has them, and the name of its strategy.
+    pub fn told(&mut self, number: u64) -> (Options, String) {
+        let (turn, _) = self.of(number);
+        let options = Options { index: number, record: Record::Bare, classes: false, ..self.series.options().clone() };
+        (options, self.name(turn))
     }
 
     /// The name of the strategy of all executions with this turn.

@@ -358,6 +358,13 @@ impl Engine {
 
     /// Forgets the execution before and gets ready for the next one.
     pub fn begin(&mut self, options: &Options) {
+        self.set_up(options);
+        self.restart(options);
+    }
+
+    /// What executions with these options have in common, whatever the index.
+    #[inline(never)]
+    pub fn set_up(&mut self, options: &Options) {
         assert!(
             (1..=super::set::MAX_THREADS).contains(&options.max_threads),
             "max_threads must be from 1 to {}",
@@ -370,30 +377,45 @@ impl Engine {
             self.stack_bytes.set(options.stack_bytes);
             self.threads.iter_mut().for_each(|thread| *thread.coroutine.get_mut() = None);
         }
-        self.stamp.set(next_stamp());
         let (rich, bare) = (options.record == Record::Rich, options.record == Record::Bare);
-        self.events.begin(rich);
-        let reduces = matches!(options.strategy, Strategy::Dpor);
-        self.quiet.set(bare && !options.classes && !reduces);
+        let (reduces, interleaves) =
+            (matches!(options.strategy, Strategy::Dpor), options.memory == MemoryModel::Interleaving);
+        let quiet = bare && !options.classes && !reduces;
+        self.quiet.set(quiet);
+        self.plain.set(quiet && interleaves);
         self.watched.set(options.classes || reduces);
         self.reducing.set(reduces);
-        self.taking.set(false);
-        self.look.set(None);
+        self.look.set(None); // of an execution that failed meanwhile
         self.enumerates.set(options.strategy.enumerates());
         self.bare.set(bare);
-        self.classes.begin(options.classes);
-        self.modelled.begin(options.memory);
-        self.plain.set(self.quiet.get() && !self.is_modelled());
         self.rich.set(rich);
         self.counting.set(rich || matches!(options.strategy, Strategy::Shifted(_)));
-        self.shifts.get_mut().clear();
         self.given_choices.get_mut().clone_from(&options.choices);
-        self.taken.get_mut().clear();
-        self.begin_schedule(options);
         let most = if options.strategy.enumerates() { DFS_THREADS } else { u32::MAX };
-        let lanes = if options.memory == MemoryModel::Interleaving { u32::MAX } else { MAX_LANES as u32 };
+        let lanes = if interleaves { u32::MAX } else { MAX_LANES as u32 };
         self.max_threads.set(options.max_threads.min(most).min(lanes));
         self.asked_threads.set(options.max_threads.min(most));
+        self.memory_limit.set(options.memory_limit.unwrap_or(u64::MAX));
+        self.unseen_owners.set(options.unseen_owners);
+        self.keep_switches.set(options.keep_switches);
+        self.granularity.set(options.granularity);
+        self.max_steps.set(options.max_steps);
+        self.set_up_strategy(options);
+    }
+
+    /// Forgets the execution before. [`Engine::set_up`] was called with these options, but for the index, and no execution since
+    /// then has failed.
+    #[inline(always)]
+    pub fn restart(&mut self, options: &Options) {
+        assert!(!self.is_looking(), "a look ends before its execution does");
+        self.stamp.set(next_stamp());
+        self.events.begin(self.rich.get());
+        self.taking.set(false);
+        self.classes.begin(options.classes);
+        self.modelled.begin(options.memory);
+        self.shifts.get_mut().clear();
+        self.taken.get_mut().clear();
+        self.begin_schedule(options);
         self.infos.get_mut().clear();
         self.alive.clear();
         self.slots_used.set(0);
@@ -420,8 +442,6 @@ impl Engine {
         self.next_local.set(0);
         self.free_locals.get_mut().clear();
         self.local_stamp.set(0);
-        self.memory_limit.set(options.memory_limit.unwrap_or(u64::MAX));
-        self.unseen_owners.set(options.unseen_owners);
         self.alloc_fails.set((options.alloc_fails, Chances::default()));
         let (plants, faults) = (self.plants.get_mut(), self.faults.get_mut());
         plants.clear();
@@ -430,13 +450,19 @@ impl Engine {
             plants.extend(options.plants.iter().map(|p| (*p, Chances::default())));
             faults.extend(options.faults.iter().map(|(fault, when)| (*fault, *when, Chances::default())));
         }
+        let rich = self.rich.get();
         if self.observed.replace(rich) || rich {
-            for count in &self.reached {
-                count.set(0);
-            }
-            *self.ledger.get_mut() = Ledger::new(rich);
+            self.forget_observed(rich);
         }
         LAST.set(self.stamp.get());
+    }
+
+    #[inline(never)]
+    fn forget_observed(&mut self, rich: bool) {
+        for count in &self.reached {
+            count.set(0);
+        }
+        *self.ledger.get_mut() = Ledger::new(rich);
     }
 
     /// The running thread's slot.

@@ -10,10 +10,10 @@
 //! ```
 
 use super::choice::Choice;
-use super::execute_path;
 use super::options::{Options, Strategy, Switch};
 use super::outcome::{Execution, Verdict};
 use super::search::Path;
+use super::series::execute_path;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;

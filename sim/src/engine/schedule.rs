@@ -26,9 +26,10 @@ pub const LIVELOCK_YIELDS: u64 = 10_000;
 const MOST_TIME: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Engine {
-    pub fn begin_schedule(&self, options: &Options) {
-        for generator in &self.streams {
-            generator.borrow_mut().reset(options.seed, options.index);
+    #[inline(always)]
+    pub fn begin_schedule(&mut self, options: &Options) {
+        for generator in &mut self.streams {
+            generator.get_mut().reset(options.seed, options.index);
         }
         self.progressed.set(false);
         self.current.set(0);
@@ -44,12 +45,9 @@ impl Engine {
         self.yielded.clear();
         self.spun.clear();
         self.spins.set(0);
-        self.switches.borrow_mut().clear();
-        self.keep_switches.set(options.keep_switches);
+        self.switches.get_mut().clear();
         self.preemptions.set(0);
-        self.granularity.set(options.granularity);
-        self.max_steps.set(options.max_steps);
-        if self.profiling.replace(options.profile) || options.profile {
+        if self.profiling.get() {
             self.profiler.take();
         }
         self.begin_strategy(options);

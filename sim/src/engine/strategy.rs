@@ -33,15 +33,41 @@ use super::thread::NONE;
 const PATIENCE: u64 = 1000;
 
 impl Engine {
+    /// What executions with these options have in common.
+    pub fn set_up_strategy(&mut self, options: &Options) {
+        self.patience.set(options.pct_steps.saturating_mul(2).saturating_add(PATIENCE));
+        if self.profiling.replace(options.profile) {
+            self.profiler.take();
+        }
+        // Nobody wants to know of a point but the strategy. With a rich record each thread's steps are counted.
+        let unwatched = options.granularity == Granularity::Operation && !options.profile && !self.counting.get();
+        self.walking.set(unwatched && matches!(options.strategy, Strategy::Random));
+        self.prioritising.set(unwatched && matches!(options.strategy, Strategy::Pct { .. }));
+        // A clone costs more than to see that there is no need of one, and a comparison more than to see that there is nothing to compare.
+        let strategy = self.strategy.get_mut();
+        let both_walk = matches!((&*strategy, &options.strategy), (Strategy::Random, Strategy::Random));
+        if !both_walk && *strategy != options.strategy {
+            strategy.clone_from(&options.strategy);
+        }
+        self.set_up_patience();
+    }
+
     /// Gets ready for an execution.
-    pub fn begin_strategy(&self, options: &Options) {
+    #[inline(always)]
+    pub fn begin_strategy(&mut self, options: &Options) {
         self.replayed.set(0);
         self.demoted.set(0);
         self.turn.set(0);
-        self.patience.set(options.pct_steps.saturating_mul(2).saturating_add(PATIENCE));
-        self.changes.borrow_mut().clear();
+        self.changes.get_mut().clear();
         self.change_at.set(NEVER);
-        self.delays.borrow_mut().clear();
+        self.delays.get_mut().clear();
+        if !matches!(options.strategy, Strategy::Random) {
+            self.draw_strategy(options);
+        }
+    }
+
+    #[inline(never)]
+    fn draw_strategy(&self, options: &Options) {
         match &options.strategy {
             Strategy::Pct { depth } => self.draw_changes(*depth, options.pct_steps.max(1)),
             Strategy::Delays(list) => self.set_delays(list),
@@ -50,18 +76,6 @@ impl Engine {
             Strategy::Dfs { .. } | Strategy::Dpor => self.path.borrow_mut().begin(),
             _ => {}
         }
-        // Nobody wants to know of a point but the strategy. With a rich record each thread's steps are counted.
-        let unwatched = options.granularity == Granularity::Operation && !options.profile && !self.counting.get();
-        self.walking.set(unwatched && matches!(options.strategy, Strategy::Random));
-        self.prioritising.set(unwatched && matches!(options.strategy, Strategy::Pct { .. }));
-        // A clone costs more than to see that there is no need of one, and a comparison more than to see that there is nothing to compare.
-        let mut strategy = self.strategy.borrow_mut();
-        let both_walk = matches!((&*strategy, &options.strategy), (Strategy::Random, Strategy::Random));
-        if !both_walk && *strategy != options.strategy {
-            strategy.clone_from(&options.strategy);
-        }
-        drop(strategy);
-        self.begin_patience();
     }
 
     pub fn time_by_choice(&self) {

@@ -10,16 +10,16 @@ use super::super::thread::NONE;
 
 impl Engine {
     /// Whether time waits for threads that spin: under *Dpor*, and in the repetition of an execution of it.
-    pub(super) fn begin_patience(&self) {
-        let mut strategy = self.strategy.borrow_mut();
+    pub(super) fn set_up_patience(&mut self) {
+        let strategy = self.strategy.get_mut();
         self.patient.set(*strategy == Strategy::Dpor);
-        if let Strategy::Replay(list) | Strategy::Deviate(list) = &mut *strategy
+        if let Strategy::Replay(list) | Strategy::Deviate(list) = strategy
             && list.first() == Some(&Switch::PATIENT)
         {
             self.patient.set(true);
             *list = list[1..].into();
         }
-        if let Strategy::Shifted(list) = &mut *strategy
+        if let Strategy::Shifted(list) = strategy
             && list.first() == Some(&Shift::PATIENT)
         {
             self.patient.set(true);
