@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   execution   0 .. FIRST      short ones, and one long one in SAMPLE, tell their class; one in LOG_EVERY its log
-//!               FIRST ..        one in SAMPLE tells its class; its log one in SAMPLE * LOG_EVERY
+//!               FIRST ..        one in SAMPLE tells its class, of which one in LOG_EVERY its log
 //!   log ──> which two places met on an object, in which order
 //! ```
 
@@ -28,6 +28,9 @@ const SAMPLE: u64 = 17;
 /// One execution in so many is logged.
 const LOG_EVERY: u64 = 127;
 
+/// One execution in so many is made again; number 1 is the first.
+const AGAIN_EVERY: u64 = 499;
+
 /// Executions from this number on do not tell their classes: what is kept is bounded.
 const CLASSES_MAX: u64 = 1 << 26;
 
@@ -36,11 +39,6 @@ const LOG_STEPS: u64 = 20_000;
 
 type Site = &'static Location<'static>;
 
-/// One execution in how many does something of which one in `every` early ones does it.
-pub(super) fn spaced(number: u64, every: u64) -> u64 {
-    if number < FIRST { every } else { SAMPLE * every }
-}
-
 /// What is written down of an execution, besides how it ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -48,16 +46,39 @@ pub(super) struct Wanted {
     pub class: bool,
     /// What happened.
     pub log: bool,
+    /// That it is made again, to see whether the program is deterministic.
+    pub again: Option<Again>,
+}
+
+/// On which OS thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// On the same one.
+    Here,
+    /// On one of its own, which costs as much as a thousand short executions.
+    Elsewhere,
 }
 
 impl Wanted {
+    /// Nothing.
+    pub const NOTHING: Self = Self { class: false, log: false, again: None };
+
     /// Of execution `number` of a program with so many choices.
     #[inline]
     pub fn of(number: u64, choices: u64) -> Self {
-        let every = if choices <= LONG { spaced(number, 1) } else { SAMPLE };
+        let (is_sampled, is_early) = (number.is_multiple_of(SAMPLE), number < FIRST);
+        if !is_sampled && !is_early {
+            return Self::NOTHING;
+        }
+        let nth = if is_early { number } else { number / SAMPLE };
+        let again = || match number == 1 || (nth / AGAIN_EVERY).is_power_of_two() {
+            true => Again::Elsewhere,
+            false => Again::Here,
+        };
         Self {
-            class: number < CLASSES_MAX && number.is_multiple_of(every),
-            log: number.is_multiple_of(spaced(number, LOG_EVERY)) && choices <= LOG_STEPS,
+            class: number < CLASSES_MAX && (is_sampled || choices <= LONG),
+            log: nth.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS,
+            again: (nth % AGAIN_EVERY == 1).then(again),
         }
     }
 }
@@ -76,6 +97,7 @@ impl Sampled {
     }
 
     /// Executes `program`, of which this is wanted; whether every thread ended. `steps` grows by its steps.
+    #[inline(always)]
     pub fn execute(
         &mut self,
         (series, number, wanted): (&mut Series, u64, Wanted),

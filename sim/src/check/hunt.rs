@@ -8,7 +8,7 @@
 //!   failed:     smallest number of a failure so far, or none
 //! ```
 
-use super::coverage::{Coverage, Sampled, Wanted, spaced};
+use super::coverage::{Again, Coverage, Sampled, Wanted};
 use super::failure::{self, Failure};
 use super::plan::{self, Plans, Turn};
 use super::report::{MemberCount, Report};
@@ -22,10 +22,6 @@ use std::time::{Duration, Instant};
 
 /// Numbers in a block: a multiple of the portfolio's period would give each worker the same member.
 const BLOCK: u64 = 61;
-
-/// One execution in so many is made again, to see whether the program is deterministic; number 1 is the first. Some of them on an OS
-/// thread of their own. Later ones more rarely.
-const AGAIN_EVERY: u64 = 499;
 
 /// What workers have found out, all of them together.
 #[derive(Default)]
@@ -128,12 +124,10 @@ fn block(
             failed.fetch_min(number, Ordering::Relaxed);
             break;
         }
-        let every = spaced(number, AGAIN_EVERY);
-        if number % every == 1 {
-            // A fresh OS thread costs as much as a thousand short executions.
-            let found = match number == 1 || (number / every).is_power_of_two() {
-                true => nondeterminism::look(plans.series(), number, program),
-                false => nondeterminism::look_here(plans.series(), number, program),
+        if let Some(again) = wanted.again {
+            let found = match again {
+                Again::Elsewhere => nondeterminism::look(plans.series(), number, program),
+                Again::Here => nondeterminism::look_here(plans.series(), number, program),
             };
             mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
         }
@@ -172,7 +166,7 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
                 Some(tell_of(checker, &Options { strategy, choices, ..options.clone() }, member.clone(), program));
             break;
         }
-        sampled.add(Wanted { class: true, log: false }, execution);
+        sampled.add(Wanted { class: true, ..Wanted::NOTHING }, execution);
         if !search.advance() || checker.wall.is_some_and(|wall| start.elapsed() > wall) {
             break;
         }

@@ -205,28 +205,32 @@ impl Engine {
     }
 
     /// A free slot, with a stack.
+    #[inline(always)]
     fn take_slot(&self) -> std::io::Result<u32> {
         let free = self.free_slots.borrow_mut().pop();
         let slot = free.unwrap_or_else(|| self.slots_used.replace(self.slots_used.get() + 1));
-        let thread = &self.threads[slot as usize];
-        let mut coroutine = thread.coroutine.borrow_mut();
-        if coroutine.is_none() {
-            match DefaultStack::new(self.stack_bytes.get() + STACK_RESERVE) {
-                Ok(stack) => coroutine.insert(Stackful::new(stack)).install(thread),
-                Err(error) => {
-                    self.free_slots.borrow_mut().push(slot);
-                    return Err(error);
-                }
-            }
+        if self.threads[slot as usize].coroutine.borrow().is_none() {
+            self.take_stack(slot)?;
         }
         Ok(slot)
+    }
+
+    /// A stack for a slot that was taken.
+    #[cold]
+    #[inline(never)]
+    fn take_stack(&self, slot: u32) -> std::io::Result<()> {
+        let thread = &self.threads[slot as usize];
+        let stack = DefaultStack::new(self.stack_bytes.get() + STACK_RESERVE)
+            .inspect_err(|_| self.free_slots.borrow_mut().push(slot))?;
+        thread.coroutine.borrow_mut().insert(Stackful::new(stack)).install(thread);
+        Ok(())
     }
 
     /// The thread that begins in `slot` will run `body`.
     ///
     /// # Safety
     /// `slot` is free. What `body` borrows outlives the execution.
-    #[inline]
+    #[inline(always)]
     unsafe fn arm(&self, slot: u32, body: impl FnOnce() -> Ended) {
         let thread = &self.threads[slot as usize];
         let mut coroutine = thread.coroutine.borrow_mut();
@@ -236,6 +240,7 @@ impl Engine {
     }
 
     /// Gives the thread in `slot` a number, and makes it runnable.
+    #[inline(always)]
     fn enrol(&self, name: Cow<'static, str>, parent: Option<u32>, slot: u32, site: Site) -> u32 {
         let mut infos = self.infos.borrow_mut();
         let id = infos.len() as u32;

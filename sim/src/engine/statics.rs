@@ -46,10 +46,16 @@ impl Statics {
     }
 
     /// Forgets them all, in order of creation.
+    #[inline(always)]
     pub fn clear(&mut self) {
         if !self.instances.get_mut().is_empty() {
-            self.found.get_mut().clear();
-            self.instances.get_mut().clear();
+            self.drop_all();
         }
+    }
+
+    #[cold]
+    fn drop_all(&mut self) {
+        self.found.get_mut().clear();
+        self.instances.get_mut().clear();
     }
 }

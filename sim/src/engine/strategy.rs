@@ -105,11 +105,17 @@ impl Engine {
     }
 
     /// The set of threads changed while the running one goes on.
-    #[inline]
+    #[inline(always)]
     pub fn set_changed(&self) {
         if self.walking.get() {
             return self.set_budget(self.run_length(self.runnable.len()));
         }
+        self.set_changed_of_others();
+    }
+
+    /// As [`Engine::set_changed`], for strategies but the walk.
+    #[inline(never)]
+    fn set_changed_of_others(&self) {
         if self.prioritising.get() {
             return self.set_budget(self.until_overtaken(self.current.get()));
         }
@@ -117,7 +123,15 @@ impl Engine {
     }
 
     /// A thread begins in `slot`.
+    #[inline(always)]
     pub fn starts(&self, slot: u32, parent: Option<u32>) {
+        if !self.walking.get() {
+            self.starts_of_others(slot, parent);
+        }
+    }
+
+    #[inline(never)]
+    fn starts_of_others(&self, slot: u32, parent: Option<u32>) {
         let parent = parent.map(|_| self.current.get());
         match &*self.strategy.borrow() {
             Strategy::Pct { depth } => self.first_priority(*depth, &self.threads[slot as usize]),

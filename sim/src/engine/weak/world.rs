@@ -57,13 +57,18 @@ impl Modelled {
     }
 
     /// A new execution begins.
+    #[inline(always)]
     pub fn begin(&mut self, model: MemoryModel) {
         self.is_on.set(model != MemoryModel::Interleaving);
-        let mode = match model {
-            MemoryModel::Interleaving => return,
-            MemoryModel::Races => Mode::Races,
-            MemoryModel::Weak => Mode::Weak,
-        };
+        match model {
+            MemoryModel::Interleaving => {}
+            MemoryModel::Races => self.begin_in(Mode::Races),
+            MemoryModel::Weak => self.begin_in(Mode::Weak),
+        }
+    }
+
+    #[inline(never)]
+    fn begin_in(&mut self, mode: Mode) {
         self.blocks.get_mut().clear();
         self.next_block.set(0);
         self.lanes[0].set(0);
@@ -303,6 +308,7 @@ impl Engine {
     }
 
     /// The running thread, `number`, has ended.
+    #[inline]
     pub fn modelled_end(&self, number: u32) {
         if self.is_modelled() {
             self.memory(|memory, lane| memory.ended(lane, number));
@@ -310,6 +316,7 @@ impl Engine {
     }
 
     /// The running thread started thread `number` in slot `child`.
+    #[inline]
     pub fn modelled_spawn(&self, child: u32, number: u32) {
         if self.is_modelled() {
             let lane = self.memory(|memory, lane| memory.spawned(lane, number)).unwrap_or(0);
