@@ -120,11 +120,9 @@ impl<'a> Plans<'a> {
         let wanted = Wanted::of(number, self.facts.choices);
         let record = if wanted.log { Record::Rich } else { Record::Bare };
         // What all have in common is set up once: it takes as long as a short execution.
-        let options = self.series.options();
-        if options.classes != wanted.class || options.record != record {
-            let options = self.series.options_mut();
-            options.classes = wanted.class;
-            options.record = record;
+        self.series.tell_classes(wanted.class);
+        if self.series.options().record != record {
+            self.series.options_mut().record = record;
         }
         (turn, wanted)
     }

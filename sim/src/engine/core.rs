@@ -34,6 +34,7 @@ use crate::ledger::Ledger;
 use millpond_model::observe::{Fault, Reach};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,8 +79,11 @@ pub(super) struct Running<'a>(std::marker::PhantomData<&'a Engine>);
 
 impl<'a> Running<'a> {
     pub fn enter(engine: &'a Engine) -> Self {
-        assert!(RUNNING.get().is_null(), "an execution can't run inside another one");
-        RUNNING.set(engine);
+        let before = RUNNING.replace(engine);
+        if !before.is_null() {
+            RUNNING.set(before);
+            panic!("an execution can't run inside another one");
+        }
         Self(std::marker::PhantomData)
     }
 }
@@ -93,13 +97,91 @@ impl Drop for Running<'_> {
 /// A timer's key: time, then order of creation.
 pub(super) type TimerKey = (Duration, u64);
 
-/// All state of one execution, kept for the next one on the same OS thread.
-pub(super) struct Engine {
-    // Hot: read or written by every operation.
+/// What begins at zero with each execution, in one piece: it is set by a few instructions.
+///
+/// It is part of the [`Engine`], and is spoken of as such.
+pub(super) struct Course {
     pub budget: Cell<u64>,
-    pub stamp: Cell<u32>,
     pub thread_id: Cell<u32>,
     pub progressed: Cell<bool>,
+    /// Whether the lock that is taken next is one that was waited for.
+    pub taking: Cell<bool>,
+    pub current: Cell<u32>,
+    /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
+    pub tasks: Cell<u64>,
+    /// What the budget was when it was last set.
+    pub budget_set: Cell<u64>,
+    pub contended: Cell<bool>,
+    pub steps: Cell<u64>,
+    pub choices: Cell<u64>,
+    pub spins: Cell<u64>,
+    /// Next entry of a replay.
+    pub replayed: Cell<usize>,
+    pub demoted: Cell<i64>,
+    /// The last choice before the running thread's turn.
+    pub turn: Cell<u64>,
+    pub preemptions: Cell<u64>,
+    pub slots_used: Cell<u32>,
+    pub leaked_stacks: Cell<u64>,
+    pub stopping: Cell<bool>,
+    /// Whether a simulated thread has panicked.
+    pub panicked: Cell<bool>,
+    pub now: Cell<Duration>,
+    pub timer_sequence: Cell<u64>,
+    pub next_object: Cell<u32>,
+    /// Whether somebody has waited for a time, by reading the clock, since it moved.
+    pub clock_watched: Cell<bool>,
+    pub next_local: Cell<usize>,
+    pub local_stamp: Cell<u64>,
+}
+
+impl Course {
+    const fn new() -> Self {
+        Self {
+            budget: Cell::new(0),
+            thread_id: Cell::new(0),
+            progressed: Cell::new(false),
+            taking: Cell::new(false),
+            current: Cell::new(0),
+            tasks: Cell::new(0),
+            budget_set: Cell::new(0),
+            contended: Cell::new(false),
+            steps: Cell::new(0),
+            choices: Cell::new(0),
+            spins: Cell::new(0),
+            replayed: Cell::new(0),
+            demoted: Cell::new(0),
+            turn: Cell::new(0),
+            preemptions: Cell::new(0),
+            slots_used: Cell::new(0),
+            leaked_stacks: Cell::new(0),
+            stopping: Cell::new(false),
+            panicked: Cell::new(false),
+            now: Cell::new(Duration::ZERO),
+            timer_sequence: Cell::new(0),
+            next_object: Cell::new(0),
+            clock_watched: Cell::new(false),
+            next_local: Cell::new(0),
+            local_stamp: Cell::new(0),
+        }
+    }
+}
+
+impl Deref for Engine {
+    type Target = Course;
+
+    #[inline(always)]
+    fn deref(&self) -> &Course {
+        &self.course
+    }
+}
+
+/// All state of one execution, kept for the next one on the same OS thread.
+pub(super) struct Engine {
+    pub course: Course,
+    pub stamp: Cell<u32>,
+    /// For the executions to come: see [`next_stamp`].
+    pub stamps: (u64, u64),
     pub events: Events,
     /// Whether nobody wants to know of events.
     pub quiet: Cell<bool>,
@@ -111,8 +193,6 @@ pub(super) struct Engine {
     pub watched: Cell<bool>,
     /// Whether the strategy is `Dpor`, which does.
     pub reducing: Cell<bool>,
-    /// Whether the lock that is taken next is one that was waited for.
-    pub taking: Cell<bool>,
     /// Whether the strategy is `Dfs` or `Dpor`.
     pub enumerates: Cell<bool>,
     /// Whether time waits for those that spin: it moves when nobody can run, and where a list says so.
@@ -122,37 +202,23 @@ pub(super) struct Engine {
     /// If an observer looks: what that has set aside.
     pub look: Cell<Option<Look>>,
     // Scheduling.
-    pub current: Cell<u32>,
-    /// With `Granularity::Task`: the budget that `boundary` uses up, while `budget` counts operations.
-    pub tasks: Cell<u64>,
-    /// What the budget was when it was last set.
-    pub budget_set: Cell<u64>,
     /// Whether points are those of a walk that nobody watches.
     pub walking: Cell<bool>,
     /// Whether the budget is what the strategy drew, rather than shortened.
     pub natural: Cell<bool>,
-    pub steps: Cell<u64>,
-    pub choices: Cell<u64>,
-    pub contended: Cell<bool>,
     pub runnable: Set,
     /// Runnable, but set aside until another thread has taken a step.
     pub yielded: Set,
     /// Runnable, and yielded since anyone made progress.
     pub spun: Set,
-    pub spins: Cell<u64>,
     pub strategy: RefCell<Strategy>,
-    /// Next entry of a replay.
-    pub replayed: Cell<usize>,
     /// PCT: (step, priority), the earliest last.
     pub changes: RefCell<Vec<(u64, i64)>>,
     /// The choice of the earliest of them.
     pub change_at: Cell<u64>,
-    pub demoted: Cell<i64>,
     pub ranks: Ranks,
     /// Whether points are those of PCT, and nobody watches.
     pub prioritising: Cell<bool>,
-    /// The last choice before the running thread's turn.
-    pub turn: Cell<u64>,
     /// Choices in a row after which a thread is taken to wait in a loop.
     pub patience: Cell<u64>,
     /// Delays: at which choices, the earliest last.
@@ -174,7 +240,6 @@ pub(super) struct Engine {
     /// Whether each thread's own steps are counted.
     pub counting: Cell<bool>,
     pub keep_switches: Cell<bool>,
-    pub preemptions: Cell<u64>,
     pub granularity: Cell<Granularity>,
     pub max_steps: Cell<u64>,
     pub streams: [RefCell<Generator>; Stream::COUNT],
@@ -182,14 +247,12 @@ pub(super) struct Engine {
     pub threads: Box<[Thread]>,
     pub infos: RefCell<Vec<Info>>,
     pub alive: Set,
-    pub slots_used: Cell<u32>,
     pub free_slots: RefCell<Vec<u32>>,
     pub stack_bytes: Cell<usize>,
     pub page_bytes: usize,
     pub max_threads: Cell<u32>,
     /// The limit that the options say.
     pub asked_threads: Cell<u32>,
-    pub leaked_stacks: Cell<u64>,
     /// Whether a simulated thread runs now, rather than the scheduler.
     pub inside: Cell<bool>,
     /// What for a thread was last resumed.
@@ -197,29 +260,19 @@ pub(super) struct Engine {
     pub scheduler: Scheduler,
     // The end.
     pub verdict: RefCell<Option<Verdict>>,
-    pub stopping: Cell<bool>,
     /// Panics in flight on other stacks make `std::thread::panicking` useless.
     pub in_flight: Cell<u32>,
-    /// Whether a simulated thread has panicked.
-    pub panicked: Cell<bool>,
     // The world.
-    pub now: Cell<Duration>,
     pub timers: RefCell<BTreeMap<TimerKey, u32>>,
     /// Whether there are any.
     pub timed: Cell<bool>,
-    pub timer_sequence: Cell<u64>,
-    pub next_object: Cell<u32>,
     /// What the program has to give back, and where it was made: see `millpond::alloc`.
     pub owed: RefCell<BTreeMap<u32, Site>>,
-    /// Whether somebody has waited for a time, by reading the clock, since it moved.
-    pub clock_watched: Cell<bool>,
     /// Whether waits at condition variables may end for no reason, once it is drawn.
     pub spurious: Cell<Option<bool>>,
     /// This execution's own instances of objects that are not its own.
     pub statics: Statics,
-    pub next_local: Cell<usize>,
     pub free_locals: RefCell<Vec<usize>>,
-    pub local_stamp: Cell<u64>,
     pub blocks: Blocks,
     pub memory_limit: Cell<u64>,
     pub unseen_owners: Cell<bool>,
@@ -239,65 +292,49 @@ static NEXT_STAMP: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::
 /// Numbers that an OS thread takes at once, so that executions on several of them share nothing.
 const STAMPS: u64 = 1024;
 
-thread_local! {
-    /// The next number, and the end of those that this OS thread has taken.
-    static TAKEN: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
-}
-
 /// The next execution's stamp: half a word, because every object of the simulated world has one, and there are millions.
 /// So it comes again after 2^32 - 1 executions: two that run at the same time never have the same one, as that many would
 /// have to begin and end on the other OS threads during one execution. An OS thread that has had its numbers for half of that takes
-/// others.
-fn next_stamp() -> u32 {
+/// others. `taken`: the next number, and the end of those that it has.
+#[inline(always)]
+fn next_stamp(taken: &mut (u64, u64)) -> u32 {
     use std::sync::atomic::Ordering::Relaxed; // numbers only, no data goes with them
-    let (mut next, mut end) = TAKEN.get();
+    let (mut next, mut end) = *taken;
     if next == end || NEXT_STAMP.load(Relaxed) - end > u64::from(u32::MAX / 2) {
         next = NEXT_STAMP.fetch_add(STAMPS, Relaxed);
         end = next + STAMPS;
     }
-    TAKEN.set((next + 1, end));
+    *taken = (next + 1, end);
     1 + (next % u64::from(u32::MAX)) as u32
 }
 
 impl Engine {
     pub fn new() -> Self {
         Self {
-            budget: Cell::new(0),
+            course: Course::new(),
             stamp: Cell::new(0),
-            thread_id: Cell::new(0),
-            progressed: Cell::new(false),
+            stamps: (0, 0),
             events: Events::new(),
             quiet: Cell::new(false),
             plain: Cell::new(false),
             bare: Cell::new(false),
             watched: Cell::new(false),
             reducing: Cell::new(false),
-            taking: Cell::new(false),
             enumerates: Cell::new(false),
             patient: Cell::new(false),
             classes: Classes::default(),
             modelled: Modelled::new(),
             look: Cell::new(None),
-            current: Cell::new(0),
-            tasks: Cell::new(0),
-            budget_set: Cell::new(0),
             walking: Cell::new(false),
             natural: Cell::new(true),
-            steps: Cell::new(0),
-            choices: Cell::new(0),
-            contended: Cell::new(false),
             runnable: Set::default(),
             yielded: Set::default(),
             spun: Set::default(),
-            spins: Cell::new(0),
             strategy: RefCell::new(Strategy::RunOn),
-            replayed: Cell::new(0),
             changes: RefCell::new(Vec::new()),
             change_at: Cell::new(NEVER),
-            demoted: Cell::new(0),
             ranks: Ranks::default(),
             prioritising: Cell::new(false),
-            turn: Cell::new(0),
             patience: Cell::new(0),
             delays: RefCell::new(Vec::new()),
             surw: Surw::new(),
@@ -311,39 +348,28 @@ impl Engine {
             taken: RefCell::new(Vec::new()),
             counting: Cell::new(false),
             keep_switches: Cell::new(true),
-            preemptions: Cell::new(0),
             granularity: Cell::new(Granularity::Operation),
             max_steps: Cell::new(0),
             streams: Stream::ALL.map(|stream| RefCell::new(Generator::new(0, 0, stream))),
             threads: Box::new([]),
             infos: RefCell::new(Vec::new()),
             alive: Set::default(),
-            slots_used: Cell::new(0),
             free_slots: RefCell::new(Vec::new()),
             stack_bytes: Cell::new(0),
             page_bytes: super::overflow::page_bytes(),
             max_threads: Cell::new(0),
             asked_threads: Cell::new(0),
-            leaked_stacks: Cell::new(0),
             inside: Cell::new(false),
             how: Cell::new(Resume::Run),
             scheduler: Scheduler::default(),
             verdict: RefCell::new(None),
-            stopping: Cell::new(false),
             in_flight: Cell::new(0),
-            panicked: Cell::new(false),
-            now: Cell::new(Duration::ZERO),
             timers: RefCell::new(BTreeMap::new()),
             timed: Cell::new(false),
-            timer_sequence: Cell::new(0),
-            next_object: Cell::new(0),
             owed: RefCell::default(),
-            clock_watched: Cell::new(false),
             spurious: Cell::new(None),
             statics: Statics::default(),
-            next_local: Cell::new(0),
             free_locals: RefCell::new(Vec::new()),
-            local_stamp: Cell::new(0),
             blocks: Blocks::new(),
             memory_limit: Cell::new(u64::MAX),
             unseen_owners: Cell::new(false),
@@ -380,14 +406,11 @@ impl Engine {
         let (rich, bare) = (options.record == Record::Rich, options.record == Record::Bare);
         let (reduces, interleaves) =
             (matches!(options.strategy, Strategy::Dpor), options.memory == MemoryModel::Interleaving);
-        let quiet = bare && !options.classes && !reduces;
-        self.quiet.set(quiet);
-        self.plain.set(quiet && interleaves);
-        self.watched.set(options.classes || reduces);
         self.reducing.set(reduces);
         self.look.set(None); // of an execution that failed meanwhile
         self.enumerates.set(options.strategy.enumerates());
         self.bare.set(bare);
+        self.set_up_classes(options);
         self.rich.set(rich);
         self.counting.set(rich || matches!(options.strategy, Strategy::Shifted(_)));
         self.given_choices.get_mut().clone_from(&options.choices);
@@ -403,14 +426,24 @@ impl Engine {
         self.set_up_strategy(options);
     }
 
+    /// What of [`Engine::set_up`] depends on whether classes are told.
+    #[inline]
+    pub fn set_up_classes(&self, options: &Options) {
+        let watched = options.classes || self.reducing.get();
+        let quiet = self.bare.get() && !watched;
+        self.watched.set(watched);
+        self.quiet.set(quiet);
+        self.plain.set(quiet && options.memory == MemoryModel::Interleaving);
+    }
+
     /// Forgets the execution before. [`Engine::set_up`] was called with these options, but for the index, and no execution since
     /// then has failed.
     #[inline(always)]
     pub fn restart(&mut self, options: &Options) {
         assert!(!self.is_looking(), "a look ends before its execution does");
-        self.stamp.set(next_stamp());
+        self.course = const { Course::new() }; // as a constant: else it is made elsewhere and copied
+        self.stamp.set(next_stamp(&mut self.stamps));
         self.events.begin(self.rich.get());
-        self.taking.set(false);
         self.classes.begin(options.classes);
         self.modelled.begin(options.memory);
         self.shifts.get_mut().clear();
@@ -418,30 +451,20 @@ impl Engine {
         self.begin_schedule(options);
         self.infos.get_mut().clear();
         self.alive.clear();
-        self.slots_used.set(0);
         self.free_slots.get_mut().clear();
-        self.leaked_stacks.set(0);
         *self.verdict.get_mut() = None;
-        self.stopping.set(false);
-        self.panicked.set(false);
         // A panic in flight below `execute` counts as one on another stack.
         self.in_flight.set(u32::from(std::thread::panicking()));
-        self.now.set(Duration::ZERO);
         if self.timed.replace(false) {
             self.timers.get_mut().clear();
         }
-        self.timer_sequence.set(0);
-        self.next_object.set(0);
         // To clear an empty map takes as long as ten of these.
         if !self.owed.get_mut().is_empty() {
             self.owed.get_mut().clear();
         }
-        self.clock_watched.set(false);
         self.spurious.set(None);
         self.statics.clear();
-        self.next_local.set(0);
         self.free_locals.get_mut().clear();
-        self.local_stamp.set(0);
         self.alloc_fails.set((options.alloc_fails, Chances::default()));
         let (plants, faults) = (self.plants.get_mut(), self.faults.get_mut());
         plants.clear();

@@ -42,13 +42,16 @@ impl Stream {
 /// Words that the generator makes at once: four blocks.
 const WORDS: usize = 64;
 
+/// Nothing was drawn yet.
+const BEFORE: usize = WORDS + 1;
+
 /// One stream of one execution.
 pub struct Generator {
-    seed: u64,
-    index: u64,
+    /// Seed and index.
+    execution: [u64; 2],
     stream: Stream,
-    /// Absent before the first draw: most streams of most executions have none. Without the buffer that `ChaCha8Rng` has around it:
-    /// a short execution would copy it twice.
+    /// Of an execution before, before the first draw: most streams of most executions have none. Without the buffer that `ChaCha8Rng`
+    /// has around it: a short execution would copy it twice.
     blocks: Option<ChaCha8Core>,
     words: [u32; WORDS],
     /// The next word; `WORDS`: there is none left.
@@ -58,22 +61,21 @@ pub struct Generator {
 impl Generator {
     /// The stream from its beginning.
     pub fn new(seed: u64, index: u64, stream: Stream) -> Self {
-        Self { seed, index, stream, blocks: None, words: [0; WORDS], at: WORDS }
+        Self { execution: [seed, index], stream, blocks: None, words: [0; WORDS], at: BEFORE }
     }
 
     /// The same stream of another execution, from its beginning.
-    #[inline]
+    #[inline(always)]
     pub(super) fn reset(&mut self, seed: u64, index: u64) {
-        self.seed = seed;
-        self.index = index;
-        self.blocks = None;
-        self.at = WORDS;
+        self.execution = [seed, index];
+        self.at = BEFORE;
     }
 
     fn key(&self) -> [u8; 32] {
         let mut key = [0; 32];
-        key[..8].copy_from_slice(&self.seed.to_le_bytes());
-        key[8..16].copy_from_slice(&self.index.to_le_bytes());
+        let [seed, index] = self.execution;
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        key[8..16].copy_from_slice(&index.to_le_bytes());
         key[16..24].copy_from_slice(&(self.stream as u64).to_le_bytes());
         key[24..].copy_from_slice(b"millpond");
         key
@@ -83,6 +85,9 @@ impl Generator {
     #[inline(never)]
     fn refill(&mut self) {
         let key = self.key();
+        if self.at == BEFORE {
+            self.blocks = None;
+        }
         self.blocks.get_or_insert_with(|| ChaCha8Core::from_seed(key)).generate(&mut self.words);
         self.at = 0;
     }

@@ -32,6 +32,7 @@ const IDLE_ROUNDS: u32 = 100;
 const MOST_FAILURES: u32 = 1000;
 
 /// All that a simulated thread does.
+#[inline(always)]
 fn body(f: impl FnOnce()) -> Ended {
     let Some(engine) = running() else { unreachable!("a thread runs inside an execution") };
     let me = engine.here();

@@ -31,22 +31,11 @@ impl Engine {
         for generator in &mut self.streams {
             generator.get_mut().reset(options.seed, options.index);
         }
-        self.progressed.set(false);
-        self.current.set(0);
-        self.thread_id.set(0);
-        self.budget.set(0);
-        self.tasks.set(0);
-        self.budget_set.set(0);
-        self.steps.set(0);
-        self.choices.set(0);
-        self.contended.set(false);
         self.runnable.clear();
         self.ranks.clear();
         self.yielded.clear();
         self.spun.clear();
-        self.spins.set(0);
         self.switches.get_mut().clear();
-        self.preemptions.set(0);
         if self.profiling.get() {
             self.profiler.take();
         }

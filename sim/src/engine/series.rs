@@ -142,6 +142,15 @@ impl Series {
         &mut self.options
     }
 
+    /// Whether executions tell their partial orders from here on: `classes` of the options.
+    #[inline]
+    pub fn tell_classes(&mut self, on: bool) {
+        if self.options.classes != on {
+            self.options.classes = on;
+            self.lent.engine().set_up_classes(&self.options);
+        }
+    }
+
     /// Execution `index`, as [`execute`] does it, of which nothing is put together that only a failure is told by.
     ///
     /// # Errors

@@ -55,9 +55,6 @@ impl Engine {
     /// Gets ready for an execution.
     #[inline(always)]
     pub fn begin_strategy(&mut self, options: &Options) {
-        self.replayed.set(0);
-        self.demoted.set(0);
-        self.turn.set(0);
         self.changes.get_mut().clear();
         self.change_at.set(NEVER);
         self.delays.get_mut().clear();

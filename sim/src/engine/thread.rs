@@ -145,7 +145,7 @@ impl Thread {
     }
 
     /// Makes the slot ready for thread `id`.
-    #[inline]
+    #[inline(always)]
     pub fn begin(&self, id: u32, site: &'static Location<'static>) {
         self.id.set(id);
         self.wait.set(None);
