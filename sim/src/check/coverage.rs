@@ -39,29 +39,26 @@ const LOG_STEPS: u64 = 20_000;
 
 type Site = &'static Location<'static>;
 
-/// What is written down of an execution, besides how it ended.
+/// What is written down of an execution, besides how it ended: bits, because a structure of flags that is put together and taken apart
+/// in memory costs a short execution a tenth of its time.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// Which partial order it was.
-    pub class: bool,
-    /// What happened.
-    pub log: bool,
-    /// That it is made again, to see whether the program is deterministic.
-    pub again: Option<Again>,
-}
-
-/// On which OS thread.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Again {
-    /// On the same one.
-    Here,
-    /// On one of its own, which costs as much as a thousand short executions.
-    Elsewhere,
-}
+pub(super) struct Wanted(u8);
 
 impl Wanted {
     /// Nothing.
-    pub const NOTHING: Self = Self { class: false, log: false, again: None };
+    const NOTHING: Self = Self(0);
+
+    /// Which partial order it was.
+    pub const CLASS: Self = Self(1);
+
+    /// What happened.
+    pub const LOG: Self = Self(2);
+
+    /// That it is made again, to see whether the program is deterministic.
+    pub const AGAIN: Self = Self(4);
+
+    /// That it is made again on an OS thread of its own, which costs as much as a thousand short executions.
+    pub const ELSEWHERE: Self = Self(8);
 
     /// Of execution `number` of a program with so many choices.
     #[inline]
@@ -71,15 +68,20 @@ impl Wanted {
             return Self::NOTHING;
         }
         let nth = if is_early { number } else { number / SAMPLE };
-        let again = || match number == 1 || (nth / AGAIN_EVERY).is_power_of_two() {
-            true => Again::Elsewhere,
-            false => Again::Here,
-        };
-        Self {
-            class: number < CLASSES_MAX && (is_sampled || choices <= LONG),
-            log: nth.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS,
-            again: (nth % AGAIN_EVERY == 1).then(again),
-        }
+        let again = nth % AGAIN_EVERY == 1;
+        let all = [
+            (Self::CLASS, number < CLASSES_MAX && (is_sampled || choices <= LONG)),
+            (Self::LOG, nth.is_multiple_of(LOG_EVERY) && choices <= LOG_STEPS),
+            (Self::AGAIN, again),
+            (Self::ELSEWHERE, again && (number == 1 || (nth / AGAIN_EVERY).is_power_of_two())),
+        ];
+        all.into_iter().filter(|(_, is)| *is).fold(Self::NOTHING, |sum, (one, _)| Self(sum.0 | one.0))
+    }
+
+    /// Whether that is wanted.
+    #[inline]
+    pub fn has(self, one: Self) -> bool {
+        self.0 & one.0 != 0
     }
 }
 
@@ -104,7 +106,7 @@ impl Sampled {
         program: &impl Fn(),
         steps: &mut u64,
     ) -> bool {
-        if wanted.log {
+        if wanted.has(Wanted::LOG) {
             let execution = series.execute_fully(number, program);
             *steps += execution.steps;
             let ended = matches!(execution.verdict, Verdict::Finished);
@@ -116,7 +118,7 @@ impl Sampled {
         match series.execute(number, program) {
             Ok(brief) => {
                 *steps += brief.steps;
-                if wanted.class {
+                if wanted.has(Wanted::CLASS) {
                     self.classes.push(brief.class);
                 }
                 true
@@ -130,10 +132,10 @@ impl Sampled {
 
     /// An execution of which this was wanted.
     pub fn add(&mut self, wanted: Wanted, execution: Execution) {
-        if wanted.class {
+        if wanted.has(Wanted::CLASS) {
             self.classes.push(execution.class);
         }
-        if wanted.log {
+        if wanted.has(Wanted::LOG) {
             meetings(&execution.log, |before, after| {
                 self.met.insert((before, after));
             });

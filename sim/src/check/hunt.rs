@@ -8,7 +8,7 @@
 //!   failed:     smallest number of a failure so far, or none
 //! ```
 
-use super::coverage::{Again, Coverage, Sampled, Wanted};
+use super::coverage::{Coverage, Sampled, Wanted};
 use super::failure::{self, Failure};
 use super::plan::{self, Plans, Turn};
 use super::report::{MemberCount, Report};
@@ -124,10 +124,10 @@ fn block(
             failed.fetch_min(number, Ordering::Relaxed);
             break;
         }
-        if let Some(again) = wanted.again {
-            let found = match again {
-                Again::Elsewhere => nondeterminism::look(plans.series(), number, program),
-                Again::Here => nondeterminism::look_here(plans.series(), number, program),
+        if wanted.has(Wanted::AGAIN) {
+            let found = match wanted.has(Wanted::ELSEWHERE) {
+                true => nondeterminism::look(plans.series(), number, program),
+                false => nondeterminism::look_here(plans.series(), number, program),
             };
             mine.diverged = mine.diverged.take().or(found.map(|d| (number, d)));
         }
@@ -166,7 +166,7 @@ fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
                 Some(tell_of(checker, &Options { strategy, choices, ..options.clone() }, member.clone(), program));
             break;
         }
-        sampled.add(Wanted { class: true, ..Wanted::NOTHING }, execution);
+        sampled.add(Wanted::CLASS, execution);
         if !search.advance() || checker.wall.is_some_and(|wall| start.elapsed() > wall) {
             break;
         }

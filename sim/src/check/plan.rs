@@ -118,9 +118,9 @@ impl<'a> Plans<'a> {
             None => self.take_turn(number),
         };
         let wanted = Wanted::of(number, self.facts.choices);
-        let record = if wanted.log { Record::Rich } else { Record::Bare };
+        let record = if wanted.has(Wanted::LOG) { Record::Rich } else { Record::Bare };
         // What all have in common is set up once: it takes as long as a short execution.
-        self.series.tell_classes(wanted.class);
+        self.series.tell_classes(wanted.has(Wanted::CLASS));
         if self.series.options().record != record {
             self.series.options_mut().record = record;
         }
