@@ -115,6 +115,8 @@ pub struct Pair {
     pub second: f64,
     /// Ratio: lower quartile, median, upper quartile.
     pub ratio: [f64; 3],
+    /// Ratio of the largest numbers: of rates, which what else the machine does can only lower.
+    pub peak: f64,
 }
 
 /// `turns` of both sides, each of which measures one number.
@@ -123,7 +125,9 @@ pub fn pair(turns: usize, first: impl Fn() -> f64, second: impl Fn() -> f64) -> 
     let ratio = quartiles(measured.iter().map(|(a, b)| b / a));
     let middle = |values| quartiles(values)[1];
     let (a, b): (Vec<f64>, Vec<f64>) = measured.into_iter().unzip();
-    Pair { first: middle(a.into_iter()), second: middle(b.into_iter()), ratio }
+    let largest = |values: &[f64]| values.iter().copied().fold(f64::MIN, f64::max);
+    let peak = largest(&b) / largest(&a);
+    Pair { first: middle(a.into_iter()), second: middle(b.into_iter()), ratio, peak }
 }
 
 /// The quartiles of some numbers.
