@@ -235,11 +235,11 @@ impl Checker {
     }
 
     /// The failure of the one execution that `token` stands for.
-    fn again(&self, token: &Token, program: &(impl Fn() + Send + Sync)) -> Option<Failure> {
+    fn again(&self, token: &Token, program: &(dyn Fn() + Send + Sync)) -> Option<Failure> {
         failure::repeat(&token.options(self.base()), token, program)
     }
 
-    fn repeat_regressions(&self, program: &(impl Fn() + Send + Sync)) -> Option<Report> {
+    fn repeat_regressions(&self, program: &(dyn Fn() + Send + Sync)) -> Option<Report> {
         let (directory, name) = self.regressions.as_ref()?;
         let kept = regression::read(directory, name).unwrap_or_else(|e| panic!("{e}"));
         let mut executions = 0;

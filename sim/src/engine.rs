@@ -31,6 +31,7 @@ mod choice;
 mod classes;
 mod core;
 mod coroutine;
+mod course;
 mod dpor;
 mod event;
 mod exhaust;

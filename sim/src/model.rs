@@ -107,7 +107,7 @@ impl Builder {
         self.run(&checker, &f);
     }
 
-    fn run(&self, checker: &Checker, f: &(impl Fn() + Sync + Send)) {
+    fn run(&self, checker: &Checker, f: &(dyn Fn() + Sync + Send)) {
         let start = Instant::now();
         let report = checker.run(f);
         if self.log {

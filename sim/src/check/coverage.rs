@@ -103,7 +103,7 @@ impl Sampled {
     pub fn execute(
         &mut self,
         (series, number, wanted): (&mut Series, u64, Wanted),
-        program: &impl Fn(),
+        program: &dyn Fn(),
         steps: &mut u64,
     ) -> bool {
         if wanted.has(Wanted::LOG) {

@@ -73,7 +73,7 @@ fn places(text: &str) -> String {
 }
 
 /// The least failure like that of `options`.
-pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+pub(super) fn explain(options: &Options, member: String, program: &(dyn Fn() + Send + Sync)) -> Failure {
     let rich = Options { record: Record::Rich, classes: false, ..options.clone() };
     let original = execute(&rich, program);
     let again = nondeterminism::elsewhere(&rich, program);
@@ -115,13 +115,13 @@ pub(super) fn explain(options: &Options, member: String, program: &(impl Fn() + 
 }
 
 /// The failure of `options`, as it is.
-pub(super) fn as_found(options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+pub(super) fn as_found(options: &Options, member: String, program: &(dyn Fn() + Send + Sync)) -> Failure {
     let execution = execute(&Options { record: Record::Rich, classes: false, ..options.clone() }, program);
     told(member, &execution, token_of(options, &execution), 0, None)
 }
 
 /// The failure of the execution that `options` and `token` say; `None` if it doesn't fail.
-pub(super) fn repeat(options: &Options, token: &Token, program: &(impl Fn() + Send + Sync)) -> Option<Failure> {
+pub(super) fn repeat(options: &Options, token: &Token, program: &(dyn Fn() + Send + Sync)) -> Option<Failure> {
     let rich = Options { record: Record::Rich, ..options.clone() };
     let execution = execute(&rich, program);
     if matches!(execution.verdict, Verdict::Finished) {
@@ -168,7 +168,7 @@ fn with_preemptions(
     (end, tries): (u64, u64),
     choices: &[Choice],
     wanted: &str,
-    program: &impl Fn(),
+    program: &dyn Fn(),
 ) -> Option<Execution> {
     (0..end).find_map(|preemptions| {
         let options = Options {
@@ -194,7 +194,7 @@ fn with_preemptions(
 }
 
 /// The pair whose order decides.
-fn decide(options: &Options, fails: &Execution, program: &impl Fn()) -> Option<Decisive> {
+fn decide(options: &Options, fails: &Execution, program: &dyn Fn()) -> Option<Decisive> {
     decisive::without_one(fails, &Deviations::of(fails).entries(), |fewer| {
         let other = execute(&Options { record: Record::Rich, classes: false, ..apply(options, fewer) }, program);
         matches!(other.verdict, Verdict::Finished).then_some(other)

@@ -34,7 +34,7 @@ struct Shared {
 }
 
 /// All executions of `checker`.
-pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
+pub(super) fn hunt(checker: &Checker, program: &(dyn Fn() + Send + Sync)) -> Report {
     if matches!(checker.strategy, Some(Strategy::Dfs { .. } | Strategy::Dpor)) {
         return enumerate(checker, program);
     }
@@ -88,7 +88,7 @@ pub(super) fn hunt(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Re
 }
 
 /// The failure of `options`: the least one like it, if that is asked for.
-fn tell_of(checker: &Checker, options: &Options, member: String, program: &(impl Fn() + Send + Sync)) -> Failure {
+fn tell_of(checker: &Checker, options: &Options, member: String, program: &(dyn Fn() + Send + Sync)) -> Failure {
     match checker.explain {
         true => failure::explain(options, member, program),
         false => failure::as_found(options, member, program),
@@ -105,7 +105,7 @@ fn tell(shared: &Mutex<Shared>, start: Instant) -> String {
 /// The executions `numbers`, up to the first that fails.
 fn block(
     plans: &mut Plans<'_>,
-    program: &(impl Fn() + Send + Sync),
+    program: &(dyn Fn() + Send + Sync),
     numbers: std::ops::Range<u64>,
     failed: &AtomicU64,
     shared: &Mutex<Shared>,
@@ -147,7 +147,7 @@ fn block(
 }
 
 /// Every schedule that the strategy allows, one after the other.
-fn enumerate(checker: &Checker, program: &(impl Fn() + Send + Sync)) -> Report {
+fn enumerate(checker: &Checker, program: &(dyn Fn() + Send + Sync)) -> Report {
     let strategy = checker.strategy.clone().unwrap_or(Strategy::RunOn);
     let member = strategy.to_string();
     // Without a memory that was asked for, every schedule is looked at for races.

@@ -38,20 +38,20 @@ impl fmt::Display for Divergence {
 }
 
 /// Makes execution `number` twice; where the two part, if they do.
-pub(super) fn look(series: &mut Series, number: u64, program: &(impl Fn() + Send + Sync)) -> Option<Divergence> {
+pub(super) fn look(series: &mut Series, number: u64, program: &(dyn Fn() + Send + Sync)) -> Option<Divergence> {
     series.options_mut().record = Record::Rich;
     let once = series.execute_fully(number, program);
     compare(&once, &elsewhere(series.options(), program))
 }
 
 /// As [`look`], on this OS thread: for less, and seeing less.
-pub(super) fn look_here(series: &mut Series, number: u64, program: &(impl Fn() + Send + Sync)) -> Option<Divergence> {
+pub(super) fn look_here(series: &mut Series, number: u64, program: &(dyn Fn() + Send + Sync)) -> Option<Divergence> {
     series.options_mut().record = Record::Rich;
     compare(&series.execute_fully(number, program), &series.execute_fully(number, program))
 }
 
 /// Executes `program` on an OS thread of its own.
-pub(super) fn elsewhere(options: &Options, program: &(impl Fn() + Send + Sync)) -> Execution {
+pub(super) fn elsewhere(options: &Options, program: &(dyn Fn() + Send + Sync)) -> Execution {
     thread::scope(|scope| match scope.spawn(|| execute(options, program)).join() {
         Ok(execution) => execution,
         Err(payload) => std::panic::resume_unwind(payload),

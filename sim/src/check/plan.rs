@@ -28,7 +28,7 @@ pub(super) struct Known {
 const PILOT: u64 = u64::MAX;
 
 /// Executes `program` a few times. Strategies differ in how long threads live side by side, and each bound wants the most.
-pub(super) fn known(checker: &Checker, program: &impl Fn()) -> Known {
+pub(super) fn known(checker: &Checker, program: &dyn Fn()) -> Known {
     let base = Options { record: Record::Bare, ..Facts::pilot(&checker.base()) };
     let strategies =
         [Strategy::Random, Strategy::Random, Strategy::Random, Strategy::Delays(Arc::default()), Strategy::RoundRobin];
@@ -50,35 +50,30 @@ pub(super) fn known(checker: &Checker, program: &impl Fn()) -> Known {
     known
 }
 
-/// Who an execution counts for.
+/// Who an execution counts for: the one strategy that was asked for, a member of the portfolio, or PCT of some depth. A number, as it is
+/// handed on in each execution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Turn {
-    /// The one strategy that was asked for.
-    Asked,
-    /// A member of the portfolio.
-    Of(Member),
-    /// PCT, of this depth.
-    Pct(u32),
-}
+pub(super) struct Turn(u8);
 
 impl Turn {
     /// Number of turns.
-    pub const COUNT: usize = 1 + Member::ALL.len() + (*PCT_DEPTHS.end() + 1) as usize;
+    pub const COUNT: usize = Self::PCT as usize + (*PCT_DEPTHS.end() + 1) as usize;
+
+    /// The one strategy that was asked for.
+    const ASKED: Self = Self(0);
+
+    /// PCT of depth 0; the members are before it.
+    const PCT: u8 = 1 + Member::ALL.len() as u8;
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        let members = Member::ALL.into_iter().map(Self::Of);
-        [Self::Asked].into_iter().chain(members).chain((0..=*PCT_DEPTHS.end()).map(Self::Pct))
+        (0..Self::COUNT as u8).map(Self)
     }
 
     /// Where it comes in [`Turn::all`].
     #[inline]
     pub fn index(self) -> usize {
-        match self {
-            Self::Asked => 0,
-            Self::Of(member) => 1 + member as usize,
-            Self::Pct(depth) => 1 + Member::ALL.len() + depth as usize,
-        }
+        self.0 as usize
     }
 }
 
@@ -113,7 +108,7 @@ impl<'a> Plans<'a> {
                 if self.memories[0] != self.memories[1] {
                     self.series.options_mut().memory = memory_of(number, &self.facts, self.memories);
                 }
-                Turn::Asked
+                Turn::ASKED
             }
             None => self.take_turn(number),
         };
@@ -135,8 +130,8 @@ impl<'a> Plans<'a> {
         options.memory = planned.memory;
         options.strategy = planned.strategy;
         match options.strategy {
-            Strategy::Pct { depth } => Turn::Pct(depth),
-            _ => Turn::Of(planned.member),
+            Strategy::Pct { depth } => Turn(Turn::PCT + depth as u8),
+            _ => Turn(1 + planned.member as u8),
         }
     }
 
@@ -154,10 +149,12 @@ impl<'a> Plans<'a> {
 
     /// The name of the strategy of all executions with this turn.
     pub fn name(&self, turn: Turn) -> String {
-        match turn {
-            Turn::Asked => self.asked.map(Strategy::to_string).unwrap_or_default(),
-            Turn::Of(member) => member.to_string(),
-            Turn::Pct(depth) => format!("pct:{depth}"),
+        let Some(member) = turn.index().checked_sub(1) else {
+            return self.asked.map(Strategy::to_string).unwrap_or_default();
+        };
+        match Member::ALL.get(member) {
+            Some(member) => member.to_string(),
+            None => format!("pct:{}", turn.0 - Turn::PCT),
         }
     }
 }

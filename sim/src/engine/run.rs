@@ -31,46 +31,16 @@ const IDLE_ROUNDS: u32 = 100;
 /// So many destructors of a thread's variables may panic, before the rest of them is leaked.
 const MOST_FAILURES: u32 = 1000;
 
-/// All that a simulated thread does.
+/// All that a simulated thread does. What doesn't depend on `f` is elsewhere, and so is compiled once, as this crate is.
 #[inline(always)]
 fn body(f: impl FnOnce()) -> Ended {
     let Some(engine) = running() else { unreachable!("a thread runs inside an execution") };
-    let me = engine.here();
-    let result = if engine.how.get() == Resume::Unwind {
-        me.unwinding.set(true);
+    let result = if engine.begins_unwinding() {
         catch_unwind(AssertUnwindSafe(move || drop(f)))
     } else {
         catch_unwind(AssertUnwindSafe(f))
     };
-    if let Err(payload) = result {
-        engine.body_unwound(payload);
-    }
-    let site = Location::caller();
-    let step = || {
-        engine.point(Access::NONE, site);
-        engine.event(Op::LocalDrop, 0, 0, 0, 0, site);
-    };
-    me.ending.set(true);
-    if me.table.borrow().is_unused() {
-        me.locals_gone.set(true);
-        return Ended::Done;
-    }
-    // Each failure has consumed a value, but a destructor may have made another one.
-    let mut failures = 0;
-    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| me.table().clear(step))) {
-        engine.body_unwound(payload);
-        failures += 1;
-        if failures == MOST_FAILURES {
-            std::mem::forget(me.table.take());
-            break;
-        }
-    }
-    me.locals_gone.set(true);
-    let rest = me.table.take(); // what destructors have made again and again
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(rest))) {
-        engine.body_unwound(payload);
-    }
-    Ended::Done
+    engine.leave(result)
 }
 
 impl Engine {
@@ -93,6 +63,56 @@ impl Engine {
         } else {
             self.check_replayed();
             self.check_owed();
+        }
+    }
+
+    /// Whether the running thread was abandoned before it began.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn begins_unwinding(&self) -> bool {
+        let unwinds = self.how.get() == Resume::Unwind;
+        if unwinds {
+            self.here().unwinding.set(true);
+        }
+        unwinds
+    }
+
+    /// The running thread's program has ended.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn leave(&self, result: std::thread::Result<()>) -> Ended {
+        if let Err(payload) = result {
+            self.body_unwound(payload);
+        }
+        let me = self.here();
+        me.ending.set(true);
+        if !me.table.borrow().is_unused() {
+            self.destroy_locals(me);
+        }
+        me.locals_gone.set(true);
+        Ended::Done
+    }
+
+    /// Destroys the running thread's thread-local variables.
+    #[inline(never)]
+    fn destroy_locals(&self, me: &Thread) {
+        let site = Location::caller();
+        let step = || {
+            self.point(Access::NONE, site);
+            self.event(Op::LocalDrop, 0, 0, 0, 0, site);
+        };
+        // Each failure has consumed a value, but a destructor may have made another one.
+        let mut failures = 0;
+        while let Err(payload) = catch_unwind(AssertUnwindSafe(|| me.table().clear(step))) {
+            self.body_unwound(payload);
+            failures += 1;
+            if failures == MOST_FAILURES {
+                std::mem::forget(me.table.take());
+                break;
+            }
+        }
+        me.locals_gone.set(true);
+        let rest = me.table.take(); // what destructors have made again and again
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(rest))) {
+            self.body_unwound(payload);
         }
     }
 
@@ -269,6 +289,15 @@ impl Engine {
     /// # Safety
     /// What `f` borrows is there until it was called and has returned, or was dropped.
     pub unsafe fn start(&self, name: String, f: impl FnOnce(), site: Site) -> Result<u32, SpawnError> {
+        let (slot, name) = self.slot_for(name, site)?;
+        // SAFETY: by the contract of this function; a coroutine that is leaked is never resumed.
+        unsafe { self.arm(slot, move || body(f)) };
+        Ok(self.started(slot, name, site))
+    }
+
+    /// A slot for another thread, which comes back with its name.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn slot_for(&self, name: String, site: Site) -> Result<(u32, String), SpawnError> {
         self.point(Access::NONE, site);
         self.check_stack();
         if self.stopping.get() {
@@ -285,21 +314,24 @@ impl Engine {
             }
             return Err(SpawnError { name, reason });
         }
-        let slot = match self.take_slot() {
-            Ok(slot) => slot,
+        match self.take_slot() {
+            Ok(slot) => Ok((slot, name)),
             Err(error) => {
                 self.fail_here(Verdict::Stopped(format!("the host has no memory for a stack: {error}")));
-                return Err(SpawnError { name, reason: error.to_string() });
+                Err(SpawnError { name, reason: error.to_string() })
             }
-        };
-        // SAFETY: by the contract of this function; a coroutine that is leaked is never resumed.
-        unsafe { self.arm(slot, move || body(f)) };
+        }
+    }
+
+    /// The thread that was armed in `slot` is started: its number.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn started(&self, slot: u32, name: String, site: Site) -> u32 {
         self.account();
         let id = self.enrol(Cow::Owned(name), Some(self.thread_id.get()), slot, site);
         self.modelled_spawn(slot, id);
         self.event(Op::Spawn, id, 0, 0, 0, site);
         self.set_changed();
-        Ok(id)
+        id
     }
 
     /// Waits for the end of thread `id`.
