@@ -67,7 +67,7 @@ fn each_way_to_check_finds_a_lost_update() {
 #[test]
 fn a_branch_that_is_skipped_fails_nothing_and_the_others_go_on() {
     let (skipped, ended) = (host::AtomicUsize::new(0), host::AtomicUsize::new(0));
-    everywhere(1, || {
+    let program = || {
         let flag = loom::sync::Arc::new(loom::sync::atomic::AtomicBool::new(false));
         let theirs = flag.clone();
         let other = loom::thread::spawn(move || theirs.store(true, host::Ordering::SeqCst));
@@ -78,7 +78,10 @@ fn a_branch_that_is_skipped_fails_nothing_and_the_others_go_on() {
         }
         other.join().unwrap();
         ended.fetch_add(1, host::Ordering::Relaxed);
-    });
+    };
+    everywhere(1, program);
+    assert!(skipped.swap(0, host::Ordering::Relaxed) > 0 && ended.swap(0, host::Ordering::Relaxed) > 0);
+    loom::Checker::new().executions(1000).check(program);
     assert!(skipped.into_inner() > 0 && ended.into_inner() > 0);
 }
 

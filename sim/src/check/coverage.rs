@@ -25,10 +25,10 @@ const FIRST: u64 = super::EXECUTIONS;
 /// Of later and of long executions, one in so many tells its class. It has no divisor in common with the portfolio's rotation of 16.
 const SAMPLE: u64 = 17;
 
-/// One execution in so many is logged.
+/// One execution in so many is logged; of those that are sampled later.
 const LOG_EVERY: u64 = 127;
 
-/// One execution in so many is made again; number 1 is the first.
+/// One execution in so many is made again, of those that are sampled later; number 1 is the first.
 const AGAIN_EVERY: u64 = 499;
 
 /// Executions from this number on do not tell their classes: what is kept is bounded.
@@ -98,7 +98,7 @@ impl Sampled {
         Self { classes: Vec::with_capacity(executions), met: BTreeSet::new() }
     }
 
-    /// Executes `program`, of which this is wanted; whether every thread ended. `steps` grows by its steps.
+    /// Executes `program`, of which this is wanted; whether nothing failed. `steps` grows by its steps.
     #[inline(always)]
     pub fn execute(
         &mut self,
@@ -106,14 +106,15 @@ impl Sampled {
         program: &dyn Fn(),
         steps: &mut u64,
     ) -> bool {
+        let passes = |execution: &Execution| matches!(execution.verdict, Verdict::Finished);
         if wanted.has(Wanted::LOG) {
             let execution = series.execute_fully(number, program);
             *steps += execution.steps;
-            let ended = matches!(execution.verdict, Verdict::Finished);
-            if ended {
+            let passed = passes(&execution);
+            if passed {
                 self.add(wanted, execution);
             }
-            return ended;
+            return passed;
         }
         match series.execute(number, program) {
             Ok(brief) => {
@@ -125,7 +126,7 @@ impl Sampled {
             }
             Err(execution) => {
                 *steps += execution.steps;
-                false
+                passes(&execution) // it was skipped
             }
         }
     }
