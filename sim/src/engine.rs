@@ -6,7 +6,8 @@
 //! ```text
 //!   execute(options, main)
 //!      │
-//!      ├─ core       the state, and the scheduling point that each operation begins with
+//!      ├─ series     who has the OS thread's engine: one execution, or one after the other
+//!      ├─ core       the state, and the scheduling point that each operation begins with       course   what begins at zero
 //!      ├─ schedule   decisions: at points, yields and blocks          strategy   who runs next, and for how long
 //!      ├─ shift      a schedule as what differs from the default one      choice   what is chosen besides
 //!      ├─ profile    what a pilot execution tells            portfolio  which strategy each execution of a campaign has
@@ -212,7 +213,7 @@ impl Engine {
         if !self.stopping.get() {
             self.account(); // the points since the last decision are steps too
         }
-        if matches!(*self.strategy.borrow(), Strategy::Dfs { .. } | Strategy::Dpor) {
+        if self.enumerates.get() {
             self.end_path();
         }
         let verdict = self.verdict.take().unwrap_or(Verdict::Finished);

@@ -78,12 +78,11 @@ pub(super) fn hunt(checker: &Checker, program: &(dyn Fn() + Send + Sync)) -> Rep
         return Report::failed(shared.executions.max(1), failure);
     }
     let mut plans = Plans::new(checker, &facts);
-    let failure = (number != u64::MAX).then(|| {
-        let (options, member) = plans.told(number);
-        tell_of(checker, &options, member, program)
-    });
     let members = Turn::all().zip(shared.members).filter(|(_, n)| *n > 0);
     let members = members.map(|(turn, executions)| MemberCount { name: plans.name(turn), executions }).collect();
+    let failed = (number != u64::MAX).then(|| plans.told(number));
+    drop(plans); // with the engine that it has
+    let failure = failed.map(|(options, member)| tell_of(checker, &options, member, program));
     Report::new(failure, number, shared.diverged, members, shared.coverage, (shared.executions, shared.steps))
 }
 

@@ -83,7 +83,7 @@ pub(super) struct Plans<'a> {
     facts: Facts,
     /// Which take turns.
     memories: [MemoryModel; 2],
-    /// Has the options of the last one planned, but for its index.
+    /// Has the options of the one that comes, or of the one before, with changes.
     series: Series,
 }
 
@@ -115,7 +115,7 @@ impl<'a> Plans<'a> {
         let wanted = Wanted::of(number, self.facts.choices);
         let record = if wanted.has(Wanted::LOG) { Record::Rich } else { Record::Bare };
         // What all have in common is set up once: it takes as long as a short execution.
-        self.series.tell_classes(wanted.has(Wanted::CLASS));
+        self.series.set_classes(wanted.has(Wanted::CLASS));
         if self.series.options().record != record {
             self.series.options_mut().record = record;
         }

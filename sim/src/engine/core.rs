@@ -54,7 +54,7 @@ pub(super) const UNWIND_OPERATIONS: u64 = 1 << 20;
 thread_local! {
     /// The engine that runs on this OS thread.
     static RUNNING: Cell<*const Engine> = const { Cell::new(std::ptr::null()) };
-    /// Stamp of the last execution that began on this OS thread; what it leaves behind is gone when the next one begins.
+    /// Stamp of the last execution that began on this OS thread.
     static LAST: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -210,12 +210,12 @@ pub(super) struct Engine {
 /// equality only and so can't influence a result.
 static NEXT_STAMP: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
-/// Numbers that an OS thread takes at once, so that executions on several of them share nothing.
+/// Numbers that an engine takes at once, so that executions on several OS threads share nothing.
 const STAMPS: u64 = 1024;
 
 /// The next execution's stamp: half a word, because every object of the simulated world has one, and there are millions.
 /// So it comes again after 2^32 - 1 executions: two that run at the same time never have the same one, as that many would
-/// have to begin and end on the other OS threads during one execution. An OS thread that has had its numbers for half of that takes
+/// have to begin and end on the other OS threads during one execution. An engine that has had its numbers for half of that takes
 /// others. `taken`: the next number, and the end of those that it has.
 #[inline(always)]
 fn next_stamp(taken: &mut (u64, u64)) -> u32 {
@@ -329,6 +329,7 @@ impl Engine {
             (matches!(options.strategy, Strategy::Dpor), options.memory == MemoryModel::Interleaving);
         self.reducing.set(reduces);
         self.look.set(None); // of an execution that failed meanwhile
+        self.stopping.set(false);
         self.enumerates.set(options.strategy.enumerates());
         self.bare.set(bare);
         self.set_up_classes(options);
@@ -362,6 +363,7 @@ impl Engine {
     #[inline(always)]
     pub fn restart(&mut self, options: &Options) {
         assert!(!self.is_looking(), "a look ends before its execution does");
+        assert!(!self.stopping.get(), "the engine is set up anew after an execution that failed");
         self.course = const { Course::new() }; // as a constant: else it is made elsewhere and copied
         self.stamp.set(next_stamp(&mut self.stamps));
         self.events.begin(self.rich.get());

@@ -109,7 +109,7 @@ impl Engine {
                 break;
             }
         }
-        me.locals_gone.set(true);
+        me.locals_gone.set(true); // before the rest goes
         let rest = me.table.take(); // what destructors have made again and again
         if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(rest))) {
             self.body_unwound(payload);

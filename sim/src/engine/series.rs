@@ -8,7 +8,7 @@
 //! ```
 
 use super::core::{Engine, Running};
-use super::options::{Options, Strategy};
+use super::options::Options;
 use super::outcome::Execution;
 use super::search::Path;
 use super::{overflow, panics};
@@ -49,12 +49,12 @@ impl Lent {
     /// Runs `main`, and tells what `tell` says of it.
     #[inline(always)]
     fn run<R>(&mut self, main: impl FnOnce(), tell: impl FnOnce(&Engine) -> R) -> R {
+        assert!(self.is_idle, "the engine has panicked: there may be threads on its stacks");
+        let Some(engine) = &self.engine else { unreachable!("it is given back at last") };
+        let running = Running::enter(engine);
         self.is_idle = false;
-        let engine = self.engine();
-        {
-            let _running = Running::enter(engine);
-            engine.drive(main);
-        }
+        engine.drive(main);
+        drop(running);
         let told = tell(engine);
         self.is_idle = true;
         told
@@ -66,7 +66,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let engine = self.engine.take();
         if self.is_idle {
-            KEPT.set(engine);
+            let _ = KEPT.try_with(|kept| kept.set(engine)); // or else this OS thread ends, and the engine with it
         } else {
             std::mem::forget(engine);
         }
@@ -131,7 +131,7 @@ impl Series {
         Self { options, is_set_up: false, lent: Lent::new() }
     }
 
-    /// The options of the last execution.
+    /// The options as they are, with the index of the last execution.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -142,9 +142,9 @@ impl Series {
         &mut self.options
     }
 
-    /// Whether executions tell their partial orders from here on: `classes` of the options.
+    /// Sets whether executions tell their partial orders, `classes` of the options, for less than [`Series::options_mut`] takes.
     #[inline]
-    pub fn tell_classes(&mut self, on: bool) {
+    pub fn set_classes(&mut self, on: bool) {
         if self.options.classes != on {
             self.options.classes = on;
             self.lent.engine().set_up_classes(&self.options);
@@ -180,7 +180,7 @@ impl Series {
     }
 
     fn set_up(&mut self) {
-        assert!(!matches!(self.options.strategy, Strategy::Dfs { .. } | Strategy::Dpor), "an enumeration has a path");
+        assert!(!self.options.strategy.enumerates(), "an enumeration has a path");
         self.lent.engine().set_up(&self.options);
         self.is_set_up = true;
     }

@@ -40,8 +40,8 @@ impl Statics {
             unreachable!("a tag belongs to one object and so to one type");
         };
         let instance = std::ptr::from_ref(instance);
-        // SAFETY: it is boxed, so that it stays where it is; it is dropped by `clear` only, which has the engine to itself
-        // and so begins after every use of this reference.
+        // SAFETY: it is boxed, so that it stays where it is; it is dropped by `clear`, which has the engine to itself and
+        // so begins after every use of this reference, or with the engine, on which nothing runs then.
         unsafe { &*instance }
     }
 
