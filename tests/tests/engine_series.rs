@@ -2,11 +2,13 @@
 
 use millpond::cell::UnsafeCell;
 use millpond::engine::{
-    Execution, Facts, MemoryModel, Options, Record, Series, Strategy, Verdict, choose, execute, observed,
+    Execution, Facts, MemoryModel, Options, Record, Series, Sim, Strategy, Verdict, choose, execute, observed,
 };
 use millpond::sync::atomic::{AtomicUsize, Ordering};
 use millpond::sync::{Arc, Condvar, LazyLock, Mutex, mpsc};
 use millpond::{thread, time};
+use millpond_model::Platform;
+use millpond_model::platform::LocalKey;
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -52,6 +54,11 @@ fn mixed() {
     threads.into_iter().skip(1).for_each(|thread| thread.join().unwrap());
     assert!(observed(|| words[0].load(Ordering::Relaxed)) < 3);
     assert!(MADE_ANEW.load(Ordering::SeqCst) >= 7);
+    // The platform's own variables have places, which are used again.
+    let variables = [(); 3].map(|()| <Sim as Platform>::Local::<u32>::new());
+    for (i, variable) in (0..).zip(&variables) {
+        assert_eq!(variable.with(|| i, |value| *value), Ok(i), "each has a place of its own");
+    }
 }
 
 /// A number that is raced for.
@@ -109,7 +116,8 @@ fn compare(program: fn(), executions: u64) -> usize {
         Strategy::DelayBounded { delays: 2 },
         Strategy::RoundRobin,
     ];
-    let mut series = Series::new(Options { pct_steps: pilot.choices, ..Options::default() });
+    // Three times the choices that there are, so that changes and delays are left over.
+    let mut series = Series::new(Options { pct_steps: 3 * pilot.choices, ..Options::default() });
     let mut failed = 0;
     for index in 0..executions {
         // Nothing changes for 16 executions; then one thing does, in a rotation with periods that have no divisor in common.
