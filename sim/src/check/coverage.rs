@@ -102,7 +102,9 @@ impl Sampled {
     #[inline(always)]
     pub fn execute(
         &mut self,
-        (series, number, wanted): (&mut Series, u64, Wanted),
+        series: &mut Series,
+        number: u64,
+        wanted: Wanted,
         program: &dyn Fn(),
         steps: &mut u64,
     ) -> bool {

@@ -35,7 +35,7 @@ struct Shared {
 
 /// All executions of `checker`.
 pub(super) fn hunt(checker: &Checker, program: &(dyn Fn() + Send + Sync)) -> Report {
-    if matches!(checker.strategy, Some(Strategy::Dfs { .. } | Strategy::Dpor)) {
+    if checker.strategy.as_ref().is_some_and(Strategy::enumerates) {
         return enumerate(checker, program);
     }
     let facts = plan::known(checker, program);
@@ -116,7 +116,7 @@ fn block(
             break;
         }
         let (turn, wanted) = plans.of(number);
-        let fails = !sampled.execute((plans.series(), number, wanted), program, &mut mine.steps);
+        let fails = !sampled.execute(plans.series(), number, wanted, program, &mut mine.steps);
         mine.executions += 1;
         mine.members[turn.index()] += 1;
         if fails {

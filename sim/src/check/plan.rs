@@ -62,8 +62,11 @@ impl Turn {
     /// The one strategy that was asked for.
     const ASKED: Self = Self(0);
 
-    /// PCT of depth 0; the members are before it.
-    const PCT: u8 = 1 + Member::ALL.len() as u8;
+    /// The first member of the portfolio.
+    const MEMBER: u8 = 1;
+
+    /// PCT of depth 0.
+    const PCT: u8 = Self::MEMBER + Member::ALL.len() as u8;
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
@@ -131,7 +134,7 @@ impl<'a> Plans<'a> {
         options.strategy = planned.strategy;
         match options.strategy {
             Strategy::Pct { depth } => Turn(Turn::PCT + depth as u8),
-            _ => Turn(1 + planned.member as u8),
+            _ => Turn(Turn::MEMBER + planned.member as u8),
         }
     }
 
@@ -149,12 +152,10 @@ impl<'a> Plans<'a> {
 
     /// The name of the strategy of all executions with this turn.
     pub fn name(&self, turn: Turn) -> String {
-        let Some(member) = turn.index().checked_sub(1) else {
-            return self.asked.map(Strategy::to_string).unwrap_or_default();
-        };
-        match Member::ALL.get(member) {
-            Some(member) => member.to_string(),
-            None => format!("pct:{}", turn.0 - Turn::PCT),
+        match turn.0 {
+            ..Turn::MEMBER => self.asked.map(Strategy::to_string).unwrap_or_default(),
+            Turn::PCT.. => format!("pct:{}", turn.0 - Turn::PCT),
+            _ => Member::ALL[usize::from(turn.0 - Turn::MEMBER)].to_string(),
         }
     }
 }

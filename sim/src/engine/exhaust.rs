@@ -86,7 +86,7 @@ impl Search {
     /// # Panics
     /// If the strategy is neither `Strategy::Dfs` nor `Strategy::Dpor`.
     pub fn new(options: Options) -> Self {
-        let known = matches!(options.strategy, Strategy::Dfs { .. } | Strategy::Dpor);
+        let known = options.strategy.enumerates();
         assert!(
             known,
             "an enumeration of schedules needs `Strategy::Dfs` or `Strategy::Dpor`, not {:?}",

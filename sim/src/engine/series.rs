@@ -160,28 +160,25 @@ impl Series {
     /// As [`execute`], and with a strategy that enumerates.
     #[inline]
     pub fn execute(&mut self, index: u64, main: impl FnOnce()) -> Result<Brief, Box<Execution>> {
-        self.options.index = index;
-        if !self.is_set_up {
-            self.set_up();
-        }
-        self.lent.engine().restart(&self.options);
-        let told = self.lent.run(main, |engine| engine.brief().ok_or_else(|| Box::new(engine.finish())));
+        let told = self.run(index, main, |engine| engine.brief().ok_or_else(|| Box::new(engine.finish())));
         self.is_set_up = told.is_ok();
         told
     }
 
     /// As [`Series::execute`], of which everything is told.
     pub fn execute_fully(&mut self, index: u64, main: impl FnOnce()) -> Execution {
-        self.options.index = index;
-        self.set_up();
-        self.lent.engine().restart(&self.options);
-        self.is_set_up = false;
-        self.lent.run(main, Engine::finish)
+        self.run(index, main, Engine::finish)
     }
 
-    fn set_up(&mut self) {
-        assert!(!self.options.strategy.enumerates(), "an enumeration has a path");
-        self.lent.engine().set_up(&self.options);
-        self.is_set_up = true;
+    /// Runs `main`, and tells what `tell` says of it. Unless it ends well the engine is to be set up anew.
+    #[inline(always)]
+    fn run<R>(&mut self, index: u64, main: impl FnOnce(), tell: impl FnOnce(&Engine) -> R) -> R {
+        self.options.index = index;
+        if !std::mem::replace(&mut self.is_set_up, false) {
+            assert!(!self.options.strategy.enumerates(), "an enumeration has a path");
+            self.lent.engine().set_up(&self.options);
+        }
+        self.lent.engine().restart(&self.options);
+        self.lent.run(main, tell)
     }
 }

@@ -36,17 +36,14 @@ impl Engine {
     /// What executions with these options have in common.
     pub fn set_up_strategy(&mut self, options: &Options) {
         self.patience.set(options.pct_steps.saturating_mul(2).saturating_add(PATIENCE));
-        if self.profiling.replace(options.profile) {
-            self.profiler.take();
-        }
+        self.profiling.set(options.profile);
         // Nobody wants to know of a point but the strategy. With a rich record each thread's steps are counted.
         let unwatched = options.granularity == Granularity::Operation && !options.profile && !self.counting.get();
         self.walking.set(unwatched && matches!(options.strategy, Strategy::Random));
         self.prioritising.set(unwatched && matches!(options.strategy, Strategy::Pct { .. }));
-        // A clone costs more than to see that there is no need of one, and a comparison more than to see that there is nothing to compare.
+        // A clone costs more than to see that there is no need of one.
         let strategy = self.strategy.get_mut();
-        let both_walk = matches!((&*strategy, &options.strategy), (Strategy::Random, Strategy::Random));
-        if !both_walk && *strategy != options.strategy {
+        if *strategy != options.strategy {
             strategy.clone_from(&options.strategy);
         }
         self.set_up_patience();
