@@ -1,6 +1,8 @@
 //! What a look through the facade leaves as it was.
 
-use millpond::cell::UnsafeCell;
+mod facade_support;
+
+use facade_support::{Plain, finished};
 use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute, exhaust, observed};
 use millpond::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use millpond::sync::{Arc, Mutex};
@@ -8,39 +10,25 @@ use millpond::thread;
 use millpond::time::Instant;
 use std::time::Duration;
 
-fn finished(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Finished)
-}
-
-struct Plain(UnsafeCell<u64>);
-// SAFETY: the execution is on one OS thread, and nothing of it runs beside the accesses.
-unsafe impl Sync for Plain {}
-// SAFETY: as above.
-unsafe impl Send for Plain {}
-
 /// Another thread writes plainly, main looks with nothing that orders the two.
-fn looked_at(read: fn(&Plain) -> u64) -> Verdict {
+fn looked_at(read: fn(&Plain) -> u32) {
     let options = Options { memory: MemoryModel::Races, strategy: Strategy::RunOn, ..Options::default() };
     let execution = execute(&options, || {
-        let plain = Arc::new(Plain(UnsafeCell::new(0)));
+        let plain = Arc::new(Plain::new(0));
         let theirs = Arc::clone(&plain);
-        // SAFETY: see above.
-        let other = thread::spawn(move || theirs.0.with_mut(|p| unsafe { *p = 1 }));
+        let other = thread::spawn(move || theirs.write());
         thread::sleep(Duration::from_millis(1)); // the other one runs to its end
         assert_eq!(observed(|| read(&plain)), 1);
         other.join().expect("no panic");
     });
-    execution.verdict
+    finished(&execution);
 }
 
 #[test]
 fn a_guard_of_a_cell_makes_no_race() {
-    // SAFETY: see above.
-    let verdict = looked_at(|plain| plain.0.with(|p| unsafe { *p }));
-    assert!(finished(&verdict), "{verdict}");
-    // SAFETY: see above.
-    let verdict = looked_at(|plain| unsafe { *plain.0.get().deref() });
-    assert!(finished(&verdict), "{verdict}");
+    looked_at(Plain::read);
+    // SAFETY: nobody writes meanwhile.
+    looked_at(|plain| unsafe { *plain.cell().get().deref() });
 }
 
 /// A program with a look in the middle, during which nobody may run.
@@ -70,7 +58,7 @@ fn the_clock_read_again_and_again_is_no_step() {
             assert_eq!(Instant::now().elapsed(), Duration::ZERO);
         }
     });
-    assert!(finished(&watched.verdict), "{}", watched.verdict);
+    finished(&watched);
     let plain = with(|| ());
     assert_eq!((watched.steps, watched.digest), (plain.steps, plain.digest));
 }

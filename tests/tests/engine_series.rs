@@ -1,6 +1,8 @@
 //! A series of executions, whose engine is set up once, against as many executions alone.
 
-use millpond::cell::UnsafeCell;
+mod facade_support;
+
+use facade_support::Plain;
 use millpond::engine::{
     Execution, Facts, MemoryModel, Options, Record, Series, Sim, Strategy, Verdict, choose, execute, observed,
 };
@@ -64,35 +66,22 @@ fn mixed() {
     }
 }
 
-/// A number that is raced for.
-struct Raced(UnsafeCell<u32>);
-
-// SAFETY: simulated threads run one at a time; where memory is modelled, a race is seen before it is one.
-unsafe impl Sync for Raced {}
-
-impl Raced {
-    fn grow(&self) {
-        // SAFETY: as above.
-        self.0.with_mut(|value| unsafe { *value += 1 });
-    }
-}
-
 /// Fails in some schedules: an update is lost, nobody wakes a waiter, a cell is raced for.
 fn faulty() {
-    let word = Arc::new((AtomicUsize::new(0), Raced(UnsafeCell::new(0)), Mutex::new(false), Condvar::new()));
+    let word = Arc::new((AtomicUsize::new(0), Plain::new(0), Mutex::new(false), Condvar::new()));
     let theirs = Arc::clone(&word);
     let other = thread::spawn(move || {
         let seen = theirs.0.load(Ordering::Relaxed);
         theirs.0.store(seen + 1, Ordering::Relaxed);
         if seen == 1 {
-            theirs.1.grow();
+            theirs.1.write();
         }
         theirs.3.notify_all(); // and `true` is never said
     });
     let seen = word.0.load(Ordering::Relaxed);
     word.0.store(seen + 1, Ordering::Relaxed);
     if seen == 0 {
-        word.1.grow();
+        word.1.write();
     } else if choose(2) == 1 {
         let opened = word.2.lock().unwrap();
         drop(word.3.wait_while(opened, |opened| !*opened).unwrap());

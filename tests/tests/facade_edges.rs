@@ -2,48 +2,13 @@
 
 mod facade_support;
 
-use facade_support::finished;
-use millpond::cell::UnsafeCell;
-use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute, exhaust};
+use facade_support::{Plain, finished, run};
+use millpond::engine::{MemoryModel, Options, Strategy, Verdict, exhaust};
 use millpond::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use millpond::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use millpond::sync::mpsc::{channel, sync_channel};
 use millpond::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, Notify, Once, OnceLock, RwLock};
 use millpond::{hint, thread};
-
-/// A cell that several threads use, which is sound if what is tested orders their accesses. It holds a number that any may read.
-struct Plain(UnsafeCell<u32>);
-
-// SAFETY: none for real threads; the accesses are of simulated ones, which are on one OS thread.
-unsafe impl Sync for Plain {}
-// SAFETY: as above.
-unsafe impl Send for Plain {}
-
-impl Plain {
-    fn new() -> Self {
-        Self(UnsafeCell::new(0))
-    }
-
-    #[track_caller]
-    fn write(&self) {
-        // SAFETY: one thread at a time runs, and none in the middle of this.
-        self.0.with_mut(|p| unsafe { *p += 1 });
-    }
-
-    fn cell(&self) -> &UnsafeCell<u32> {
-        &self.0
-    }
-
-    #[track_caller]
-    fn read(&self) -> u32 {
-        // SAFETY: as above.
-        self.0.with(|p| unsafe { *p })
-    }
-}
-
-fn run(memory: MemoryModel, index: u64, program: impl FnOnce()) -> Execution {
-    execute(&Options { strategy: Strategy::Random, index, memory, ..Options::default() }, program)
-}
 
 const MEMORIES: [MemoryModel; 2] = [MemoryModel::Races, MemoryModel::Weak];
 
@@ -73,12 +38,12 @@ fn racy(program: impl Fn()) {
 #[test]
 fn threads() {
     ordered(|| {
-        let cell = Arc::new(Plain::new());
+        let cell = Arc::new(Plain::new(0));
         cell.write();
         let theirs = Arc::clone(&cell);
         thread::spawn(move || theirs.write()).join().expect("no panic");
         assert_eq!(cell.read(), 2);
-        let cell = Plain::new();
+        let cell = Plain::new(0);
         cell.write();
         thread::scope(|scope| {
             scope.spawn(|| cell.write());
@@ -86,14 +51,14 @@ fn threads() {
         assert_eq!(cell.read(), 2);
     });
     racy(|| {
-        let cell = Arc::new(Plain::new());
+        let cell = Arc::new(Plain::new(0));
         let theirs = Arc::clone(&cell);
         let other = thread::spawn(move || theirs.write());
         cell.read();
         other.join().expect("no panic");
     });
     racy(|| {
-        let cell = Plain::new();
+        let cell = Plain::new(0);
         thread::scope(|scope| {
             scope.spawn(|| cell.write());
             scope.spawn(|| cell.read());
@@ -101,7 +66,7 @@ fn threads() {
     });
     // Whoever is unparked comes after. Enumerated, since nobody parks for no reason then.
     let unparked = || {
-        let (cell, flag) = (Plain::new(), AtomicBool::new(false));
+        let (cell, flag) = (Plain::new(0), AtomicBool::new(false));
         thread::scope(|scope| {
             let main = thread::current();
             let (cell, flag) = (&cell, &flag);
@@ -125,7 +90,7 @@ fn threads() {
 #[test]
 fn locks() {
     ordered(|| {
-        let (mutex, lock, cell) = (Mutex::new(()), RwLock::new(()), Plain::new());
+        let (mutex, lock, cell) = (Mutex::new(()), RwLock::new(()), Plain::new(0));
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -149,7 +114,7 @@ fn locks() {
     });
     // Readers are not ordered among each other.
     racy(|| {
-        let (lock, cell) = (RwLock::new(()), Plain::new());
+        let (lock, cell) = (RwLock::new(()), Plain::new(0));
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -161,7 +126,7 @@ fn locks() {
     });
     // Two locks exclude nobody.
     racy(|| {
-        let (a, b, cell) = (Mutex::new(()), Mutex::new(()), Plain::new());
+        let (a, b, cell) = (Mutex::new(()), Mutex::new(()), Plain::new(0));
         let work = |mutex: &Mutex<()>| {
             let _guard = mutex.lock();
             cell.write();
@@ -176,7 +141,7 @@ fn locks() {
 #[test]
 fn conditions_barriers_and_notifications() {
     ordered(|| {
-        let (mutex, condvar, cell) = (Mutex::new(false), Condvar::new(), Plain::new());
+        let (mutex, condvar, cell) = (Mutex::new(false), Condvar::new(), Plain::new(0));
         thread::scope(|scope| {
             scope.spawn(|| {
                 cell.write();
@@ -212,7 +177,7 @@ fn conditions_barriers_and_notifications() {
         });
     });
     racy(|| {
-        let (barrier, cell) = (Barrier::new(2), Plain::new());
+        let (barrier, cell) = (Barrier::new(2), Plain::new(0));
         thread::scope(|scope| {
             scope.spawn(|| {
                 barrier.wait();
@@ -227,7 +192,7 @@ fn conditions_barriers_and_notifications() {
 #[test]
 fn initialisations() {
     ordered(|| {
-        let (once, lock, cell) = (Once::new(), OnceLock::new(), Plain::new());
+        let (once, lock, cell) = (Once::new(), OnceLock::new(), Plain::new(0));
         let lazy = LazyLock::new(|| cell.write());
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -255,7 +220,7 @@ fn initialisations() {
 #[test]
 fn channels() {
     ordered(|| {
-        let (cell, (sender, receiver)) = (Plain::new(), channel());
+        let (cell, (sender, receiver)) = (Plain::new(0), channel());
         thread::scope(|scope| {
             let cell = &cell;
             scope.spawn(move || {
@@ -270,7 +235,7 @@ fn channels() {
             cell.write();
         });
         // With no places, receiving comes before sending has returned.
-        let (cell, (sender, receiver)) = (Plain::new(), sync_channel(0));
+        let (cell, (sender, receiver)) = (Plain::new(0), sync_channel(0));
         thread::scope(|scope| {
             let cell = &cell;
             scope.spawn(move || {
@@ -283,7 +248,7 @@ fn channels() {
     });
     // A message says nothing of another sender's work.
     racy(|| {
-        let (cell, (sender, receiver)) = (Plain::new(), channel());
+        let (cell, (sender, receiver)) = (Plain::new(0), channel());
         thread::scope(|scope| {
             let (cell, second) = (&cell, sender.clone());
             scope.spawn(move || {
@@ -299,7 +264,7 @@ fn channels() {
     });
     // A bound makes no order backwards.
     racy(|| {
-        let (cell, (sender, receiver)) = (Plain::new(), sync_channel(2));
+        let (cell, (sender, receiver)) = (Plain::new(0), sync_channel(2));
         thread::scope(|scope| {
             let cell = &cell;
             scope.spawn(move || {
@@ -322,7 +287,7 @@ fn reference_counts() {
     }
     // What was done with one reference comes before the destructor, which another thread runs.
     ordered(|| {
-        let cell = Arc::new(Plain::new());
+        let cell = Arc::new(Plain::new(0));
         let shared = Arc::new(Reads(Arc::clone(&cell)));
         let theirs = (Arc::clone(&shared), Arc::clone(&cell));
         let other = thread::spawn(move || {
@@ -333,7 +298,7 @@ fn reference_counts() {
         other.join().expect("no panic");
     });
     ordered(|| {
-        let mut shared = Arc::new(Plain::new());
+        let mut shared = Arc::new(Plain::new(0));
         let theirs = Arc::clone(&shared);
         let other = thread::spawn(move || theirs.write());
         while Arc::get_mut(&mut shared).is_none() {
@@ -344,7 +309,7 @@ fn reference_counts() {
     });
     // Dropping a reference that is not the last orders nothing.
     racy(|| {
-        let cell = Arc::new(Plain::new());
+        let cell = Arc::new(Plain::new(0));
         let shared = Arc::new(());
         let theirs = (Arc::clone(&shared), Arc::clone(&cell));
         let other = thread::spawn(move || {
@@ -364,7 +329,7 @@ fn reference_counts() {
 fn atomics() {
     let message = |store, load, fences: bool| {
         move || {
-            let (cell, ready) = (Plain::new(), AtomicUsize::new(0));
+            let (cell, ready) = (Plain::new(0), AtomicUsize::new(0));
             thread::scope(|scope| {
                 scope.spawn(|| {
                     cell.write();
@@ -392,7 +357,7 @@ fn atomics() {
 fn a_static_is_anew_for_the_memory_model_too() {
     static READY: AtomicUsize = AtomicUsize::new(0);
     ordered(|| {
-        let cell = Plain::new();
+        let cell = Plain::new(0);
         thread::scope(|scope| {
             scope.spawn(|| {
                 cell.write();
@@ -410,7 +375,7 @@ fn a_static_is_anew_for_the_memory_model_too() {
 
 /// A thread does `publish` with a cell and a flag; this one reads the cell if it sees the flag.
 fn read_if_ready(publish: impl Fn(&Plain, &AtomicBool) + Sync) {
-    let (cell, ready) = (Plain::new(), AtomicBool::new(false));
+    let (cell, ready) = (Plain::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| publish(&cell, &ready));
         if ready.load(Acquire) {
@@ -453,7 +418,7 @@ fn a_guard_of_a_cell_is_an_access_until_it_is_dropped() {
         });
     });
     ordered(|| {
-        let (cell, ready) = (Plain::new(), AtomicBool::new(false));
+        let (cell, ready) = (Plain::new(0), AtomicBool::new(false));
         thread::scope(|scope| {
             scope.spawn(|| {
                 drop(cell.cell().get_mut());

@@ -2,9 +2,8 @@
 
 mod facade_support;
 
-use facade_support::{finished, inside, once};
-use millpond::cell::UnsafeCell;
-use millpond::engine::{Execution, MemoryModel, Options, Strategy, Verdict, execute};
+use facade_support::{Plain, finished, inside, once, run};
+use millpond::engine::{MemoryModel, Strategy, Verdict};
 use millpond::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use millpond::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 use millpond::sync::mpsc::{Receiver, channel, sync_channel};
@@ -15,34 +14,6 @@ use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::ptr::null_mut;
 use std::time::Duration;
-
-/// A number that any thread may use, if it is ordered.
-struct Plain(UnsafeCell<u32>);
-
-// SAFETY: the accesses are of simulated threads, which are on one OS thread.
-unsafe impl Sync for Plain {}
-// SAFETY: as above.
-unsafe impl Send for Plain {}
-
-impl Plain {
-    fn new(value: u32) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    fn read(&self) -> u32 {
-        // SAFETY: one thread at a time runs, and none in the middle of this.
-        self.0.with(|p| unsafe { *p })
-    }
-
-    fn write(&self) {
-        // SAFETY: as above.
-        self.0.with_mut(|p| unsafe { *p += 1 });
-    }
-}
-
-fn run(memory: MemoryModel, index: u64, program: impl FnOnce()) -> Execution {
-    execute(&Options { strategy: Strategy::Random, index, memory, ..Options::default() }, program)
-}
 
 #[track_caller]
 fn ordered(program: impl Fn()) {
@@ -282,7 +253,7 @@ fn an_access_lasts_as_long_as_its_closure() {
         let (plain, flag) = (Plain::new(0), AtomicBool::new(false));
         let plain = &plain;
         thread::scope(|scope| {
-            scope.spawn(|| plain.0.with(|_| flag.store(true, Release)));
+            scope.spawn(|| plain.cell().with(|_| flag.store(true, Release)));
             if flag.load(Acquire) {
                 plain.write();
             }

@@ -55,3 +55,13 @@ pub struct Load {
     /// One execution.
     pub run: fn(),
 }
+
+impl Load {
+    /// The one with this name.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn named(all: &[Self], name: &str) -> Self {
+        *all.iter().find(|load| load.name == name).expect("a load is called so")
+    }
+}

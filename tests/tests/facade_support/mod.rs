@@ -1,7 +1,43 @@
 //! Executions for the tests of the facade.
 #![allow(dead_code)] // each test uses a part
 
-use millpond::engine::{Execution, Exhaustion, Options, Strategy, Verdict, execute, exhaust};
+use millpond::cell::UnsafeCell;
+use millpond::engine::{Execution, Exhaustion, MemoryModel, Options, Strategy, Verdict, execute, exhaust};
+
+/// A number that several threads use, which is sound if what is tested orders their accesses.
+pub struct Plain(UnsafeCell<u32>);
+
+// SAFETY: none for real threads; the accesses are of simulated ones, which are on one OS thread.
+unsafe impl Sync for Plain {}
+// SAFETY: as above.
+unsafe impl Send for Plain {}
+
+impl Plain {
+    pub fn new(value: u32) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    pub fn cell(&self) -> &UnsafeCell<u32> {
+        &self.0
+    }
+
+    #[track_caller]
+    pub fn read(&self) -> u32 {
+        // SAFETY: one thread at a time runs, and none in the middle of this.
+        self.0.with(|p| unsafe { *p })
+    }
+
+    #[track_caller]
+    pub fn write(&self) {
+        // SAFETY: as above.
+        self.0.with_mut(|p| unsafe { *p += 1 });
+    }
+}
+
+/// An execution of the random walk on this memory.
+pub fn run(memory: MemoryModel, index: u64, program: impl FnOnce()) -> Execution {
+    execute(&Options { strategy: Strategy::Random, index, memory, ..Options::default() }, program)
+}
 
 /// Executes `program` once under a strategy.
 pub fn once(strategy: Strategy, index: u64, program: impl FnOnce()) -> Execution {

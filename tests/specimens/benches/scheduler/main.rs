@@ -79,17 +79,13 @@ fn main() {
     section("loom", loom);
 }
 
-fn load(loads: &[Load], name: &str) -> Load {
-    *loads.iter().find(|load| load.name == name).expect("a load is called so")
-}
-
 fn spread(pair: &Pair) -> String {
     format!("{:.1} ({:.1}–{:.1})", pair.ratio[1], pair.ratio[0], pair.ratio[2])
 }
 
 /// Both sides of one load: nanoseconds of a point, or of an execution.
 fn measure(plan: &Plan, name: &str, ours: &Run, theirs: &Run, is_by_point: bool) -> Pair {
-    let (a, b) = (load(under_millpond::loads::ALL, name), load(under_shuttle::loads::ALL, name));
+    let (a, b) = (Load::named(under_millpond::loads::ALL, name), Load::named(under_shuttle::loads::ALL, name));
     let (a_times, b_times) = (executions_for(a, plan.time, ours), executions_for(b, plan.time, theirs));
     let nanos = |load, times, run| {
         let slice = slice(load, times, Clock::Processor, run);
@@ -175,8 +171,8 @@ fn workers(plan: &Plan) {
         if !plan.wants(name, "random") {
             continue;
         }
-        let ours = |clock| scaling(plan, load(under_millpond::loads::ALL, name), clock, || ours::random().run);
-        let theirs = |clock| scaling(plan, load(under_shuttle::loads::ALL, name), clock, || peers::random().run);
+        let ours = |clock| scaling(plan, Load::named(under_millpond::loads::ALL, name), clock, || ours::random().run);
+        let theirs = |clock| scaling(plan, Load::named(under_shuttle::loads::ALL, name), clock, || peers::random().run);
         let (wall, their_wall) = (ours(Clock::Wall), theirs(Clock::Wall));
         let met = if wall.peak >= 1.9 { "met" } else { "**not met**" };
         let others = [&wall, &ours(Clock::Thread), &their_wall, &theirs(Clock::Thread)];
@@ -208,10 +204,10 @@ fn loom(plan: &Plan) {
     );
     println!("|---|---|---|---|---|---|");
     for name in ["refcount 2", "refcount 3", "stack 2 x 2", "stack 3 x 1", "queue 2 x 2"] {
-        let theirs = load(under_loom::loads::ALL, name);
+        let theirs = Load::named(under_loom::loads::ALL, name);
         let bounded = peers::loom(theirs, Some(2), Duration::from_secs(5));
         let all = peers::loom(theirs, None, Duration::from_secs(5));
-        let ours = load(under_millpond::loads::ALL, name);
+        let ours = Load::named(under_millpond::loads::ALL, name);
         let run = ours::random_weak().run;
         let times = executions_for(ours, plan.time, &*run);
         let nanos = slice(ours, times, Clock::Processor, &*run).nanos_per_execution();

@@ -1,10 +1,8 @@
 //! Our side: one engine, one strategy, one memory model.
 
-use millpond::Checker;
 use millpond::engine::{MemoryModel, Strategy};
-use millpond_specimens::testers::millpond::{Counts, counts};
+use millpond_specimens::testers::millpond::{Made, by};
 use millpond_specimens::timing::Run;
-use std::num::NonZeroUsize;
 
 /// A strategy.
 pub struct Row {
@@ -12,12 +10,8 @@ pub struct Row {
     pub run: Box<Run>,
 }
 
-fn row(name: &'static str, strategy: fn(Counts) -> Strategy, memory: MemoryModel) -> Row {
-    let run = move |program: Box<dyn Fn() + Send + Sync>, executions: u64| {
-        let checker = Checker::new().strategy(strategy(counts(&*program))).memory(memory).seed(7);
-        checker.jobs(NonZeroUsize::MIN).executions(executions).check(program);
-    };
-    Row { name, run: Box::new(run) }
+fn row(name: &'static str, strategy: Made, memory: MemoryModel) -> Row {
+    Row { name, run: Box::new(by(strategy, memory)) }
 }
 
 pub fn random() -> Row {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub type Counts = Arc<Profile>;
 
 /// A strategy by its counts.
-type Made = fn(Counts) -> Strategy;
+pub type Made = fn(Counts) -> Strategy;
 
 /// The strategies of the tables, and what they are called there.
 pub const STRATEGIES: &[(&str, Made)] = &[
@@ -27,6 +27,14 @@ pub const STRATEGIES: &[(&str, Made)] = &[
 /// The operations of a program, counted in one execution of it.
 pub fn counts(program: &dyn Fn()) -> Counts {
     Facts::of(&execute(&Facts::pilot(&Options::default()), program)).profile
+}
+
+/// Executes a program so many times on one worker, with one strategy and one memory.
+pub fn by(strategy: Made, memory: MemoryModel) -> impl Fn(Box<dyn Fn() + Send + Sync>, u64) {
+    move |program, executions| {
+        let checker = Checker::new().strategy(strategy(counts(&*program))).memory(memory).seed(7);
+        checker.jobs(NonZeroUsize::MIN).executions(executions).check(program);
+    }
 }
 
 pub(super) fn all() -> Vec<Tester> {
